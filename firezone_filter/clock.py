@@ -1,0 +1,96 @@
+"""Times that a host hands in, and the deadlines that wait for them. Nobody reads a clock.
+
+Times are seconds on one clock of the host's choosing. They are kept as they were handed
+in, so that nothing is lost by conversion.
+"""
+
+import heapq
+import math
+from collections.abc import Iterator
+from itertools import count
+from typing import Final, Generic, Protocol, TypeVar
+
+from firezone_filter.errors import InvalidTime
+
+MAX_AHEAD: Final = 50 * 365.25 * 86_400
+"""How far an expiry may lie ahead: 50 years. More means two clocks mixed (Unix time is more
+than 50 years ahead of a clock that starts at boot), and the permission would never end."""
+
+
+def to_time(value: float) -> float:
+    """Return *value* if it can be a time.
+
+    Raises:
+        InvalidTime: not finite.
+        TypeError: neither `int` nor `float`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a time is a number of seconds, not {value!r}")
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise InvalidTime(f"{value!r} is not a finite time", value)
+    return value
+
+
+NO_DEADLINE: Final = -1
+"""The `deadline` of what never ends by itself."""
+
+
+class Timed(Protocol):
+    """What may have a deadline, one at a time."""
+
+    deadline: int
+    """Which of the deadlines that were set for it counts."""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Deadlines(Generic[T]):
+    """Deadlines in their order; those of one moment in the order in which they were set.
+
+    A heap cannot let go of what is in its middle. What was cancelled stays until it comes
+    to the top or until it makes up half of the heap: both cost nothing to speak of.
+    """
+
+    __slots__ = ("_cancelled", "_heap", "_numbers")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._numbers = count()
+        self._cancelled = 0
+
+    def set(self, timed: T, at: float | None) -> None:
+        """Give *timed* the deadline *at* in place of any other; `None` for none at all."""
+        if timed.deadline != NO_DEADLINE:
+            self._cancelled += 1
+            timed.deadline = NO_DEADLINE
+        if at is not None:
+            timed.deadline = next(self._numbers)
+            heapq.heappush(self._heap, (at, timed.deadline, timed))
+        if self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if _counts(entry)]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def earliest(self) -> float | None:
+        """Return the next deadline, if there is one."""
+        while self._heap and not _counts(self._heap[0]):
+            heapq.heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> Iterator[T]:
+        """Yield what has reached its deadline, taking the deadline away first."""
+        while (earliest := self.earliest()) is not None and earliest <= now:
+            _, _, timed = heapq.heappop(self._heap)
+            timed.deadline = NO_DEADLINE
+            yield timed
+
+
+def _counts(entry: tuple[float, int, Timed]) -> bool:
+    _, number, timed = entry
+    return timed.deadline == number

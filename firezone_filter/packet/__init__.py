@@ -1,0 +1,1 @@
+"""Bytes only: headers, ICMP errors, fragments, replies, checksums. Knows no policy."""

@@ -1,0 +1,17 @@
+"""Numbers of the standards that more than one room needs."""
+
+from typing import Final
+
+IPV4: Final = 4
+IPV6: Final = 6
+"""IP versions."""
+
+IPV4_LENGTH: Final = 4
+IPV6_LENGTH: Final = 16
+"""Bytes of an address."""
+
+ICMPV4: Final = 1
+TCP: Final = 6
+UDP: Final = 17
+ICMPV6: Final = 58
+"""IANA protocol numbers of the transports that filters and the NAT tell apart."""

@@ -1,0 +1,311 @@
+"""Resources, their filters, and the compiled check of a packet against filters."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from attrs import field, frozen
+
+from firezone_filter.addresses import Network, to_network, to_networks
+from firezone_filter.decisions import Reason
+from firezone_filter.domains import DomainPattern
+from firezone_filter.errors import InvalidPolicy
+from firezone_filter.packet.numbers import TCP, UDP
+
+MAX_PORT: Final = 65_535
+
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+def _to_port(value: int) -> int:
+    # `True` is an int to Python, but as a port it is a slip.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"a port is an int, not {value!r}")
+    if not 0 <= value <= MAX_PORT:
+        raise InvalidPolicy(f"{value!r} is not a port (0 to {MAX_PORT})", value)
+    return value
+
+
+@frozen(order=True, init=False)
+class PortRange:
+    """An inclusive range of TCP or UDP ports; `443 in ports` tells whether it has one.
+
+    Raises:
+        InvalidPolicy: not a port, or the first is behind the last.
+        TypeError: not an `int`.
+    """
+
+    first: int
+    """Lowest port."""
+
+    last: int
+    """Highest port; equal to *first* where none is given."""
+
+    def __init__(self, first: int, last: int | None = None) -> None:
+        lowest, highest = _to_port(first), _to_port(first if last is None else last)
+        if lowest > highest:
+            raise InvalidPolicy(
+                f"ports {first}-{last}: the first is behind the last", (first, last)
+            )
+        self.__attrs_init__(lowest, highest)
+
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and self.first <= port <= self.last
+
+    def __str__(self) -> str:
+        if self == ALL_PORTS:
+            return "*"
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+ALL_PORTS: Final = PortRange(0, MAX_PORT)
+
+
+def _to_ports(value: int | str | PortRange) -> PortRange:
+    if isinstance(value, PortRange):
+        return value
+    if not isinstance(value, str):
+        return PortRange(value)
+    found = _PORTS.fullmatch(value)
+    if found is None:
+        raise InvalidPolicy(f"{value!r} is neither a port nor a range of ports", value)
+    first, last = found.groups()
+    return PortRange(int(first), None if last is None else int(last))
+
+
+@frozen
+class Tcp:
+    """Permits TCP on some ports of the resource: `Tcp(443)`, `Tcp("8000-8100")`, `Tcp()`.
+
+    Raises:
+        InvalidPolicy: not a port, or not a range of ports.
+        TypeError: neither `int`, `str` nor `PortRange`.
+    """
+
+    ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
+    """The permitted ports; all where none are given."""
+
+
+@frozen
+class Udp:
+    """Permits UDP on some ports of the resource: `Udp(53)`, `Udp("8000-8100")`, `Udp()`.
+
+    Raises:
+        InvalidPolicy: not a port, or not a range of ports.
+        TypeError: neither `int`, `str` nor `PortRange`.
+    """
+
+    ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
+    """The permitted ports; all where none are given."""
+
+
+@frozen
+class Icmp:
+    """Permits ICMP, every type: ICMPv4 over IPv4, ICMPv6 over IPv6."""
+
+
+Filter = Tcp | Udp | Icmp
+"""One permitted protocol of a resource."""
+
+
+def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
+    """Return the filters of an iterable, which is read once.
+
+    Raises:
+        TypeError: `None`, a filter by itself, or anything in it that is no filter. No
+            filters means every protocol, the one place where less rule means more access,
+            so nothing may get there by a slip: an empty text or mapping does not either.
+    """
+    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
+        values, Iterable
+    ):
+        raise TypeError(f"filters are given as an iterable of them, not {values!r}")
+    filters = tuple(values)
+    for value in filters:
+        if not isinstance(value, Tcp | Udp | Icmp):
+            raise TypeError(f"a filter is a Tcp, Udp or Icmp, not {value!r}")
+    return filters
+
+
+def to_id(value: str) -> str:
+    """Return *value* if it can name a client or a resource.
+
+    Raises:
+        InvalidPolicy: empty.
+        TypeError: not a `str`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"an id is a str, not {value!r}")
+    if not value:
+        raise InvalidPolicy("an id is not empty", value)
+    return value
+
+
+def _to_name(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a name is a str, not {value!r}")
+    return value
+
+
+def _to_pattern(value: str) -> str:
+    DomainPattern.parse(value)
+    return value
+
+
+@frozen
+class CidrResource:
+    """A network that a client may be allowed to reach.
+
+    Raises:
+        InvalidAddress: not a network, or host bits are set.
+        InvalidPolicy: an empty id.
+        TypeError: a wrong type; `filters` that are `None` or a filter by itself.
+    """
+
+    id: str = field(converter=to_id)
+    """Names the resource; authorizations refer to it."""
+
+    network: IPv4Network | IPv6Network = field(converter=to_network)
+    """The addresses that it covers."""
+
+    filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
+    """What is permitted. **None at all permit every protocol.**"""
+
+    name: str = field(default="", converter=_to_name)
+    """For people; decides nothing."""
+
+
+@frozen
+class DnsResource:
+    """A name, or a pattern of names, that a client may be allowed to reach.
+
+    Raises:
+        InvalidPolicy: an empty id, or not a pattern.
+        TypeError: a wrong type; `filters` that are `None` or a filter by itself.
+    """
+
+    id: str = field(converter=to_id)
+    """Names the resource; authorizations refer to it."""
+
+    address: str = field(converter=_to_pattern)
+    """A name (`gitlab.example.com`) or a pattern: `*.example.com`, `**.example.com`,
+    `host-?.example.com`."""
+
+    filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
+    """What is permitted. **None at all permit every protocol that can be translated.**"""
+
+    name: str = field(default="", converter=_to_name)
+    """For people; decides nothing."""
+
+    def pattern(self) -> DomainPattern:
+        """Return the names that it stands for."""
+        return DomainPattern.parse(self.address)
+
+
+@frozen
+class InternetResource:
+    """The public Internet, every protocol.
+
+    Raises:
+        InvalidAddress: not a network, or host bits are set.
+        InvalidPolicy: an empty id.
+        TypeError: a wrong type.
+    """
+
+    id: str = field(converter=to_id)
+    """Names the resource; authorizations refer to it."""
+
+    name: str = field(default="", converter=_to_name)
+    """For people; decides nothing."""
+
+    exclude: tuple[Network, ...] = field(default=(), converter=to_networks)
+    """Networks that are not the Internet here: an organization's own public ones, say."""
+
+
+Resource = CidrResource | DnsResource | InternetResource
+"""What a client may be allowed to reach."""
+
+
+def same_place(one: Resource, other: Resource) -> bool:
+    """Tell whether two resources are of one kind and have one network or pattern.
+
+    A resource never changes these under the same id: whoever may reach "db" must not find
+    that "db" has become something else.
+    """
+    match one, other:
+        case (CidrResource(), CidrResource()):
+            return one.network == other.network
+        case (DnsResource(), DnsResource()):
+            return one.pattern() == other.pattern()
+        case (InternetResource(), InternetResource()):
+            return True
+    return False
+
+
+# --- Compiled filters ----------------------------------------------------------------------
+
+_EVERY_PORT: Final = (0, MAX_PORT + 1)
+
+
+class PermitCheck:
+    """Filters, compiled for asking about one packet after another.
+
+    `compile_filters` makes these and shares them: a thousand clients with the same filters
+    have one check between them.
+    """
+
+    __slots__ = ("_everything", "_icmp", "_tcp", "_udp")
+
+    def __init__(self, filters: tuple[Filter, ...]) -> None:
+        self._everything = not filters
+        self._tcp = _bounds([f.ports for f in filters if isinstance(f, Tcp)])
+        self._udp = _bounds([f.ports for f in filters if isinstance(f, Udp)])
+        self._icmp = any(isinstance(f, Icmp) for f in filters)
+
+    def refusal(self, protocol: int, port: int | None, icmp: int) -> Reason | None:
+        """Return `None` for what is permitted, else why it is not.
+
+        Args:
+            protocol: IANA protocol number.
+            port: the resource's port, for TCP and UDP. Without one only those filters
+                permit that permit every port: a part of a permission is none.
+            icmp: the number of ICMP in the packet's IP version; the other is just another
+                protocol there.
+        """
+        if self._everything:
+            return None
+        if protocol == TCP:
+            return None if _has(self._tcp, port) else Reason.TCP_PORT
+        if protocol == UDP:
+            return None if _has(self._udp, port) else Reason.UDP_PORT
+        if protocol == icmp:
+            return None if self._icmp else Reason.ICMP
+        return Reason.PROTOCOL
+
+
+@lru_cache(maxsize=4096)
+def compile_filters(filters: tuple[Filter, ...]) -> PermitCheck:
+    """Compile *filters*, or return what the same ones were compiled to before."""
+    return PermitCheck(filters)
+
+
+def _bounds(ranges: list[PortRange]) -> tuple[int, ...]:
+    """Merge *ranges* into (first, after, first, after, …), ascending and apart."""
+    bounds: list[int] = []
+    for ports in sorted(ranges):
+        if bounds and ports.first <= bounds[-1]:
+            bounds[-1] = max(bounds[-1], ports.last + 1)
+        else:
+            bounds += (ports.first, ports.last + 1)
+    return tuple(bounds)
+
+
+def _has(bounds: tuple[int, ...], port: int | None) -> bool:
+    if port is None:
+        return bounds == _EVERY_PORT
+    # An odd number of bounds at or below the port: it is inside a range. One bisection
+    # costs the same for one range as for eight (90 ns against 450 ns for a loop).
+    return bisect_right(bounds, port) & 1 == 1

@@ -1,0 +1,87 @@
+"""What holds for every client of a gateway: its options, its plan, its own addresses."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
+from firezone_filter.errors import InvalidPolicy
+from firezone_filter.resources import Filter, compile_filters, to_filters
+
+
+def _switch(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{attribute.name} is a bool, not {value!r}")
+
+
+def _rate(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{attribute.name} is a number, not {value!r}")
+    if not 0 <= value < math.inf:
+        raise InvalidPolicy(f"{attribute.name}: {value!r} is negative or not finite", value)
+
+
+def _count(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{attribute.name} is an int, not {value!r}")
+    if value < 0:
+        raise InvalidPolicy(f"{attribute.name}: {value!r} is negative", value)
+
+
+@frozen
+class GatewayOptions:
+    """How a gateway behaves where the portal has no say.
+
+    Raises:
+        InvalidPolicy: a number that is negative or not finite.
+        TypeError: a wrong type; `own_filters` that are `None` or a filter by itself.
+    """
+
+    reject: bool = field(default=True, validator=_switch)
+    """Whether refused packets of clients are answered with an ICMP error. Without answers
+    (`False`) connections to what is refused time out instead of failing at once."""
+
+    reject_rate: float = field(default=100.0, validator=_rate)
+    """Replies a second for one client, on average (RFC 4443, section 2.4)."""
+
+    reject_burst: int = field(default=100, validator=_count)
+    """Replies at once for one client."""
+
+    own_filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
+    """What clients may send to the gateway's own tunnel address. **None at all permit
+    every protocol.**"""
+
+    max_sessions_per_client: int = field(default=16_384, validator=_count)
+    """Translated flows of one client at a time."""
+
+    max_sessions: int = field(default=1_048_576, validator=_count)
+    """Translated flows of all clients at a time."""
+
+
+class Site:
+    """The gateway's own side, shared by all its clients; only the addresses change."""
+
+    __slots__ = ("_addresses", "flags", "options", "own", "own_check", "plan")
+
+    def __init__(
+        self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
+    ) -> None:
+        self.plan = plan
+        self.options = options
+        self.flags: Callable[[bytes], int] = address_flags(plan).flags
+        self.own_check = compile_filters(options.own_filters)
+        self.own: frozenset[bytes] = frozenset()
+        self.addresses = addresses
+
+    @property
+    def addresses(self) -> TunnelAddresses:
+        """The gateway's own tunnel addresses."""
+        return self._addresses
+
+    @addresses.setter
+    def addresses(self, addresses: TunnelAddresses) -> None:
+        self._addresses = addresses
+        self.own = frozenset(addresses.packed())
