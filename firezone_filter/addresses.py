@@ -36,17 +36,28 @@ def to_address(value: str | Address) -> Address:
             matter of the host's links, and packets do not carry it.
         TypeError: neither `str` nor an `ipaddress` address.
     """
-    if isinstance(value, IPv4Interface | IPv6Interface) or not isinstance(
-        value, str | IPv4Address | IPv6Address
-    ):
-        raise TypeError(f"an address is a str or an ipaddress address, not {value!r}")
-    try:
-        address = ip_address(value)
-    except ValueError:
-        raise InvalidAddress(f"{value!r} is not an IP address", value) from None
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
+    address = _parse(value)
+    if _has_scope(address):
         raise InvalidAddress(f"{value!r} has a scope, which no packet carries", value)
     return address
+
+
+def _parse(value: str | Address) -> Address:
+    _check_kind("an address", value, str, IPv4Address, IPv6Address)
+    try:
+        return ip_address(value)
+    except ValueError:
+        raise InvalidAddress(f"{value!r} is not an IP address", value) from None
+
+
+def _has_scope(address: Address) -> bool:
+    return isinstance(address, IPv6Address) and address.scope_id is not None
+
+
+def _check_kind(name: str, value: object, *kinds: type) -> None:
+    # An interface is an address to Python, but it is a network too: which is meant?
+    if isinstance(value, IPv4Interface | IPv6Interface) or not isinstance(value, kinds):
+        raise TypeError(f"{name} is a str or an ipaddress object, not {value!r}")
 
 
 def to_network(value: str | Network | Address) -> Network:
@@ -60,10 +71,7 @@ def to_network(value: str | Network | Address) -> Network:
     """
     if isinstance(value, IPv4Network | IPv6Network):
         return value
-    if isinstance(value, IPv4Interface | IPv6Interface) or not isinstance(
-        value, str | IPv4Address | IPv6Address
-    ):
-        raise TypeError(f"a network is a str or an ipaddress network, not {value!r}")
+    _check_kind("a network", value, str, IPv4Address, IPv6Address)
     try:
         return ip_network(value)
     except ValueError as error:
@@ -77,11 +85,35 @@ def to_networks(values: Iterable[str | Network]) -> tuple[Network, ...]:
         InvalidAddress: as `to_network`.
         TypeError: not an iterable, or a network by itself.
     """
-    if isinstance(
-        values, str | bytes | Mapping | IPv4Network | IPv6Network | IPv4Address | IPv6Address
-    ) or not isinstance(values, Iterable):
-        raise TypeError(f"networks are given as an iterable of them, not {values!r}")
+    _check_several(values)
     return tuple(to_network(value) for value in values)
+
+
+def to_addresses(values: Iterable[str | Address]) -> tuple[Address, ...]:
+    """Return the addresses that *values* name, in their order.
+
+    Raises:
+        InvalidAddress: as `to_address`.
+        TypeError: not an iterable, or an address by itself.
+    """
+    _check_several(values)
+    return tuple(to_address(value) for value in values)
+
+
+def to_resolved(values: Iterable[str | Address]) -> tuple[Address, ...]:
+    """Return the addresses that a name resolved to; those with a scope are left out.
+
+    Only link-local addresses have one, and a resolver hands them out as it finds them.
+    """
+    _check_several(values)
+    return tuple(address for value in values if not _has_scope(address := _parse(value)))
+
+
+def _check_several(values: object) -> None:
+    """Refuse what is iterable only by accident: texts, single networks, mappings."""
+    single = (str, bytes, bytearray, memoryview, Mapping, IPv4Network, IPv6Network)
+    if isinstance(values, single) or not isinstance(values, Iterable):
+        raise TypeError(f"several addresses or networks are an iterable, not {values!r}")
 
 
 def _to_ipv4(value: str | IPv4Address | None) -> IPv4Address | None:

@@ -4,17 +4,20 @@ The checks stand in the order in which they are made; the first that fails decid
 reaches the end of `_judge` without being permitted is refused.
 """
 
-from typing import Final
+from typing import Final, assert_never, cast
 
 from firezone_filter.access import Access, Authorization
 from firezone_filter.addresses import DNS, TUNNEL, TunnelAddresses
 from firezone_filter.bucket import TokenBucket
-from firezone_filter.decisions import Decision, Drop, Forward, Reason, Reject
-from firezone_filter.fragments import FragmentMemory
-from firezone_filter.packet.headers import NO_PORT, Headers, read_quoted_headers
+from firezone_filter.decisions import Decision, Drop, Forward, Reason, Reject, Translate
+from firezone_filter.fragments import FragmentMemory, Verdict
+from firezone_filter.nat import Nat, translate_error
+from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
 from firezone_filter.packet.icmp import is_icmp_error, is_judged_by_quote, stays_on_link
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.packet.replies import unreachable_reply
+from firezone_filter.packet.rewrite import far_address, rewrite_address
+from firezone_filter.proxies import ProxyTable, Resolution
 from firezone_filter.resources import Resource
 from firezone_filter.site import Site
 
@@ -45,6 +48,11 @@ class Client:
         """Forget every remembered decision: what the client may do has changed."""
         self.fragments.forget_all()
 
+    def close(self) -> None:
+        """Leave nothing behind in what all clients share."""
+        if self.access.nat is not None:
+            self.access.nat.close()
+
     def authorize(self, resource: Resource) -> Authorization:
         """Permit *resource*, or give it a new form; return the authorization."""
         authorization = self.access.grant(resource)
@@ -56,9 +64,33 @@ class Client:
         self.access.withdraw(authorization.resource.id)
         self.forget_decisions()
 
+    def has_room_for(self, resolution: Resolution) -> bool:
+        """Tell whether the client may have the proxy addresses of a resolution."""
+        proxies = ProxyTable() if self.access.nat is None else self.access.nat.proxies
+        return proxies.has_room(resolution)
+
+    def forget_old(self, now: float) -> bool:
+        """Forget what has been kept for its time; return whether nothing is left."""
+        self.fragments.forget_old(now)
+        nat = self.access.nat
+        if nat is not None:
+            nat.forget_old(now)
+        # Sessions end by themselves, but their ends are remembered for a while.
+        return not self.fragments and nat is None
+
+    def resolve(self, resource_id: str, resolution: Resolution) -> None:
+        """Let proxy addresses stand for a name of a DNS resource."""
+        nat = self.access.nat
+        if nat is None:
+            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, {})
+        nat.resolve(resource_id, resolution)
+        self.forget_decisions()
+
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
         self.fragments.start_clock(now)
+        if self.access.nat is not None:
+            self.access.nat.start_clock(now)
         self._bucket.start_clock(now)
 
     # --- One packet ----------------------------------------------------------------------
@@ -76,18 +108,45 @@ class Client:
         if fragment is None:
             return self._judge(headers, packet, now, outbound=outbound)
         if fragment.start:
-            followed = self.fragments.follow(headers, fragment, now, outbound=outbound)
-            return followed or self.drop(Reason.FRAGMENT)
+            return self._judge_later(headers, fragment, packet, now, outbound=outbound)
+        return self._judge_first(headers, fragment, packet, now, outbound=outbound)
+
+    def _judge_first(
+        self, headers: Headers, fragment: Fragment, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
+        """Judge a first fragment, and keep the decision for those that follow."""
         if self.fragments.contradicts(headers, fragment, now, outbound=outbound):
             return self.drop(Reason.FRAGMENT)
         decision = self._judge(headers, packet, now, outbound=outbound)
-        if isinstance(decision, Forward):
-            self.fragments.keep(headers, fragment, decision, now, outbound=outbound)
-        else:
-            self.fragments.forget(headers, fragment, outbound=outbound)
+        match decision:
+            case Forward():
+                verdict = Verdict(decision, None)
+            case Translate():
+                permitted = self.access.authorizations[decision.resource_id].forward
+                verdict = Verdict(permitted, far_address(decision.packet, outbound=outbound))
+            case Reject() | Drop():
+                self.fragments.forget(headers, fragment, outbound=outbound)
+                return decision
+            case _:
+                assert_never(decision)
+        self.fragments.keep(headers, fragment, verdict, now, outbound=outbound)
         return decision
 
-    def _judge(self, headers: Headers, packet: bytes, now: float, *, outbound: bool) -> Decision:
+    def _judge_later(
+        self, headers: Headers, fragment: Fragment, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
+        """Let a later fragment follow its first, through the NAT if that went through it."""
+        followed = self.fragments.follow(headers, fragment, now, outbound=outbound)
+        if followed is None:
+            return self.drop(Reason.FRAGMENT)
+        permitted, address = followed
+        if address is None:
+            return permitted
+        return _translated(rewrite_address(packet, address, source=not outbound), permitted)
+
+    def _judge(  # noqa: PLR0911 - one return for a row of the table
+        self, headers: Headers, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
         """Judge what has ports and types to judge: a whole packet or a first fragment."""
         site = self._site
         if outbound:
@@ -101,9 +160,14 @@ class Client:
             return self._refuse(Reason.PEER_ADDRESS, headers, packet, now, outbound=outbound)
         if headers.icmp_type != NO_PORT:
             if is_icmp_error(headers.protocol, headers.icmp_type):
-                return self._judge_icmp_error(headers, packet, outbound=outbound)
+                return self._judge_icmp_error(headers, packet, now, outbound=outbound)
             if stays_on_link(headers.protocol, headers.icmp_type):
                 return self.drop(Reason.ICMP)
+        nat = self.access.nat
+        if nat is not None and not is_own and (flags & DNS or not outbound):
+            if outbound:
+                return self._judge_proxy(nat, headers, packet, now)
+            return self._judge_inbound_through_nat(nat, headers, packet, now, flags)
         permitted = self._permission(far, flags, headers.protocol, port)
         if isinstance(permitted, Forward):
             return permitted
@@ -114,14 +178,42 @@ class Client:
         if far in self._site.own:
             icmp = ICMPV4 if len(far) == IPV4_LENGTH else ICMPV6
             return self._site.own_check.refusal(protocol, port, icmp) or self._own
-        match = self.access.match(far, flags, protocol, port)
-        if match is None:
-            return Reason.NO_RESOURCE
-        if match.reason is not None:
-            return match.reason
-        return self.access.authorizations[match.resource_id].forward
+        permitted = self.access.permission(far, flags, protocol, port)
+        return permitted if isinstance(permitted, Reason) else permitted.forward
 
-    def _judge_icmp_error(self, headers: Headers, packet: bytes, *, outbound: bool) -> Decision:
+    def _judge_proxy(self, nat: Nat, headers: Headers, packet: bytes, now: float) -> Decision:
+        """Judge a packet to a proxy address by its resources, and translate it."""
+        permitted = self._permission(
+            headers.destination, DNS, headers.protocol, headers.destination_port
+        )
+        if isinstance(permitted, Reason):
+            return self._refuse(permitted, headers, packet, now, outbound=True)
+        translated = nat.translate_outbound(headers, packet, now)
+        if isinstance(translated, bytes):
+            return _translated(translated, permitted)
+        if translated is Reason.NAT_EXHAUSTED:
+            # It may pass in a moment: no reason to tell the client that it never will.
+            return self.drop(translated)
+        return self._refuse(translated, headers, packet, now, outbound=True)
+
+    def _judge_inbound_through_nat(
+        self, nat: Nat, headers: Headers, packet: bytes, now: float, flags: int
+    ) -> Decision:
+        """Judge what may belong to a session as what the client will see, else as it is."""
+        session = nat.session_inbound(headers, packet, now)
+        far, known = (headers.source, flags) if session is None else (session.proxy, DNS)
+        permitted = self._permission(far, known, headers.protocol, headers.source_port)
+        if session is not None and isinstance(permitted, Forward):
+            return _translated(nat.translate_inbound(session, headers, packet, now), permitted)
+        if isinstance(permitted, Forward):
+            return permitted
+        if session is None and nat.has_ended(headers, packet, now):
+            return self.drop(Reason.EXPIRED_NAT_SESSION)
+        return self.drop(permitted)
+
+    def _judge_icmp_error(
+        self, headers: Headers, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
         """Pass an ICMP error if the packet that it quotes would be permitted the other way.
 
         Whoever may send a packet may be told what became of it, also by a router that no
@@ -134,18 +226,29 @@ class Client:
             headers.protocol, headers.icmp_type
         ):
             return refused
-        quoted = read_quoted_headers(packet[headers.transport + _ICMP_HEADER :])
+        quote = packet[headers.transport + _ICMP_HEADER :]
+        quoted = read_quoted_headers(quote)
         if quoted is None or not _may_be_quoted(quoted, headers, outbound=outbound):
             return refused
         if outbound:
             far, port = quoted.source, quoted.source_port
         else:
             far, port = quoted.destination, quoted.destination_port
-        flags = self._site.flags(far)
-        if flags & (TUNNEL | DNS) and far not in self._site.own:
-            return refused
+        nat = self.access.nat
+        session = nat and nat.session_quoted(quoted, quote, now, outbound=not outbound)
+        if session:
+            far, flags = session.proxy, DNS
+        else:
+            flags = self._site.flags(far)
+            if flags & (TUNNEL | DNS) and far not in self._site.own:
+                return refused
         permitted = self._permission(far, flags, quoted.protocol, port)
-        return permitted if isinstance(permitted, Forward) else refused
+        if isinstance(permitted, Reason):
+            return refused
+        if session:
+            error = translate_error(session, headers, quoted, packet, outbound=outbound)
+            return _translated(error, permitted)
+        return permitted
 
     # --- Refusals ------------------------------------------------------------------------
 
@@ -174,6 +277,10 @@ class Client:
         if not self._site.options.reject or is_icmp_error(headers.protocol, headers.icmp_type):
             return False
         return self._bucket.take(now)
+
+
+def _translated(packet: bytes, permitted: Forward) -> Translate:
+    return Translate(packet, permitted.client_id, cast("str", permitted.resource_id))
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:

@@ -6,7 +6,7 @@ for a while, and nothing that could change what was judged passes (RFC 3128, RFC
 """
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import define
 
@@ -26,9 +26,19 @@ _Key = tuple[bool, bytes, bytes, int, int]
 _Kind = tuple[int, int, int, int]
 
 
+class Verdict(NamedTuple):
+    """What the fragments of one packet get."""
+
+    decision: Forward
+    """Who may pass, and why."""
+
+    address: bytes | None
+    """The address that the NAT puts at the far end; `None` if it changes nothing."""
+
+
 @define(eq=False)
 class _Kept:
-    decision: Forward
+    verdict: Verdict
     kind: _Kind
     judged: int
     started: float
@@ -47,8 +57,8 @@ class FragmentMemory:
 
     def follow(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
-    ) -> Forward | None:
-        """Return the decision for a later fragment; `None` if there is none to follow.
+    ) -> Verdict | None:
+        """Return what a later fragment gets; `None` if there is no first one to follow.
 
         One that starts before the end of what was judged would replace it on reassembly
         (RFC 1858, section 4; RFC 5722): it is refused, and so is all that comes after it.
@@ -60,7 +70,7 @@ class FragmentMemory:
         if fragment.start < kept.judged:
             del self._kept[key]
             return None
-        return kept.decision
+        return kept.verdict
 
     def contradicts(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
@@ -81,12 +91,12 @@ class FragmentMemory:
         self,
         headers: Headers,
         fragment: Fragment,
-        decision: Forward,
+        verdict: Verdict,
         now: float,
         *,
         outbound: bool,
     ) -> None:
-        """Keep the decision about an allowed first fragment from *now* on."""
+        """Keep what an allowed first fragment got from *now* on."""
         key = _key(headers, fragment, outbound=outbound)
         judged = fragment.judged
         before = self._kept.pop(key, None)
@@ -94,7 +104,7 @@ class FragmentMemory:
             judged = max(judged, before.judged)
         elif len(self._kept) >= MAX_KEPT:
             self._kept.popitem(last=False)
-        self._kept[key] = _Kept(decision, _kind(headers), judged, now)
+        self._kept[key] = _Kept(verdict, _kind(headers), judged, now)
 
     def forget(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
         """Forget the decision about a packet: another first fragment of it was refused."""

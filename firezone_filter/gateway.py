@@ -6,25 +6,47 @@ It checks what it is handed and routes; the knowledge is below: `Client` judges 
 
 from collections.abc import Collection, Iterable, Mapping
 
-from firezone_filter.addresses import MULTICAST, TUNNEL, AddressPlan, TunnelAddresses
+from firezone_filter.addresses import (
+    DNS,
+    MULTICAST,
+    NOT_RESOLVED,
+    TUNNEL,
+    Address,
+    AddressPlan,
+    TunnelAddresses,
+    to_addresses,
+    to_resolved,
+)
+from firezone_filter.arguments import (
+    Packet,
+    check_call,
+    check_same_place,
+    check_stands_for,
+    check_type,
+    to_bytes,
+    to_id_sets,
+    to_list_of_bytes,
+)
 from firezone_filter.client import Client
 from firezone_filter.clock import MAX_AHEAD, to_time
 from firezone_filter.decisions import Decision, Direction, Drop, Reason
+from firezone_filter.domains import to_domain
 from firezone_filter.errors import (
     AddressInUse,
     InvalidAddress,
     InvalidPolicy,
     InvalidTime,
     UnknownClient,
+    UnknownResource,
 )
 from firezone_filter.events import Event
 from firezone_filter.packet.headers import read_headers
+from firezone_filter.proxies import MAX_PROXIES, Resolution
 from firezone_filter.resources import (
     CidrResource,
     DnsResource,
     InternetResource,
     Resource,
-    same_place,
     to_id,
 )
 from firezone_filter.roster import Roster
@@ -36,9 +58,6 @@ _MALFORMED = Drop(Reason.MALFORMED, None)
 _MULTICAST = Drop(Reason.MULTICAST, None)
 _NOT_A_PEER = Drop(Reason.NOT_A_PEER, None)
 _UNKNOWN_CLIENT = Drop(Reason.UNKNOWN_CLIENT, None)
-
-Packet = bytes | bytearray | memoryview
-"""Any contiguous bytes-like object will do; these are the usual ones."""
 
 
 class Gateway:
@@ -75,9 +94,9 @@ class Gateway:
             InvalidAddress: an address of the gateway is outside the plan's tunnel ranges.
             TypeError: a wrong type.
         """
-        _check_type("addresses", addresses, TunnelAddresses)
-        _check_type("address_plan", address_plan, AddressPlan)
-        _check_type("options", options, GatewayOptions)
+        check_type("addresses", addresses, TunnelAddresses)
+        check_type("address_plan", address_plan, AddressPlan)
+        check_type("options", options, GatewayOptions)
         self._site = Site(addresses, address_plan, options)
         self._check_in_tunnel(addresses)
         self._roster = Roster(self._site)
@@ -110,7 +129,7 @@ class Gateway:
             TypeError: a wrong type.
         """
         to_id(client_id)
-        _check_type("addresses", addresses, TunnelAddresses)
+        check_type("addresses", addresses, TunnelAddresses)
         checked = None if now is None else to_time(now)
         self._check_in_tunnel(addresses)
         for address in addresses.present():
@@ -129,7 +148,7 @@ class Gateway:
         Raises:
             TypeError: *client_id* is not a `str`.
         """
-        _check_type("client_id", client_id, str)
+        check_type("client_id", client_id, str)
         return self._roster.disconnect(client_id)
 
     def authorize(
@@ -154,13 +173,13 @@ class Gateway:
             TypeError: a wrong type.
             UnknownClient: no such client is connected.
         """
-        _check_type("client_id", client_id, str)
-        _check_type("resource", resource, CidrResource, DnsResource, InternetResource)
+        check_type("client_id", client_id, str)
+        check_type("resource", resource, CidrResource, DnsResource, InternetResource)
         checked = self._to_expiry(expires_at)
         client = self._connected(client_id)
         held = client.access.authorizations.get(resource.id)
         if held is not None:
-            _check_same_place(held.resource, resource)
+            check_same_place(held.resource, resource)
         authorization = self._roster.authorize(client, resource)
         self._roster.set_expiry(authorization, checked, self._now)
 
@@ -173,12 +192,12 @@ class Gateway:
         Raises:
             TypeError: a wrong type.
         """
-        _check_type("client_id", client_id, str)
-        _check_type("resource_id", resource_id, str)
+        check_type("client_id", client_id, str)
+        check_type("resource_id", resource_id, str)
         authorization = self._roster.authorization(client_id, resource_id)
         if authorization is None:
             return False
-        self._roster.end(authorization)
+        self._roster.end(authorization, self._now)
         return True
 
     def update_resource(self, resource: Resource) -> int:
@@ -194,10 +213,10 @@ class Gateway:
                 nothing changes for any.
             TypeError: not a resource.
         """
-        _check_type("resource", resource, CidrResource, DnsResource, InternetResource)
+        check_type("resource", resource, CidrResource, DnsResource, InternetResource)
         holders = self._roster.holders(resource.id)
         for _, authorization in holders:
-            _check_same_place(authorization.resource, resource)
+            check_same_place(authorization.resource, resource)
         for client, _ in holders:
             client.authorize(resource)
         return len(holders)
@@ -212,8 +231,8 @@ class Gateway:
             InvalidTime: as `authorize`.
             TypeError: a wrong type.
         """
-        _check_type("client_id", client_id, str)
-        _check_type("resource_id", resource_id, str)
+        check_type("client_id", client_id, str)
+        check_type("resource_id", resource_id, str)
         checked = self._to_expiry(expires_at)
         authorization = self._roster.authorization(client_id, resource_id)
         if authorization is None:
@@ -231,12 +250,72 @@ class Gateway:
         Raises:
             TypeError: a wrong type.
         """
-        kept = _to_id_sets(authorizations)
+        kept = to_id_sets(authorizations)
         for client in self._roster.clients.values():
             keeps = kept.get(client.id, frozenset())
             for resource_id, authorization in list(client.access.authorizations.items()):
                 if resource_id not in keeps:
-                    self._roster.end(authorization)
+                    self._roster.end(authorization, self._now)
+
+    def domain_resolved(
+        self,
+        client_id: str,
+        resource_id: str,
+        domain: str,
+        *,
+        proxy_addresses: Iterable[str | Address],
+        resolved_addresses: Iterable[str | Address],
+    ) -> None:
+        """Tell which real addresses stand behind the proxy addresses of a name.
+
+        The n-th proxy address of a family takes the n-th resolved address in numeric order,
+        round robin; none if the name has none of that family. The last call that names a
+        proxy address decides; those that it does not name stay as they were. Existing
+        sessions keep their addresses. A proxy address that stood for another name means
+        that the client has renumbered: all its translations and sessions go first.
+
+        Args:
+            client_id: a connected client.
+            resource_id: a DNS resource that it is authorized for.
+            domain: the name, one that the resource stands for.
+            proxy_addresses: what the client assigned to the name, in the plan's DNS ranges.
+            resolved_addresses: what the name resolved to. Addresses that a name server must
+                not be able to open a way to are left out: those of the plan, and
+                unspecified, loopback, link-local, multicast, broadcast and v4-mapped ones.
+
+        Raises:
+            InvalidAddress: not an address; a proxy address outside the DNS ranges, or given
+                twice.
+            InvalidPolicy: not a DNS resource, a name that it does not stand for, or more
+                than 1,024 proxy addresses for this client.
+            TypeError: a wrong type.
+            UnknownClient: no such client is connected.
+            UnknownResource: the client is not authorized for it.
+        """
+        check_type("client_id", client_id, str)
+        check_type("resource_id", resource_id, str)
+        name = to_domain(domain)
+        proxies = to_addresses(proxy_addresses)
+        resolved = to_resolved(resolved_addresses)
+        client = self._connected(client_id)
+        authorization = self._roster.authorization(client_id, resource_id)
+        if authorization is None:
+            raise UnknownResource(
+                f"client {client_id!r} is not authorized for {resource_id!r}", resource_id
+            )
+        check_stands_for(authorization.resource, name)
+        self._check_proxies(proxies)
+        resolution = Resolution(
+            name,
+            tuple(address.packed for address in proxies),
+            tuple(address.packed for address in resolved if self._may_be_resolved(address)),
+        )
+        if not client.has_room_for(resolution):
+            raise InvalidPolicy(
+                f"client {client_id!r} would have more than {MAX_PROXIES} proxy addresses",
+                len(resolution.proxies),
+            )
+        self._roster.resolve(client, resource_id, resolution, self._now)
 
     def set_addresses(self, addresses: TunnelAddresses) -> None:
         """Change the gateway's own tunnel addresses.
@@ -246,7 +325,7 @@ class Gateway:
             InvalidAddress: outside the plan's tunnel ranges.
             TypeError: not `TunnelAddresses`.
         """
-        _check_type("addresses", addresses, TunnelAddresses)
+        check_type("addresses", addresses, TunnelAddresses)
         self._check_in_tunnel(addresses)
         self._check_free(addresses, None)
         self._site.addresses = addresses
@@ -269,7 +348,7 @@ class Gateway:
             TypeError: *client_id* is not a `str`.
             UnknownClient: no such client is connected.
         """
-        _check_type("client_id", client_id, str)
+        check_type("client_id", client_id, str)
         authorizations = self._connected(client_id).access.authorizations
         return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
 
@@ -305,8 +384,8 @@ class Gateway:
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
-        _check_call(direction, client_id)
-        whole = _to_bytes(packet)
+        check_call(direction, client_id)
+        whole = to_bytes(packet)
         self._advance(None if now is None else to_time(now))
         return self._decide(whole, client_id, outbound=direction is _OUTBOUND)
 
@@ -329,8 +408,8 @@ class Gateway:
             InvalidTime: *now* is not finite.
             TypeError: a wrong type, also of one of the packets; then none is decided.
         """
-        _check_call(direction, client_id)
-        wholes = _to_list_of_bytes(packets)
+        check_call(direction, client_id)
+        wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
         outbound = direction is _OUTBOUND
         return [self._decide(whole, client_id, outbound=outbound) for whole in wholes]
@@ -359,7 +438,7 @@ class Gateway:
             # another's access.
             return client.drop(Reason.SOURCE_NOT_ALLOWED)
         if headers.fragment is not None:
-            roster.note_fragment(client)
+            roster.note_transient(client)
         return client.judge(headers, packet, self._now, outbound=outbound)
 
     # --- Time and events -------------------------------------------------------------------
@@ -429,60 +508,22 @@ class Gateway:
             if not self._site.flags(address.packed) & TUNNEL:
                 raise InvalidAddress(f"{address} is outside the plan's tunnel ranges", address)
 
+    def _check_proxies(self, proxies: tuple[Address, ...]) -> None:
+        seen: set[Address] = set()
+        for address in proxies:
+            if address in seen:
+                raise InvalidAddress(f"proxy address {address} is given twice", address)
+            if not self._site.flags(address.packed) & DNS:
+                raise InvalidAddress(f"{address} is outside the plan's DNS ranges", address)
+            seen.add(address)
+
+    def _may_be_resolved(self, address: Address) -> bool:
+        # Whoever answers for a name must not be able to open a way to other clients, to
+        # the tunnel side of the gateway or to its loopback (DNS rebinding).
+        return not self._site.flags(address.packed) & NOT_RESOLVED
+
     def _check_free(self, addresses: TunnelAddresses, client_id: str | None) -> None:
         for address in addresses.present():
             holder = self._roster.by_address.get(address.packed)
             if holder is not None and holder.id != client_id:
                 raise AddressInUse(f"{address} belongs to {holder.id!r}", address, holder.id)
-
-
-def _check_type(name: str, value: object, *kinds: type) -> None:
-    if not isinstance(value, kinds):
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{name} is a {expected}, not {value!r}")
-
-
-def _check_call(direction: Direction, client_id: str | None) -> None:
-    _check_type("direction", direction, Direction)
-    if client_id is not None:
-        _check_type("client_id", client_id, str)
-
-
-def _check_same_place(held: Resource, resource: Resource) -> None:
-    if not same_place(held, resource):
-        raise InvalidPolicy(
-            f"resource {resource.id!r} is {held!r} and cannot become {resource!r} while a "
-            "client has it",
-            resource,
-        )
-
-
-def _to_bytes(packet: Packet) -> bytes:
-    """Return the bytes of *packet*; a copy of what is no `bytes`, which nobody can change."""
-    if type(packet) is bytes:
-        return packet
-    view = memoryview(packet)
-    if not view.c_contiguous:
-        raise TypeError(f"a packet is contiguous bytes, not {packet!r}")
-    return view.tobytes()
-
-
-def _to_list_of_bytes(packets: Iterable[Packet]) -> list[bytes]:
-    # A packet by itself is iterable too, byte by byte.
-    if isinstance(packets, bytes | bytearray | memoryview | str):
-        raise TypeError(f"packets are an iterable of bytes-like objects, not {packets!r}")
-    return [_to_bytes(packet) for packet in packets]
-
-
-def _to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
-    _check_type("authorizations", authorizations, Mapping)
-    kept: dict[str, frozenset[str]] = {}
-    for client_id, resource_ids in authorizations.items():
-        _check_type("a client id", client_id, str)
-        # A text is an iterable of texts too: its letters would be taken for ids.
-        if isinstance(resource_ids, str | bytes) or not isinstance(resource_ids, Iterable):
-            raise TypeError(f"resource ids are a set of str, not {resource_ids!r}")
-        kept[client_id] = frozenset(resource_ids)
-        for resource_id in kept[client_id]:
-            _check_type("a resource id", resource_id, str)
-    return kept

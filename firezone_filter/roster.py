@@ -10,6 +10,7 @@ from firezone_filter.addresses import TunnelAddresses
 from firezone_filter.client import Client
 from firezone_filter.clock import Deadlines
 from firezone_filter.events import AccessExhausted, AuthorizationExpired, EventQueue
+from firezone_filter.proxies import Resolution
 from firezone_filter.resources import Resource
 from firezone_filter.site import Site
 
@@ -17,7 +18,7 @@ from firezone_filter.site import Site
 class Roster:
     """Who is connected, and what each may reach until when."""
 
-    __slots__ = ("_deadlines", "_site", "_with_fragments", "by_address", "clients", "events")
+    __slots__ = ("_deadlines", "_site", "_transient", "by_address", "clients", "events")
 
     def __init__(self, site: Site) -> None:
         self.clients: dict[str, Client] = {}
@@ -25,8 +26,8 @@ class Roster:
         self.events = EventQueue()
         self._site = site
         self._deadlines: Deadlines[Authorization] = Deadlines()
-        # Whose fragments may need forgetting: a walk over all clients would cost more.
-        self._with_fragments: dict[str, Client] = {}
+        # Who may have something to forget: a walk over all clients would cost more.
+        self._transient: dict[str, Client] = {}
 
     def connect(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
         """Begin a session, in place of any that the client had."""
@@ -45,7 +46,8 @@ class Roster:
             del self.by_address[packed]
         for authorization in client.access.authorizations.values():
             self._deadlines.set(authorization, None)
-        self._with_fragments.pop(client_id, None)
+        client.close()
+        self._transient.pop(client_id, None)
         self.events.withdraw_all(client_id)
         return True
 
@@ -68,13 +70,24 @@ class Roster:
         self.events.withdraw(AccessExhausted(client.id))
         return authorization
 
-    def end(self, authorization: Authorization) -> None:
-        """Take an authorization away, by whatever cause."""
+    def end(self, authorization: Authorization, at: float) -> None:
+        """Take an authorization away at a moment, by whatever cause."""
+        # In the order of their moments: a session whose time was over before that of its
+        # resource is remembered as such, whenever both are noticed.
+        self._site.lifetimes.forget_old(at)
         self._deadlines.set(authorization, None)
         client = self.clients[authorization.client_id]
         client.withdraw(authorization)
         if not client.access.authorizations:
             self.events.put(AccessExhausted(client.id))
+
+    def resolve(
+        self, client: Client, resource_id: str, resolution: Resolution, now: float
+    ) -> None:
+        """Let proxy addresses of a client stand for a name."""
+        self._site.lifetimes.forget_old(now)
+        client.resolve(resource_id, resolution)
+        self.note_transient(client)
 
     def set_expiry(
         self, authorization: Authorization, expires_at: float | None, now: float
@@ -87,32 +100,30 @@ class Roster:
     def expire(self, now: float) -> None:
         """End what has reached its expiry."""
         for authorization in self._deadlines.due(now):
+            # What has no expiry has no deadline that could be due.
+            at = cast("float", authorization.expires_at)
             self.events.put(
-                AuthorizationExpired(
-                    authorization.client_id,
-                    authorization.resource.id,
-                    # What has no expiry has no deadline that could be due.
-                    cast("float", authorization.expires_at),
-                )
+                AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
-            self.end(authorization)
+            self.end(authorization, at)
 
     def next_expiry(self) -> float | None:
         """Return when the next authorization ends by itself, if any does."""
         return self._deadlines.earliest()
 
-    def note_fragment(self, client: Client) -> None:
-        """Remember that a client may have fragments to forget."""
-        self._with_fragments[client.id] = client
+    def note_transient(self, client: Client) -> None:
+        """Remember that a client may have something to forget when its time is over."""
+        self._transient[client.id] = client
 
     def forget_old(self, now: float) -> None:
         """Forget what has been kept for its time."""
-        for client in list(self._with_fragments.values()):
-            client.fragments.forget_old(now)
-            if not client.fragments:
-                del self._with_fragments[client.id]
+        self._site.lifetimes.forget_old(now)
+        for client in list(self._transient.values()):
+            if client.forget_old(now):
+                del self._transient[client.id]
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
+        self._site.lifetimes.start_clock(now)
         for client in self.clients.values():
             client.start_clock(now)

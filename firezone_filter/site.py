@@ -10,6 +10,7 @@ from attrs import field, frozen
 from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
 from firezone_filter.errors import InvalidPolicy
 from firezone_filter.resources import Filter, compile_filters, to_filters
+from firezone_filter.sessions import Lifetimes
 
 
 def _switch(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
@@ -64,7 +65,7 @@ class GatewayOptions:
 class Site:
     """The gateway's own side, shared by all its clients; only the addresses change."""
 
-    __slots__ = ("_addresses", "flags", "options", "own", "own_check", "plan")
+    __slots__ = ("_addresses", "flags", "lifetimes", "options", "own", "own_check", "plan")
 
     def __init__(
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
@@ -72,9 +73,15 @@ class Site:
         self.plan = plan
         self.options = options
         self.flags: Callable[[bytes], int] = address_flags(plan).flags
+        self.lifetimes = Lifetimes()
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """How many sessions one client may have, and all together."""
+        return self.options.max_sessions_per_client, self.options.max_sessions
 
     @property
     def addresses(self) -> TunnelAddresses:

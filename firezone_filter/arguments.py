@@ -1,0 +1,75 @@
+"""Checking what callers hand in, before anything changes."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from firezone_filter.decisions import Direction
+from firezone_filter.errors import InvalidPolicy
+from firezone_filter.resources import DnsResource, Resource, same_place
+
+Packet = bytes | bytearray | memoryview
+"""Any contiguous bytes-like object will do; these are the usual ones."""
+
+
+def check_type(name: str, value: object, *kinds: type) -> None:
+    """Check that *value*, the argument called *name*, is of one of *kinds*."""
+    if not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} is a {expected}, not {value!r}")
+
+
+def check_call(direction: Direction, client_id: str | None) -> None:
+    """Check what is handed in with packets."""
+    check_type("direction", direction, Direction)
+    if client_id is not None:
+        check_type("client_id", client_id, str)
+
+
+def check_same_place(held: Resource, resource: Resource) -> None:
+    """Check that *resource* is where the one of its id is that a client has."""
+    if not same_place(held, resource):
+        raise InvalidPolicy(
+            f"resource {resource.id!r} is {held!r} and cannot become {resource!r} while a "
+            "client has it",
+            resource,
+        )
+
+
+def to_bytes(packet: Packet) -> bytes:
+    """Return the bytes of *packet*; a copy of what is no `bytes`, which nobody can change."""
+    if type(packet) is bytes:
+        return packet
+    view = memoryview(packet)
+    if not view.c_contiguous:
+        raise TypeError(f"a packet is contiguous bytes, not {packet!r}")
+    return view.tobytes()
+
+
+def to_list_of_bytes(packets: Iterable[Packet]) -> list[bytes]:
+    """Return the bytes of all *packets*, before the first of them is decided."""
+    # A packet by itself is iterable too, byte by byte.
+    if isinstance(packets, bytes | bytearray | memoryview | str):
+        raise TypeError(f"packets are an iterable of bytes-like objects, not {packets!r}")
+    return [to_bytes(packet) for packet in packets]
+
+
+def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    """Return the resource ids by client id."""
+    check_type("authorizations", authorizations, Mapping)
+    kept: dict[str, frozenset[str]] = {}
+    for client_id, resource_ids in authorizations.items():
+        check_type("a client id", client_id, str)
+        # A text is an iterable of texts too: its letters would be taken for ids.
+        if isinstance(resource_ids, str | bytes) or not isinstance(resource_ids, Iterable):
+            raise TypeError(f"resource ids are a set of str, not {resource_ids!r}")
+        kept[client_id] = frozenset(resource_ids)
+        for resource_id in kept[client_id]:
+            check_type("a resource id", resource_id, str)
+    return kept
+
+
+def check_stands_for(resource: Resource, domain: str) -> None:
+    """Check that *resource* is a DNS resource, and *domain* one of its names."""
+    if not isinstance(resource, DnsResource):
+        raise InvalidPolicy(f"{resource!r} is not a DNS resource", resource)
+    if not resource.pattern().matches(domain):
+        raise InvalidPolicy(f"{resource.address!r} does not stand for {domain!r}", domain)

@@ -1,0 +1,101 @@
+"""Proxy addresses: which name each stands for, and which real address is behind it."""
+
+from typing import Final
+
+from attrs import define, frozen
+
+from firezone_filter.packet.numbers import IPV4_LENGTH, IPV6_LENGTH
+
+MAX_PROXIES: Final = 1_024
+"""Proxy addresses of one client. Firezone's clients assign four of each family to a name:
+room for 128 names at a time, at about 300 bytes an address."""
+
+
+@frozen
+class Resolution:
+    """What a host tells about a name: its proxy addresses, and what it resolved to."""
+
+    domain: str
+    """The name, in lower case."""
+
+    proxies: tuple[bytes, ...]
+    """The proxy addresses that the client assigned to it, in the client's order."""
+
+    resolved: tuple[bytes, ...]
+    """Its real addresses, without those that it must not have."""
+
+
+@define(eq=False)
+class Proxy:
+    """One proxy address of one client."""
+
+    domain: str
+    """The name that it stands for, in lower case."""
+
+    target: bytes | None
+    """The real address that new sessions go to; `None` if the name has none."""
+
+    resources: set[str]
+    """Ids of the DNS resources that it was given for."""
+
+
+class ProxyTable:
+    """The proxy addresses of one client."""
+
+    __slots__ = ("_proxies",)
+
+    def __init__(self) -> None:
+        self._proxies: dict[bytes, Proxy] = {}
+
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    def get(self, address: bytes) -> Proxy | None:
+        """Return what is known of a proxy address."""
+        return self._proxies.get(address)
+
+    def is_renumbered_by(self, resolution: Resolution) -> bool:
+        """Tell whether an address stands for another name until now."""
+        known = (self._proxies.get(address) for address in resolution.proxies)
+        return any(proxy is not None and proxy.domain != resolution.domain for proxy in known)
+
+    def has_room(self, resolution: Resolution) -> bool:
+        """Tell whether there is room for what would be known then."""
+        stay = () if self.is_renumbered_by(resolution) else self._proxies.keys()
+        return len({*stay, *resolution.proxies}) <= MAX_PROXIES
+
+    def assign(self, resource_id: str, resolution: Resolution) -> None:
+        """Let addresses stand for a name, each for one of the real addresses.
+
+        Family by family, round robin in numeric order, so that the same answer of a name
+        server always leads to the same translation, in whatever order it lists it.
+        """
+        targets = sorted(set(resolution.resolved))
+        for size in (IPV4_LENGTH, IPV6_LENGTH):
+            behind = [target for target in targets if len(target) == size]
+            family = [address for address in resolution.proxies if len(address) == size]
+            for number, address in enumerate(family):
+                target = behind[number % len(behind)] if behind else None
+                self._assign(resource_id, resolution.domain, address, target)
+
+    def _assign(self, resource_id: str, domain: str, address: bytes, target: bytes | None) -> None:
+        proxy = self._proxies.get(address)
+        if proxy is None:
+            self._proxies[address] = Proxy(domain, target, {resource_id})
+        else:
+            proxy.target = target
+            proxy.resources.add(resource_id)
+
+    def withdraw(self, resource_id: str) -> list[bytes]:
+        """Take a resource away; return the addresses that were given for nothing else."""
+        ended = []
+        for address, proxy in list(self._proxies.items()):
+            proxy.resources.discard(resource_id)
+            if not proxy.resources:
+                del self._proxies[address]
+                ended.append(address)
+        return ended
+
+    def clear(self) -> None:
+        """Take all away."""
+        self._proxies.clear()

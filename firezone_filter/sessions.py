@@ -1,0 +1,313 @@
+"""Sessions of the NAT: which translated flow is alive, under which port, and how long.
+
+Endpoint-independent (RFC 4787, section 4.1): a session belongs to a client's port and a
+proxy address, whatever the resource's port. Time comes in with each call.
+"""
+
+import math
+from collections import OrderedDict
+from typing import Final
+
+from firezone_filter.packet.numbers import TCP
+from firezone_filter.packet.rewrite import Rewriting, prepare
+
+PORT_SEARCH: Final = 256
+"""Ports tried when a flow's own is taken. A client that fills 257 in a row towards one
+address gets no more there; the search stays at 20 µs, whatever it does."""
+
+MAX_PORT: Final = 65_535
+
+MAX_REMEMBERED: Final = 4_096
+"""Ends of sessions remembered for one client: as many as it may have flows remembered."""
+
+REMEMBERED_FOR: Final = 240.0
+"""Seconds for which an end is remembered: TIME-WAIT, twice the maximum segment lifetime
+(RFC 9293, section 3.4.2). What comes later is not of that flow."""
+
+UNANSWERED: Final = 0
+ESTABLISHED: Final = 1
+DATAGRAM: Final = 2
+CLOSING: Final = 3
+
+LIFETIMES: Final = (
+    60.0,  # after the last packet out, while nothing has come back
+    7_440.0,  # TCP: 2 h 4 min after the last packet (RFC 5382, REQ-5)
+    120.0,  # UDP and ICMP echo: after the last packet (RFC 4787, REQ-5)
+    5.0,  # TCP: after FINs both ways, for what is still under way
+)
+"""Seconds, by state."""
+
+# Flags of TCP (RFC 9293, section 3.1).
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+ACK: Final = 0x10
+
+ForwardKey = tuple[int, int, bytes]
+"""Protocol, the client's port or echo id, proxy address."""
+
+ReverseKey = tuple[int, int, bytes]
+"""Protocol, the translated port or echo id, resolved address."""
+
+
+class Session:
+    """One translated flow of one client."""
+
+    __slots__ = (
+        "_answered",
+        "_fin_inbound",
+        "_fin_outbound",
+        "_resource_port",
+        "_several",
+        "forward_key",
+        "inward",
+        "outward",
+        "proxy",
+        "resolved",
+        "reverse_key",
+        "since",
+        "state",
+        "table",
+    )
+
+    def __init__(
+        self,
+        table: "SessionTable",
+        protocol: int,
+        ports: tuple[int, int],
+        proxy: bytes,
+        resolved: bytes,
+    ) -> None:
+        port, translated = ports
+        self.table = table
+        self.proxy = proxy
+        self.resolved = resolved
+        self.forward_key: ForwardKey = (protocol, port, proxy)
+        self.reverse_key: ReverseKey = (protocol, translated, resolved)
+        self.outward: Rewriting = prepare(
+            protocol, (proxy, resolved), (port, translated), source_address=False, source_port=True
+        )
+        self.inward: Rewriting = prepare(
+            protocol, (resolved, proxy), (translated, port), source_address=True, source_port=False
+        )
+        self.state = UNANSWERED
+        self.since = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._answered = self._fin_inbound = self._fin_outbound = self._several = False
+        self._resource_port: int | None = None
+
+    @property
+    def expires_at(self) -> float:
+        """When it is forgotten if no packet comes."""
+        return self.since + LIFETIMES[self.state]
+
+    def next_state(self) -> int:
+        """Return the state that what was seen amounts to."""
+        # FINs of one connection end it; a session that spoke to several ports may carry
+        # several connections, and ends by time.
+        if self._fin_outbound and self._fin_inbound and not self._several:
+            return CLOSING
+        if not self._answered:
+            return UNANSWERED
+        return ESTABLISHED if self.forward_key[0] == TCP else DATAGRAM
+
+    def see_outbound(self, resource_port: int, flags: int) -> bool:
+        """Note an allowed packet from the client; return whether it ends the session.
+
+        Args:
+            resource_port: where it went; 0 for ICMP echo.
+            flags: those of TCP; 0 for other protocols.
+        """
+        if self.state == CLOSING and flags & (SYN | ACK) == SYN:
+            # The client uses its port again: a new connection, in the place of one that
+            # had ended (RFC 9293, section 3.6.1).
+            self._begin()
+        if self._resource_port is None:
+            self._resource_port = resource_port
+        elif self._resource_port != resource_port:
+            self._several = True
+        self._fin_outbound |= bool(flags & FIN)
+        return bool(flags & RST) and not self._several
+
+    def see_inbound(self, resource_port: int, flags: int) -> bool:
+        """Note an allowed packet to the client; return whether it ends the session."""
+        self._answered = True
+        if self._resource_port != resource_port:
+            return False
+        self._fin_inbound |= bool(flags & FIN)
+        return bool(flags & RST) and not self._several
+
+
+class Lifetimes:
+    """When sessions are forgotten: those of all clients, so that they can be counted.
+
+    Sessions of one state live equally long after their last packet, so a queue for each
+    state is in the order of expiry, and the next to go is at the head of one of four.
+    """
+
+    __slots__ = ("_queues", "_wake")
+
+    def __init__(self) -> None:
+        self._queues: tuple[OrderedDict[Session, None], ...] = tuple(
+            OrderedDict() for _ in LIFETIMES
+        )
+        # Nothing is due before: a packet costs one comparison, as long as nothing is.
+        self._wake = math.inf
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues))
+
+    def add(self, session: Session, now: float) -> None:
+        """Let a new session live from *now* on."""
+        session.since = now
+        self._queues[session.state][session] = None
+        self._wake = min(self._wake, session.expires_at)
+
+    def prolong(self, session: Session, now: float) -> None:
+        """Let a session live on after a packet, in the state that it is in by now."""
+        state = session.next_state()
+        if state != session.state:
+            del self._queues[session.state][session]
+            session.state = state
+            self.add(session, now)
+        elif state != CLOSING:
+            # The time after the FINs is for stragglers, and they do not prolong it.
+            session.since = now
+            self._queues[state].move_to_end(session)
+
+    def remove(self, session: Session) -> None:
+        """Let go of a session."""
+        del self._queues[session.state][session]
+
+    def forget_old(self, now: float) -> None:
+        """Forget the sessions whose time is over, in the order in which it was."""
+        while now >= self._wake:
+            heads = [next(iter(queue)) for queue in self._queues if queue]
+            first = min(heads, key=_expires_at, default=None)
+            self._wake = math.inf if first is None else first.expires_at
+            if first is not None and now >= self._wake:
+                first.table.end(first, self._wake)
+
+    def start_clock(self, now: float) -> None:
+        """Count what began before the first `now` from there."""
+        for queue in self._queues:
+            for session in queue:
+                session.since = now
+        self._wake = now
+
+
+def _expires_at(session: Session) -> float:
+    return session.expires_at
+
+
+class SessionTable:
+    """The sessions of one client, and the ends of those that it had."""
+
+    __slots__ = ("_forward", "_lifetimes", "_limits", "_remembered", "_reverse")
+
+    def __init__(self, lifetimes: Lifetimes, limits: tuple[int, int]) -> None:
+        """Share *lifetimes* with all clients; *limits*: sessions of a client, of all."""
+        self._forward: dict[ForwardKey, Session] = {}
+        self._reverse: dict[ReverseKey, Session] = {}
+        self._remembered: OrderedDict[ReverseKey, float] = OrderedDict()
+        self._lifetimes = lifetimes
+        self._limits = limits
+
+    def __len__(self) -> int:
+        return len(self._forward)
+
+    def find_outbound(self, key: ForwardKey, now: float) -> Session | None:
+        """Return the live session of a packet from the client."""
+        self._lifetimes.forget_old(now)
+        return self._forward.get(key)
+
+    def find_inbound(self, key: ReverseKey, now: float) -> Session | None:
+        """Return the live session of a packet to the client."""
+        self._lifetimes.forget_old(now)
+        return self._reverse.get(key)
+
+    def open(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
+        """Begin a session; `None` if there is no port or no room for it."""
+        protocol, port, proxy = key
+        per_client, in_all = self._limits
+        if len(self._forward) >= per_client or len(self._lifetimes) >= in_all:
+            return None
+        translated = self._free_port(protocol, port, resolved)
+        if translated is None:
+            return None
+        session = Session(self, protocol, (port, translated), proxy, resolved)
+        self._forward[key] = session
+        self._reverse[session.reverse_key] = session
+        self._remembered.pop(session.reverse_key, None)
+        self._lifetimes.add(session, now)
+        return session
+
+    def _free_port(self, protocol: int, port: int, resolved: bytes) -> int | None:
+        """Return *port* if it is free, else the next that is (RFC 4787, section 4.2.1)."""
+        for candidate in range(port, port + PORT_SEARCH + 1):
+            # After 65,535 comes 1: port 0 is reserved.
+            wrapped = candidate if candidate <= MAX_PORT else candidate - MAX_PORT
+            if wrapped and (protocol, wrapped, resolved) not in self._reverse:
+                return wrapped
+        return None
+
+    def see_outbound(self, session: Session, port: int, flags: int, now: float) -> None:
+        """Let an allowed packet from the client confirm, prolong or end its session."""
+        if session.see_outbound(port, flags):
+            self.end(session, now)
+        else:
+            self._lifetimes.prolong(session, now)
+
+    def see_inbound(self, session: Session, port: int, flags: int, now: float) -> None:
+        """Let an allowed packet to the client confirm, prolong or end its session."""
+        if session.see_inbound(port, flags):
+            self.end(session, now)
+        else:
+            self._lifetimes.prolong(session, now)
+
+    def end(self, session: Session, at: float) -> None:
+        """Forget a session whose time was over at *at*; remember that, to name refusals."""
+        self._remove(session)
+        self._remembered[session.reverse_key] = at
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def has_ended(self, key: ReverseKey, now: float) -> bool:
+        """Tell whether a packet belonged to a session that was forgotten not long ago."""
+        self._lifetimes.forget_old(now)
+        at = self._remembered.get(key)
+        return at is not None and now < at + REMEMBERED_FOR
+
+    def forget_proxies(self, proxies: set[bytes]) -> None:
+        """Let the sessions of some proxy addresses go, as if they had not been.
+
+        Their time was not over: what comes of them later is refused because of the policy,
+        and that is the reason that it gets.
+        """
+        for session in [held for held in self._forward.values() if held.proxy in proxies]:
+            self._remove(session)
+
+    def forget_all(self) -> None:
+        """Let all sessions go, as if they had not been."""
+        for session in list(self._forward.values()):
+            self._remove(session)
+
+    def forget_old_ends(self, now: float) -> None:
+        """Forget the ends that have been remembered for their time."""
+        while self._remembered:
+            key, at = next(iter(self._remembered.items()))
+            if now < at + REMEMBERED_FOR:
+                break
+            del self._remembered[key]
+
+    def start_clock(self, now: float) -> None:
+        """Count what ended before the first `now` from there."""
+        for key in self._remembered:
+            self._remembered[key] = now
+
+    def _remove(self, session: Session) -> None:
+        del self._forward[session.forward_key]
+        del self._reverse[session.reverse_key]
+        self._lifetimes.remove(session)

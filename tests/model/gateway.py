@@ -1,0 +1,683 @@
+"""`Model`: lifecycle, time and events (section 3), the two tables of checks (section 4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from . import nat, packets, policy
+from .nat import Outside, Proxy, Session
+from .policy import within
+from .values import INBOUND, OUTBOUND, Address, Given, ModelError, Moment, end_of, over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .packets import Packet
+
+FIFTY_YEARS = 50 * 365.25 * 86_400
+FRAGMENTS_KEPT = 30
+MAX_FRAGMENTS = 1_024
+MAX_PROXIES = 1_024
+
+Decision = tuple[Given, ...]
+Event = tuple[Given, ...]
+
+
+@dataclass
+class Authorization:
+    resource: Given
+    expires_at: float | None
+
+
+@dataclass
+class Ended:
+    """A session that was forgotten, kept to name refusals."""
+
+    outside: Outside
+    at: Moment
+
+
+@dataclass
+class FirstFragment:
+    """The decision of an allowed first fragment."""
+
+    looks: tuple[Given, ...]  # protocol, ports, ICMP type
+    judged_end: int
+    since: Moment
+    resource_id: str | None
+    far: Address | None  # the address to write into later ones; `None`: they go as they are
+
+
+@dataclass
+class Client:
+    client_id: str
+    addresses: set[Address]
+    tokens: float
+    refilled: Moment
+    authorizations: dict[str, Authorization] = field(default_factory=dict)
+    proxies: dict[Address, Proxy] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)  # by the moment of their end
+    fragments: dict[Given, FirstFragment] = field(default_factory=dict)  # by last start
+
+    def forget_decisions(self) -> None:
+        self.fragments.clear()
+
+    def end_session(self, session: Session, at: Moment) -> None:
+        """Forget a session at the moment that the table of section 6 names."""
+        self.sessions.remove(session)
+        self.ended.append(Ended(session.outside, at))
+        del self.ended[: -nat.MAX_REMEMBERED]
+
+
+@dataclass
+class Ruling:
+    """What the checks say of one packet, before replies and fragments come in."""
+
+    reason: str | None = None  # why it is refused; `None`: allowed
+    answer: bool = False  # a refusal that the client may be told of
+    resource_id: str | None = None
+    packet: bytes | None = None  # what goes on instead
+    far: Address | None = None  # the address that was written into it
+
+
+def _addresses(given: Given) -> set[Address]:
+    return {address for address in (given.ipv4, given.ipv6) if address is not None}
+
+
+def _parsed(given: Iterable[Given]) -> list[Address]:
+    try:
+        return [ip_address(one) if isinstance(one, str) else one for one in given]
+    except ValueError as error:
+        raise ModelError("InvalidAddress") from error
+
+
+def _identity(resource: Given) -> tuple[Given, ...]:
+    """What a resource never changes under the same id: kind, network, pattern."""
+    kind = type(resource).__name__
+    if kind == "CidrResource":
+        return (kind, resource.network)
+    if kind == "DnsResource":
+        return (kind, policy.normal(resource.address))
+    return (kind,)
+
+
+def _opposite(direction: str) -> str:
+    return INBOUND if direction == OUTBOUND else OUTBOUND
+
+
+class Model:
+    """The gateway of the design, without anything that makes it fast."""
+
+    def __init__(self, addresses: Given, *, address_plan: Given, options: Given) -> None:
+        self._plan = address_plan
+        self._options = options
+        self._now = Moment(None)
+        self._clients: dict[str, Client] = {}
+        self._events: list[Event] = []
+        self._own = self._checked_own(addresses)
+
+    # Connection lifecycle ------------------------------------------------------------
+
+    def client_connected(self, client_id: str, addresses: Given, now: float | None = None) -> None:
+        if not client_id:
+            raise ModelError("InvalidPolicy")
+        self._check_now(now)
+        wanted = _addresses(addresses)
+        if any(not within(one, self._plan.tunnel) or one in self._own for one in wanted):
+            raise ModelError("InvalidAddress")
+        for other in self._clients.values():
+            if other.client_id != client_id and other.addresses & wanted:
+                raise ModelError("AddressInUse")
+        self._at(now)
+        self.client_disconnected(client_id)
+        self._clients[client_id] = Client(
+            client_id, wanted, tokens=self._options.reject_burst, refilled=self._now
+        )
+
+    def client_disconnected(self, client_id: str) -> bool:
+        self._events = [event for event in self._events if event[1] != client_id]
+        return self._clients.pop(client_id, None) is not None
+
+    def authorize(
+        self, client_id: str, resource: Given, *, expires_at: float | None = None
+    ) -> None:
+        client = self._client(client_id)
+        self._check_expiry(expires_at)
+        known = client.authorizations.get(resource.id)
+        if known is not None and _identity(known.resource) != _identity(resource):
+            raise ModelError("InvalidPolicy")
+        if known is None:
+            client.authorizations[resource.id] = Authorization(resource, expires_at)
+        else:
+            known.resource, known.expires_at = resource, expires_at
+        client.forget_decisions()
+        self._withdraw(("access-exhausted", client_id))
+        self._expire()
+
+    def revoke(self, client_id: str, resource_id: str) -> bool:
+        client = self._clients.get(client_id)
+        if client is None or resource_id not in client.authorizations:
+            return False
+        self._take_away(client, resource_id)
+        return True
+
+    def update_resource(self, resource: Given) -> int:
+        having = [c for c in self._clients.values() if resource.id in c.authorizations]
+        for client in having:
+            if _identity(client.authorizations[resource.id].resource) != _identity(resource):
+                raise ModelError("InvalidPolicy")
+        for client in having:
+            client.authorizations[resource.id].resource = resource
+            client.forget_decisions()
+        return len(having)
+
+    def update_expiry(self, client_id: str, resource_id: str, expires_at: float | None) -> bool:
+        self._check_expiry(expires_at)
+        client = self._clients.get(client_id)
+        if client is None or resource_id not in client.authorizations:
+            return False
+        client.authorizations[resource_id].expires_at = expires_at
+        self._expire()
+        return True
+
+    def retain_authorizations(self, authorizations: Mapping[str, Iterable[str]]) -> None:
+        for client in self._clients.values():
+            listed = set(authorizations.get(client.client_id, ()))
+            for resource_id in list(client.authorizations):
+                if resource_id not in listed:
+                    self._take_away(client, resource_id)
+
+    def domain_resolved(
+        self,
+        client_id: str,
+        resource_id: str,
+        domain: str,
+        *,
+        proxy_addresses: Iterable[Given],
+        resolved_addresses: Iterable[Given],
+    ) -> None:
+        client = self._client(client_id)
+        if resource_id not in client.authorizations:
+            raise ModelError("UnknownResource")
+        resource = client.authorizations[resource_id].resource
+        if type(resource).__name__ != "DnsResource":
+            raise ModelError("InvalidPolicy")
+        if not policy.names(resource.address, domain):
+            raise ModelError("InvalidPolicy")
+        domain = policy.normal(domain)
+        proxies = _parsed(proxy_addresses)
+        resolved = _parsed(resolved_addresses)
+        renumbered = any(
+            proxy in client.proxies and client.proxies[proxy].domain != domain for proxy in proxies
+        )
+        kept = set() if renumbered else set(client.proxies)
+        if len(kept | set(proxies)) > MAX_PROXIES:
+            raise ModelError("InvalidPolicy")
+        if len(set(proxies)) != len(proxies):
+            raise ModelError("InvalidAddress")
+        if any(not within(proxy, self._plan.dns_resources) for proxy in proxies):
+            raise ModelError("InvalidAddress")
+
+        client.forget_decisions()
+        if renumbered:
+            client.proxies.clear()
+            client.sessions.clear()
+        usable = [address for address in resolved if self._may_stand_behind(address)]
+        for version in (4, 6):
+            targets = [address for address in usable if address.version == version]
+            family = [proxy for proxy in proxies if proxy.version == version]
+            for nth, proxy in enumerate(family):
+                entry = client.proxies.setdefault(proxy, Proxy(domain, None))
+                entry.target = nat.target_of(nth, targets)
+                entry.named_by.add(resource_id)
+
+    def set_addresses(self, addresses: Given) -> None:
+        own = self._checked_own(addresses)
+        if any(client.addresses & own for client in self._clients.values()):
+            raise ModelError("AddressInUse")
+        self._own = own
+        for client in self._clients.values():
+            client.forget_decisions()
+
+    # What there is -------------------------------------------------------------------
+
+    def clients(self) -> tuple[str, ...]:
+        return tuple(self._clients)
+
+    def __contains__(self, client_id: object) -> bool:
+        return client_id in self._clients
+
+    def authorizations(self, client_id: str) -> dict[str, float | None]:
+        granted = self._client(client_id).authorizations
+        return {resource_id: one.expires_at for resource_id, one in granted.items()}
+
+    # Time and events -----------------------------------------------------------------
+
+    def poll_timeout(self) -> float | None:
+        """Say exactly when the next authorization ends (the library may say earlier)."""
+        ends = [
+            one.expires_at
+            for client in self._clients.values()
+            for one in client.authorizations.values()
+            if one.expires_at is not None
+        ]
+        return min(ends, default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        self._check_now(now)
+        self._at(now)
+
+    def poll_event(self) -> Event | None:
+        return self._events.pop(0) if self._events else None
+
+    def _check_now(self, now: float | None) -> None:
+        if now is not None and not _is_finite(now):
+            raise ModelError("InvalidTime")
+
+    def _check_expiry(self, expires_at: float | None) -> None:
+        if expires_at is None:
+            return
+        latest = self._now.seconds
+        if not _is_finite(expires_at) or latest is None or expires_at > latest + FIFTY_YEARS:
+            raise ModelError("InvalidTime")
+
+    def _at(self, now: float | None) -> None:
+        """Let time come to `now`, never back: the one place where it moves.
+
+        Everything that is over by then is gone when this returns, so that nothing else
+        in the model asks whether what it sees is still alive.
+        """
+        if now is None:
+            return
+        if self._now.seconds is None:
+            # Whatever began before has this very moment as its start.
+            self._now.seconds = now
+        elif now > self._now.seconds:
+            self._now = Moment(now)
+        else:
+            return  # an earlier `now` counts as the latest, at which all is done
+        self._expire()
+        for client in self._clients.values():
+            self._forget_what_is_over(client, now)
+
+    def _expire(self) -> None:
+        """End the authorizations that are over, in the order in which they ended."""
+        now = self._now.seconds
+        due = [
+            (one.expires_at, client, resource_id)
+            for client in self._clients.values()
+            for resource_id, one in client.authorizations.items()
+            if one.expires_at is not None and now is not None and now >= one.expires_at
+        ]
+        for expired_at, client, resource_id in sorted(due, key=itemgetter(0)):
+            # Sessions that were over before their authorization are remembered as such,
+            # however late both are noticed.
+            self._forget_what_is_over(client, expired_at)
+            event = ("authorization-expired", client.client_id, resource_id, expired_at)
+            self._take_away(client, resource_id, event)
+
+    def _forget_what_is_over(self, client: Client, now: float) -> None:
+        ends = [(end_of(*session.lifetime()), session) for session in client.sessions]
+        for end, session in sorted(ends, key=itemgetter(0)):
+            if now >= end:
+                client.end_session(session, Moment(end))
+        client.ended = [one for one in client.ended if not over(one.at, nat.REMEMBERED, now)]
+        for key, first in list(client.fragments.items()):
+            if over(first.since, FRAGMENTS_KEPT, now):
+                del client.fragments[key]
+
+    def _take_away(self, client: Client, resource_id: str, event: Event | None = None) -> None:
+        """Remove an authorization with all that hangs on it, and announce it."""
+        del client.authorizations[resource_id]
+        client.forget_decisions()
+        for address, proxy in list(client.proxies.items()):
+            proxy.named_by.discard(resource_id)
+            if not proxy.named_by:
+                del client.proxies[address]
+        client.sessions = [one for one in client.sessions if one.proxy in client.proxies]
+        if event is not None:
+            self._announce(event)
+        if not client.authorizations:
+            self._announce(("access-exhausted", client.client_id))
+
+    def _announce(self, event: Event) -> None:
+        self._withdraw(event)
+        self._events.append(event)
+
+    def _withdraw(self, event: Event) -> None:
+        """Take out a waiting event of the same kind, client and resource."""
+        self._events = [one for one in self._events if one[:3] != event[:3]]
+
+    # Small questions -----------------------------------------------------------------
+
+    def _client(self, client_id: str) -> Client:
+        if client_id not in self._clients:
+            raise ModelError("UnknownClient")
+        return self._clients[client_id]
+
+    def _checked_own(self, addresses: Given) -> set[Address]:
+        own = _addresses(addresses)
+        if any(not within(one, self._plan.tunnel) for one in own):
+            raise ModelError("InvalidAddress")
+        return own
+
+    def _owner(self, address: Address) -> Client | None:
+        for client in self._clients.values():
+            if address in client.addresses:
+                return client
+        return None
+
+    def _in_tunnel(self, address: Address) -> bool:
+        return within(address, self._plan.tunnel)
+
+    def _in_dns(self, address: Address) -> bool:
+        return within(address, self._plan.dns_resources)
+
+    def _may_stand_behind(self, address: Address) -> bool:
+        """Tell whether a name may resolve to this: a name server must open no side door."""
+        return not (
+            self._in_tunnel(address)
+            or self._in_dns(address)
+            or within(address, policy.NEVER_RESOLVED)
+        )
+
+    def _match(
+        self, client: Client, address: Address, protocol: int, port: int | None
+    ) -> policy.Candidate:
+        """Choose by section 5 among the client's resources."""
+        proxy = client.proxies.get(address)
+        proxied_by = proxy.named_by if proxy is not None else set()
+        candidates = (
+            policy.candidate(one.resource, proxied_by, self._plan, address, (protocol, port))
+            for one in client.authorizations.values()
+        )
+        return policy.best([one for one in candidates if one is not None])
+
+    def _own_refusal(self, protocol: int, port: int | None) -> str | None:
+        return policy.refusal(self._options.own_filters, protocol, port)
+
+    # Packets -------------------------------------------------------------------------
+
+    def handle_packets(
+        self,
+        direction: Given,
+        packets: Iterable[Given],
+        now: float | None = None,
+        *,
+        client_id: str | None = None,
+    ) -> list[Decision]:
+        self._check_now(now)
+        self._at(now)
+        return [
+            self.handle_packet(direction, packet, now, client_id=client_id)
+            for packet in list(packets)
+        ]
+
+    def handle_packet(
+        self,
+        direction: Given,
+        packet: Given,
+        now: float | None = None,
+        *,
+        client_id: str | None = None,
+    ) -> Decision:
+        self._check_now(now)
+        self._at(now)
+        parsed = packets.parse(bytes(packet))
+        if parsed is None:
+            return ("drop", "malformed", None)
+        if direction.name == OUTBOUND:
+            return self._outbound(parsed, client_id)
+        return self._inbound(parsed, client_id)
+
+    def _outbound(self, packet: Packet, client_id: str | None) -> Decision:
+        if within(packet.destination, policy.MULTICAST + policy.BROADCAST):
+            return ("drop", "multicast", None)
+        client = self._owner(packet.source) if client_id is None else self._clients.get(client_id)
+        if client is None:
+            return ("drop", "unknown-client", None)
+        if packet.source not in client.addresses:
+            return ("drop", "source-not-allowed", client.client_id)
+        return self._with_fragments(client, packet, OUTBOUND)
+
+    def _inbound(self, packet: Packet, client_id: str | None) -> Decision:
+        if not self._in_tunnel(packet.destination):
+            return ("drop", "not-a-peer", None)
+        client = self._owner(packet.destination)
+        if client is None or client_id not in (None, client.client_id):
+            return ("drop", "unknown-client", None)
+        return self._with_fragments(client, packet, INBOUND)
+
+    def _rule(self, client: Client, packet: Packet, direction: str) -> Ruling:
+        return (
+            self._rule_outbound(client, packet)
+            if direction == OUTBOUND
+            else self._rule_inbound(client, packet)
+        )
+
+    def _decision(self, client: Client, packet: Packet, ruling: Ruling) -> Decision:
+        """Turn a ruling into a decision; refusals may earn a reply."""
+        if ruling.reason is None and ruling.packet is None:
+            return ("forward", client.client_id, ruling.resource_id)
+        if ruling.reason is None:
+            return ("translate", ruling.packet, client.client_id, ruling.resource_id)
+        if (
+            ruling.answer
+            and self._options.reject
+            and not packet.is_icmp_error  # nor any ICMPv6 below 128, which are all errors
+            and self._takes_token(client)
+        ):
+            reply = packets.unreachable(packet, ruling.reason)
+            return ("reject", reply, ruling.reason, client.client_id)
+        return ("drop", ruling.reason, client.client_id)
+
+    def _takes_token(self, client: Client) -> bool:
+        """Take a token out of the client's bucket, refilled for the time since last."""
+        elapsed = (self._now.seconds or 0) - (client.refilled.seconds or 0)
+        refill = elapsed * self._options.reject_rate
+        client.tokens = min(self._options.reject_burst, client.tokens + refill)
+        client.refilled = self._now
+        if client.tokens < 1:
+            return False
+        client.tokens -= 1
+        return True
+
+    # Fragments -----------------------------------------------------------------------
+
+    def _with_fragments(self, client: Client, packet: Packet, direction: str) -> Decision:
+        """Judge a packet by the rest of its table, fragments as their rules say."""
+        refused = ("drop", "fragment", client.client_id)
+        if packet.fragment is None:
+            return self._decision(client, packet, self._rule(client, packet, direction))
+        key = (
+            direction,
+            packet.source,
+            packet.destination,
+            packet.fragment.identification,
+            packet.protocol if packet.version == 4 else None,
+        )
+        first = client.fragments.get(key)
+        if packet.is_later_fragment:
+            if first is None:
+                return refused
+            if packet.fragment.offset < first.judged_end:
+                # It would overwrite what was judged (RFC 1858, RFC 3128, RFC 5722).
+                del client.fragments[key]
+                return refused
+            follows = Ruling(resource_id=first.resource_id)
+            if first.far is not None:
+                follows.packet = nat.rewritten(packet, direction, first.far, None)
+            return self._decision(client, packet, follows)
+
+        looks = (packet.protocol, packet.source_port, packet.destination_port, packet.icmp_type)
+        if first is not None and first.looks != looks:
+            del client.fragments[key]
+            return refused
+        ruling = self._rule(client, packet, direction)
+        client.fragments.pop(key, None)
+        if ruling.reason is None:
+            judged_end = max(packet.judged_end, first.judged_end if first is not None else 0)
+            client.fragments[key] = FirstFragment(
+                looks, judged_end, self._now, ruling.resource_id, ruling.far
+            )
+            if len(client.fragments) > MAX_FRAGMENTS:
+                del client.fragments[next(iter(client.fragments))]
+        return self._decision(client, packet, ruling)
+
+    # The two tables, from the destination or source on -------------------------------
+
+    def _rule_outbound(self, client: Client, packet: Packet) -> Ruling:  # noqa: PLR0911 - one for each row
+        to_own = packet.destination in self._own
+        if self._in_tunnel(packet.destination) and not to_own:
+            return Ruling("peer-address", answer=True)
+        if packet.is_icmp_error:
+            return self._rule_error(client, packet, OUTBOUND)
+        if packet.icmp_type in packets.LINK_ONLY[packet.version]:
+            return Ruling("icmp")
+        if to_own:
+            reason = self._own_refusal(packet.protocol, packet.destination_port)
+            return Ruling(reason, answer=True)
+        match = self._match(client, packet.destination, packet.protocol, packet.destination_port)
+        if match.reason is not None:
+            return Ruling(match.reason, answer=True)
+        if self._in_dns(packet.destination):
+            return self._translate_outbound(client, packet, match.resource_id)
+        return Ruling(resource_id=match.resource_id)
+
+    def _translate_outbound(
+        self, client: Client, packet: Packet, resource_id: str | None
+    ) -> Ruling:
+        client_port = nat.near_port(packet, OUTBOUND)
+        if client_port is None:
+            return Ruling("protocol", answer=True)
+        session = nat.session_from_inside(client, packet, OUTBOUND)
+        if session is None:
+            resolved = client.proxies[packet.destination].target
+            if resolved is None:
+                return Ruling("no-translation", answer=True)
+            session = self._new_session(client, packet, client_port, resolved)
+            if session is None:
+                return Ruling("nat-exhausted")
+        if session.sent(packet, self._now):
+            client.end_session(session, self._now)
+        data = nat.rewritten(packet, OUTBOUND, session.resolved, session.port)
+        return Ruling(resource_id=resource_id, packet=data, far=session.resolved)
+
+    def _new_session(
+        self, client: Client, packet: Packet, client_port: int, resolved: Address
+    ) -> Session | None:
+        if len(client.sessions) >= self._options.max_sessions_per_client:
+            return None
+        if sum(len(c.sessions) for c in self._clients.values()) >= self._options.max_sessions:
+            return None
+        port = nat.free_port(client, packet.protocol, resolved, client_port)
+        if port is None:
+            return None
+        session = Session(
+            protocol=packet.protocol,
+            client_port=client_port,
+            proxy=packet.destination,
+            resolved=resolved,
+            port=port,
+            last_out=self._now,
+            last=self._now,
+        )
+        client.sessions.append(session)
+        client.ended = [one for one in client.ended if one.outside != session.outside]
+        return session
+
+    def _rule_inbound(self, client: Client, packet: Packet) -> Ruling:  # noqa: PLR0911 - one for each row
+        from_own = packet.source in self._own
+        if (self._in_tunnel(packet.source) or self._in_dns(packet.source)) and not from_own:
+            return Ruling("peer-address")
+        if packet.is_icmp_error:
+            return self._rule_error(client, packet, INBOUND)
+        if packet.icmp_type in packets.LINK_ONLY[packet.version]:
+            return Ruling("icmp")
+        if from_own:
+            return Ruling(self._own_refusal(packet.protocol, packet.source_port))
+        session = nat.session_from_outside(client, packet, INBOUND)
+        if session is not None:
+            return self._translate_inbound(client, packet, session)
+        match = self._match(client, packet.source, packet.protocol, packet.source_port)
+        if match.reason is None:
+            return Ruling(resource_id=match.resource_id)
+        outside = nat.outside_of(packet, INBOUND)
+        if any(one.outside == outside for one in client.ended):
+            return Ruling("expired-nat-session")
+        return Ruling(match.reason)
+
+    def _translate_inbound(self, client: Client, packet: Packet, session: Session) -> Ruling:
+        """Judge by the proxy address: the packet is the translated one from here on."""
+        match = self._match(client, session.proxy, packet.protocol, packet.source_port)
+        if match.reason is not None:
+            return Ruling(match.reason)
+        if session.received(packet, self._now):
+            client.end_session(session, self._now)
+        data = nat.rewritten(packet, INBOUND, session.proxy, session.client_port)
+        return Ruling(resource_id=match.resource_id, packet=data, far=session.proxy)
+
+    # ICMP errors ---------------------------------------------------------------------
+
+    def _rule_error(  # noqa: PLR0911 - one for each rule
+        self, client: Client, error: Packet, direction: str
+    ) -> Ruling:
+        """Judge an ICMP error by the packet that it quotes, which went the other way."""
+        refused = Ruling("icmp-error")
+        if (
+            error.fragment is not None
+            or error.icmp_type not in packets.PASSABLE_ERRORS[error.version]
+        ):
+            return refused
+        quote = packets.parse_quote(error.data[error.transport_at + 8 :])
+        if quote is None or quote.version != error.version:
+            return refused
+        if quote.is_later_fragment or quote.is_icmp_error:
+            return refused
+        if direction == INBOUND:
+            is_about_it = quote.source == error.destination
+            far, port = quote.destination, quote.destination_port
+            session = nat.session_from_outside(client, quote, OUTBOUND)
+        else:
+            is_about_it = (quote.destination, quote.source) == (error.source, error.destination)
+            far, port = quote.source, quote.source_port
+            session = nat.session_from_inside(client, quote, INBOUND)
+        if not is_about_it:
+            return refused
+        if session is not None:
+            return self._translate_error(client, error, direction, quote, session)
+        if far in self._own:
+            reason = self._own_refusal(quote.protocol, port)
+            return refused if reason is not None else Ruling()
+        if self._in_tunnel(far) or self._in_dns(far):
+            return refused
+        match = self._match(client, far, quote.protocol, port)
+        return refused if match.reason is not None else Ruling(resource_id=match.resource_id)
+
+    def _translate_error(
+        self, client: Client, error: Packet, direction: str, quote: Packet, session: Session
+    ) -> Ruling:
+        """Translate an error and its quote, if the quoted packet is permitted."""
+        inbound = direction == INBOUND
+        port = quote.destination_port if inbound else quote.source_port
+        match = self._match(client, session.proxy, quote.protocol, port)
+        if match.reason is not None:
+            return Ruling("icmp-error")
+        far, near_port = (
+            (session.proxy, session.client_port) if inbound else (session.resolved, session.port)
+        )
+        quoted = nat.rewritten(quote, _opposite(direction), far, near_port)
+        data = nat.rewritten_error(error, direction, far, quoted)
+        return Ruling(resource_id=match.resource_id, packet=data, far=far)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond all floats
+        return False

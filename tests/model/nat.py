@@ -1,0 +1,273 @@
+"""DNS resources (section 6): sessions and what becomes of them, ports, rewriting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from . import packets
+from .packets import Packet, fold, words
+from .values import INBOUND, OUTBOUND, TCP, UDP, Address, Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNANSWERED = 60
+TCP_IDLE = 7_440  # RFC 5382 REQ-5
+TCP_CLOSED = 5
+IDLE = 120
+REMEMBERED = 240
+MAX_REMEMBERED = 4_096
+NEXT_PORTS = 256
+MAX_PORT = 65_535
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+
+# What an inbound packet shows of its session: protocol, resolved address, translated port.
+Outside = tuple[int, Address, int]
+
+
+@dataclass
+class Proxy:
+    """What stands behind a proxy address."""
+
+    domain: str
+    target: Address | None  # `None`: the name has no address of this family
+    named_by: set[str] = field(default_factory=set)  # ids of the resources it was given for
+
+
+@dataclass(eq=False)
+class Session:
+    """One translated flow: (protocol, the client's port or echo id, proxy address)."""
+
+    protocol: int
+    client_port: int
+    proxy: Address
+    resolved: Address
+    port: int
+    last_out: Moment
+    last: Moment
+    answered: bool = False
+    resource_port: int | None = None
+    several: bool = False  # it has sent to more than one resource port
+    fins: set[str] = field(default_factory=set)  # directions in which a FIN counted
+    closed: Moment | None = None  # when the FINs had been seen both ways
+
+    @property
+    def outside(self) -> Outside:
+        return (self.protocol, self.resolved, self.port)
+
+    @property
+    def both_fins(self) -> bool:
+        return self.closed is not None and not self.several
+
+    def lifetime(self) -> tuple[Moment, int]:
+        """Say from when it lasts how long: the table of section 6."""
+        if self.both_fins:
+            assert self.closed is not None
+            return self.closed, TCP_CLOSED
+        if not self.answered:
+            return self.last_out, UNANSWERED
+        return self.last, TCP_IDLE if self.protocol == TCP else IDLE
+
+    def sent(self, packet: Packet, now: Moment) -> bool:
+        """Take note of an allowed packet out; `True` if it ends the session."""
+        flags = packet.tcp_flags if packet.protocol == TCP else 0
+        if self.both_fins and flags & SYN and not flags & ACK:
+            self._start_anew()
+        port = packet.destination_port
+        if self.resource_port is None:
+            self.resource_port = port
+        elif self.resource_port != port:
+            self.several = True
+        self.last_out = self.last = now
+        return self._saw(OUTBOUND, flags, now)
+
+    def received(self, packet: Packet, now: Moment) -> bool:
+        """Take note of an allowed packet back; `True` if it ends the session."""
+        self.answered = True
+        self.last = now
+        if packet.protocol != TCP or packet.source_port != self.resource_port:
+            return False  # FIN and RST count only from the one resource port
+        return self._saw(INBOUND, packet.tcp_flags, now)
+
+    def _start_anew(self) -> None:
+        """Forget all but the addresses and the port, as if nothing had come back."""
+        self.answered = False
+        self.resource_port = None
+        self.fins = set()
+        self.closed = None
+
+    def _saw(self, direction: str, flags: int, now: Moment) -> bool:
+        if self.several:
+            return False
+        if flags & RST:
+            return True
+        if flags & FIN:
+            self.fins.add(direction)
+            if self.closed is None and len(self.fins) == 2:
+                self.closed = now  # retransmitted FINs do not move it
+        return False
+
+
+def target_of(nth: int, resolved: list[Address]) -> Address | None:
+    """Choose what the n-th proxy of a family stands for, of that family's addresses."""
+    distinct = sorted(set(resolved), key=int)
+    return distinct[nth % len(distinct)] if distinct else None
+
+
+def near_port(packet: Packet, direction: str) -> int | None:
+    """Find the port or echo id at the client's side; `None` if no session may have it.
+
+    Echo requests go out and echo replies come back; no other ICMP is translated.
+    """
+    if packet.protocol in (TCP, UDP):
+        return packet.source_port if direction == OUTBOUND else packet.destination_port
+    echo = packets.ECHO_REQUEST if direction == OUTBOUND else packets.ECHO_REPLY
+    if packet.is_icmp and packet.icmp_type == echo[packet.version]:
+        at = packet.transport_at + 4
+        return int.from_bytes(packet.data[at : at + 2])
+    return None
+
+
+class Flows(Protocol):
+    """Whoever has the sessions of one client."""
+
+    sessions: list[Session]
+
+
+def session_from_inside(client: Flows, packet: Packet, direction: str) -> Session | None:
+    """Find the session of a packet as the client sees it, sent or received."""
+    port = near_port(packet, direction)
+    proxy = packet.destination if direction == OUTBOUND else packet.source
+    for session in client.sessions:
+        if (session.protocol, session.client_port, session.proxy) == (
+            packet.protocol,
+            port,
+            proxy,
+        ):
+            return session
+    return None
+
+
+def outside_of(packet: Packet, direction: str) -> Outside | None:
+    """Read what a packet, as the resource sees it, shows of its session."""
+    port = near_port(packet, direction)
+    if port is None:
+        return None
+    far = packet.destination if direction == OUTBOUND else packet.source
+    return (packet.protocol, far, port)
+
+
+def session_from_outside(client: Flows, packet: Packet, direction: str) -> Session | None:
+    """Find the session of a packet as the resource sees it, received or sent."""
+    outside = outside_of(packet, direction)
+    for session in client.sessions:
+        if session.outside == outside:
+            return session
+    return None
+
+
+def free_port(client: Flows, protocol: int, resolved: Address, wanted: int) -> int | None:
+    """Choose the translated port: the wanted one, else one of the next 256, never 0."""
+    taken = {s.port for s in client.sessions if (s.protocol, s.resolved) == (protocol, resolved)}
+    for port in _ports_from(wanted):
+        if port != 0 and port not in taken:
+            return port
+    return None
+
+
+def _ports_from(wanted: int) -> Iterator[int]:
+    port = wanted
+    yield port
+    for _ in range(NEXT_PORTS):
+        port = port + 1 if port < MAX_PORT else 1
+        yield port
+
+
+# Rewriting ---------------------------------------------------------------------------
+
+CHECKSUM_AT = {TCP: 16, UDP: 6, 1: 2, 58: 2}
+
+
+def updated(old_checksum: int, old: bytes, new: bytes) -> int:
+    """Update a checksum for data that changed: HC' = ~(~HC + ~m + m') (RFC 1624).
+
+    A checksum that was wrong stays wrong by as much. Where no word changes, it does not.
+    """
+    changed = [(m, n) for m, n in zip(words(old), words(new), strict=True) if m != n]
+    if not changed:
+        return old_checksum
+    total = old_checksum ^ 0xFFFF
+    for m, n in changed:
+        total += (m ^ 0xFFFF) + n
+    return fold(total) ^ 0xFFFF
+
+
+def _update_at(data: bytearray, at: int, old: bytes, new: bytes) -> None:
+    """Update the checksum at `at`, if the bytes go that far."""
+    if at + 2 <= len(data):
+        value = updated(int.from_bytes(data[at : at + 2]), old, new)
+        data[at : at + 2] = value.to_bytes(2)
+
+
+def _put_address(data: bytearray, packet: Packet, direction: str, address: Address) -> bytes:
+    """Write the far address, keep the IPv4 header checksum right; return the old one."""
+    size = len(address.packed)
+    first = 12 if packet.version == 4 else 8
+    at = first + size if direction == OUTBOUND else first
+    old = bytes(data[at : at + size])
+    data[at : at + size] = address.packed
+    if packet.version == 4:
+        _update_at(data, 10, old, address.packed)
+    return old
+
+
+def rewritten(packet: Packet, direction: str, address: Address, port: int | None) -> bytes:
+    """Give a packet (or a quote of one) another far address and client's port.
+
+    Outbound the destination and the source port change, inbound the source and the
+    destination port. `direction` is the packet's own: of a quote, the opposite of the
+    error's. A later fragment, which has no ports, changes in its IP header alone.
+    """
+    data = bytearray(packet.data)
+    old = _put_address(data, packet, direction, address)
+    new = address.packed
+    if packet.is_later_fragment:
+        return bytes(data)
+    if packet.version == 4 and packet.is_icmp:
+        old = new = b""  # the one checksum that covers no addresses
+    assert port is not None
+    at = packet.transport_at + _near_port_at(packet, direction)
+    old += bytes(data[at : at + 2])
+    new += port.to_bytes(2)
+    data[at : at + 2] = port.to_bytes(2)
+    at = packet.transport_at + CHECKSUM_AT[packet.protocol]
+    before = bytes(data[at : at + 2])
+    if packet.protocol == UDP and before == b"\0\0":
+        return bytes(data)  # no checksum was sent, none is invented
+    _update_at(data, at, old, new)
+    if packet.protocol == UDP and data[at : at + 2] == b"\0\0":
+        data[at : at + 2] = b"\xff\xff"
+    return bytes(data)
+
+
+def _near_port_at(packet: Packet, direction: str) -> int:
+    if packet.is_icmp:
+        return 4
+    return 0 if direction == OUTBOUND else 2
+
+
+def rewritten_error(error: Packet, direction: str, outer: Address, quote: bytes) -> bytes:
+    """Give an ICMP error another far address and another quote."""
+    data = bytearray(error.data)
+    old = _put_address(data, error, direction, outer)
+    new = outer.packed
+    if error.version == 4:
+        old = new = b""
+    at = error.transport_at + 8
+    old += bytes(data[at:])
+    new += quote
+    data[at:] = quote
+    _update_at(data, error.transport_at + 2, old, new)
+    return bytes(data)

@@ -1,0 +1,216 @@
+"""What is permitted (section 5), and what a DNS pattern names (section 6)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from .values import ICMP, TCP, UDP, Address, Given
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+MAX_PORT = 65_535
+
+BROADCAST = [ip_network("255.255.255.255/32")]
+MULTICAST = [ip_network("224.0.0.0/4"), ip_network("ff00::/8")]
+LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+UNSPECIFIED = [ip_network("0.0.0.0/8"), ip_network("::/128")]
+LINK_LOCAL = [ip_network("169.254.0.0/16"), ip_network("fe80::/10")]
+V4_MAPPED = [ip_network("::ffff:0:0/96")]
+
+NO_CIDR = [*LOOPBACK, *UNSPECIFIED, *MULTICAST, *BROADCAST, *V4_MAPPED]
+NEVER_RESOLVED = [*NO_CIDR, *LINK_LOCAL]
+
+PUBLIC_IPV6 = ip_network("2000::/3")
+NOT_INTERNET = [
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+    )
+]
+
+
+def within(address: Address, networks: Iterable[Given]) -> bool:
+    return any(address in network for network in networks)
+
+
+def refusal(filters: Iterable[Given], protocol: int, port: int | None) -> str | None:
+    """Name the reason why filters refuse a protocol and port; `None` if they permit it."""
+    filters = list(filters)
+    if not filters:
+        return None  # no filters: every protocol (section 5, rule 4)
+    if protocol in (TCP, UDP):
+        kind, reason = ("Tcp", "tcp-port") if protocol == TCP else ("Udp", "udp-port")
+        ranges = [(f.ports.first, f.ports.last) for f in filters if type(f).__name__ == kind]
+        if port is None:
+            return None if _covers_every_port(ranges) else reason
+        return None if any(first <= port <= last for first, last in ranges) else reason
+    if protocol in ICMP.values():
+        return None if any(type(f).__name__ == "Icmp" for f in filters) else "icmp"
+    return "protocol"
+
+
+def _covers_every_port(ranges: list[tuple[int, int]]) -> bool:
+    lowest_open = 0
+    for first, last in sorted(ranges):
+        if first > lowest_open:
+            return False
+        lowest_open = max(lowest_open, last + 1)
+    return lowest_open > MAX_PORT
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A resource that covers the address in question."""
+
+    resource_id: str | None
+    prefix_length: int
+    reason: str | None  # why it refuses; `None` if it permits
+
+
+def best(candidates: list[Candidate]) -> Candidate:
+    """Choose by rule 2: permitting, then the longer prefix, then the greater id."""
+    if not candidates:
+        return Candidate(None, 0, "no-resource")
+    return max(candidates, key=lambda c: (c.reason is None, c.prefix_length, c.resource_id or ""))
+
+
+def cidr_covers(resource: Given, address: Address, plan: Given) -> bool:
+    return (
+        address in resource.network
+        and not within(address, NO_CIDR)
+        and not within(address, plan.tunnel)
+        and not within(address, plan.dns_resources)
+    )
+
+
+def is_internet(resource: Given, address: Address) -> bool:
+    if address.version == 6 and address not in PUBLIC_IPV6:
+        return False
+    return not within(address, NOT_INTERNET) and not within(address, resource.exclude)
+
+
+def candidate(
+    resource: Given,
+    proxied_by: Collection[str],
+    plan: Given,
+    address: Address,
+    wanted: tuple[int, int | None],
+) -> Candidate | None:
+    """Say what one resource makes of an address, protocol and port; `None`: not its own."""
+    kind = type(resource).__name__
+    if within(address, plan.dns_resources):
+        # Here only DNS resources count, by the proxies given for them.
+        if kind == "DnsResource" and resource.id in proxied_by:
+            reason = refusal(resource.filters, *wanted)
+            return Candidate(resource.id, address.max_prefixlen, reason)
+        return None
+    if kind == "CidrResource" and cidr_covers(resource, address, plan):
+        reason = refusal(resource.filters, *wanted)
+        return Candidate(resource.id, resource.network.prefixlen, reason)
+    if kind == "InternetResource":
+        return Candidate(
+            resource.id, 0, None if is_internet(resource, address) else "not-internet"
+        )
+    return None
+
+
+class FilterTable:
+    """`ClientFilterTable` by itself: rules 2 to 4, no plan, no special addresses."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[Given, str], tuple[Given, ...]] = {}
+
+    def allow(self, network: Given, resource_id: str, filters: Iterable[Given] = ()) -> None:
+        self.entries[network, resource_id] = tuple(filters)
+
+    def revoke(self, resource_id: str) -> bool:
+        before = len(self.entries)
+        self.entries = {key: f for key, f in self.entries.items() if key[1] != resource_id}
+        return len(self.entries) < before
+
+    def match(
+        self, address: Address, protocol: int, port: int | None = None
+    ) -> tuple[str, Given, str | None] | None:
+        """Choose an entry: its resource id, its network, why it refuses."""
+        covering = [
+            (resource_id, network, refusal(filters, protocol, port))
+            for (network, resource_id), filters in self.entries.items()
+            if address in network
+        ]
+        return max(
+            covering, key=lambda one: (one[2] is None, one[1].prefixlen, one[0]), default=None
+        )
+
+    def permits(self, address: Address, protocol: int, port: int | None = None) -> bool:
+        match = self.match(address, protocol, port)
+        return match is not None and match[2] is None
+
+
+# Patterns ----------------------------------------------------------------------------
+
+LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+MAX_NAME = 253
+
+
+def without_final_dot(name: str) -> str:
+    return name.removesuffix(".")
+
+
+def normal(name: str) -> str:
+    """Write a name or pattern the one way: case and a final dot do not matter."""
+    return without_final_dot(name).lower()
+
+
+def is_name(name: str) -> bool:
+    name = without_final_dot(name)
+    return len(name) <= MAX_NAME and all(LABEL.fullmatch(part) for part in name.split("."))
+
+
+def names(pattern: str, domain: str) -> bool:
+    """Tell whether `pattern` matches the name `domain`."""
+    if not is_name(domain):
+        return False
+    wanted, given = normal(pattern).split("."), normal(domain).split(".")
+    if _labels_match(wanted, given):
+        return True
+    # A leading `*.` also matches the bare name.
+    return wanted[0] == "*" and len(wanted) > 1 and _labels_match(wanted[1:], given)
+
+
+def _labels_match(wanted: list[str], given: list[str]) -> bool:
+    if not wanted:
+        return not given
+    if wanted[0] == "**":
+        return any(_labels_match(wanted[1:], given[skip:]) for skip in range(len(given) + 1))
+    return (
+        bool(given)
+        and _label_matches(wanted[0], given[0])
+        and _labels_match(wanted[1:], given[1:])
+    )
+
+
+def _label_matches(wanted: str, given: str) -> bool:
+    parts = {"*": ".*", "?": "."}
+    expression = "".join(parts.get(letter, re.escape(letter)) for letter in wanted)
+    return re.fullmatch(expression, given) is not None
