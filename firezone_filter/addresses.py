@@ -260,23 +260,24 @@ class RangeMap:
     costs the same for one network as for fifty.
     """
 
-    __slots__ = ("_flags", "_starts")
+    __slots__ = ("_families",)
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
-        self._starts: dict[int, list[bytes]] = {}
-        self._flags: dict[int, list[int]] = {}
+        self._families: dict[int, tuple[list[bytes], list[int]]] = {}
         for version, size in ((IPV4, IPV4_LENGTH), (IPV6, IPV6_LENGTH)):
             family = [(*_bounds(net), flag) for net, flag in networks if net.version == version]
             cuts = {0} | {cut for first, after, _ in family for cut in (first, after)}
             starts = sorted(cut for cut in cuts if cut < 1 << (8 * size))
-            self._starts[size] = [start.to_bytes(size) for start in starts]
-            self._flags[size] = [_union(family, start) for start in starts]
+            self._families[size] = (
+                [start.to_bytes(size) for start in starts],
+                [_union(family, start) for start in starts],
+            )
 
     def flags(self, packed: bytes) -> int:
         """Return the flags of an address (4 or 16 bytes, network byte order)."""
-        size = len(packed)
-        return self._flags[size][bisect_right(self._starts[size], packed) - 1]
+        starts, flags = self._families[len(packed)]
+        return flags[bisect_right(starts, packed) - 1]
 
 
 def _bounds(network: Network) -> tuple[int, int]:

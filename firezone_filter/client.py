@@ -10,6 +10,7 @@ from firezone_filter.access import Access, Authorization
 from firezone_filter.addresses import DNS, TUNNEL, TunnelAddresses
 from firezone_filter.bucket import TokenBucket
 from firezone_filter.decisions import Decision, Drop, Forward, Reason, Reject, Translate
+from firezone_filter.flowcache import FlowMemory
 from firezone_filter.fragments import FragmentMemory, Verdict
 from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
@@ -30,7 +31,17 @@ _NO_WAY: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
 class Client:
     """A connected client, from `client_connected` until it disconnects or comes back."""
 
-    __slots__ = ("_bucket", "_drops", "_own", "_site", "access", "addresses", "fragments", "id")
+    __slots__ = (
+        "_bucket",
+        "_drops",
+        "_flows",
+        "_own",
+        "_site",
+        "access",
+        "addresses",
+        "fragments",
+        "id",
+    )
 
     def __init__(self, client_id: str, addresses: TunnelAddresses, site: Site, now: float) -> None:
         self.id = client_id
@@ -38,6 +49,7 @@ class Client:
         self.access = Access(client_id)
         self.fragments = FragmentMemory()
         self._site = site
+        self._flows = FlowMemory(site.flows)
         self._own = Forward(client_id, None)
         self._drops: dict[Reason, Drop] = {}
         self._bucket = TokenBucket(site.options.reject_rate, site.options.reject_burst, now)
@@ -47,9 +59,11 @@ class Client:
     def forget_decisions(self) -> None:
         """Forget every remembered decision: what the client may do has changed."""
         self.fragments.forget_all()
+        self._flows.forget()
 
     def close(self) -> None:
         """Leave nothing behind in what all clients share."""
+        self._flows.forget()
         if self.access.nat is not None:
             self.access.nat.close()
 
@@ -82,7 +96,7 @@ class Client:
         """Let proxy addresses stand for a name of a DNS resource."""
         nat = self.access.nat
         if nat is None:
-            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, {})
+            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, self._flows)
         nat.resolve(resource_id, resolution)
         self.forget_decisions()
 
@@ -95,29 +109,36 @@ class Client:
 
     # --- One packet ----------------------------------------------------------------------
 
-    def judge(self, headers: Headers, packet: bytes, now: float, *, outbound: bool) -> Decision:
+    def judge(
+        self, headers: Headers, far_flags: int, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
         """Decide about a packet from this client, or to it.
 
         Args:
             headers: the packet's; its near address is one of the client's.
+            far_flags: what is known of its far address.
             packet: the packet itself.
             now: the time, not before that of any other call.
             outbound: whether the packet comes from the client.
         """
         fragment = headers.fragment
         if fragment is None:
-            return self._judge(headers, packet, now, outbound=outbound)
+            decision = self._judge(headers, far_flags, packet, now, outbound=outbound)
+            if headers.plain and isinstance(decision, Forward):
+                self._flows.remember(headers, packet, decision, outbound=outbound)
+            return decision
         if fragment.start:
             return self._judge_later(headers, fragment, packet, now, outbound=outbound)
-        return self._judge_first(headers, fragment, packet, now, outbound=outbound)
+        return self._judge_first(headers, far_flags, packet, now, outbound=outbound)
 
     def _judge_first(
-        self, headers: Headers, fragment: Fragment, packet: bytes, now: float, *, outbound: bool
+        self, headers: Headers, far_flags: int, packet: bytes, now: float, *, outbound: bool
     ) -> Decision:
         """Judge a first fragment, and keep the decision for those that follow."""
+        fragment = cast("Fragment", headers.fragment)
         if self.fragments.contradicts(headers, fragment, now, outbound=outbound):
             return self.drop(Reason.FRAGMENT)
-        decision = self._judge(headers, packet, now, outbound=outbound)
+        decision = self._judge(headers, far_flags, packet, now, outbound=outbound)
         match decision:
             case Forward():
                 verdict = Verdict(decision, None)
@@ -145,7 +166,7 @@ class Client:
         return _translated(rewrite_address(packet, address, source=not outbound), permitted)
 
     def _judge(  # noqa: PLR0911 - one return for a row of the table
-        self, headers: Headers, packet: bytes, now: float, *, outbound: bool
+        self, headers: Headers, flags: int, packet: bytes, now: float, *, outbound: bool
     ) -> Decision:
         """Judge what has ports and types to judge: a whole packet or a first fragment."""
         site = self._site
@@ -153,7 +174,6 @@ class Client:
             far, port, inside = headers.destination, headers.destination_port, TUNNEL
         else:
             far, port, inside = headers.source, headers.source_port, TUNNEL | DNS
-        flags = site.flags(far)
         is_own = far in site.own
         if flags & inside and not is_own:
             # Clients never reach each other, and nobody outside may speak from within.

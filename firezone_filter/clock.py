@@ -56,12 +56,19 @@ class Deadlines(Generic[T]):
     to the top or until it makes up half of the heap: both cost nothing to speak of.
     """
 
-    __slots__ = ("_cancelled", "_heap", "_numbers")
+    __slots__ = ("_cancelled", "_heap", "_numbers", "next")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
         self._numbers = count()
         self._cancelled = 0
+        self.next = -math.inf
+        """Nothing is due before this moment; early at times, since what is cancelled leaves
+        it alone, and always until the clock has started."""
+
+    def start_clock(self) -> None:
+        """Let time begin; no deadline can have been set before."""
+        self.next = math.inf
 
     def set(self, timed: T, at: float | None) -> None:
         """Give *timed* the deadline *at* in place of any other; `None` for none at all."""
@@ -71,6 +78,7 @@ class Deadlines(Generic[T]):
         if at is not None:
             timed.deadline = next(self._numbers)
             heapq.heappush(self._heap, (at, timed.deadline, timed))
+            self.next = min(self.next, at)
         if self._cancelled * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if _counts(entry)]
             heapq.heapify(self._heap)
@@ -89,6 +97,7 @@ class Deadlines(Generic[T]):
             _, _, timed = heapq.heappop(self._heap)
             timed.deadline = NO_DEADLINE
             yield timed
+        self.next = math.inf if earliest is None else earliest
 
 
 def _counts(entry: tuple[float, int, Timed]) -> bool:

@@ -5,6 +5,7 @@ It checks what it is handed and routes; the knowledge is below: `Client` judges 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from struct import Struct
 
 from firezone_filter.addresses import (
     DNS,
@@ -41,6 +42,7 @@ from firezone_filter.errors import (
 )
 from firezone_filter.events import Event
 from firezone_filter.packet.headers import read_headers
+from firezone_filter.packet.numbers import IPV6, TCP, UDP
 from firezone_filter.proxies import MAX_PROXIES, Resolution
 from firezone_filter.resources import (
     CidrResource,
@@ -53,6 +55,18 @@ from firezone_filter.roster import Roster
 from firezone_filter.site import GatewayOptions, Site
 
 _OUTBOUND = Direction.OUTBOUND
+_INBOUND = Direction.INBOUND
+
+# What the decision about an established flow depends on: the first bytes of its packets.
+_IPV4_FLOW = Struct("!BxHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
+_IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
+_PLAIN_IPV4 = 0x45  # no options
+_IS_FRAGMENT = 0x3FFF  # more to come, or an offset
+_IPV6_HEADER = 40
+_LEAST_FLOW = 28
+_LEAST_TCP4 = 40
+_LEAST_UDP6 = 48
+_LEAST_TCP6 = 60
 
 _MALFORMED = Drop(Reason.MALFORMED, None)
 _MULTICAST = Drop(Reason.MULTICAST, None)
@@ -100,6 +114,10 @@ class Gateway:
         self._site = Site(addresses, address_plan, options)
         self._check_in_tunnel(addresses)
         self._roster = Roster(self._site)
+        self._deadlines = self._roster.deadlines
+        flows = self._site.flows
+        self._outbound = (flows.outbound_tcp, flows.outbound_udp)
+        self._inbound = (flows.inbound_tcp, flows.inbound_udp)
         # Before the first `now` the time stands still at its start.
         self._now = 0.0
         self._started = False
@@ -384,10 +402,37 @@ class Gateway:
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
+        if packet.__class__ is not bytes:
+            packet = to_bytes(packet)
+        # Established flows are decided here, at a tenth of the cost of the whole way: what
+        # every packet is checked for, one look-up, and whether client and time are right.
+        found = None
+        size = len(packet)
+        if size >= _LEAST_FLOW and (direction is _OUTBOUND or direction is _INBOUND):
+            tcp, udp = self._outbound if direction is _OUTBOUND else self._inbound
+            first, length, fragmented, protocol, flow = _IPV4_FLOW(packet)
+            if first == _PLAIN_IPV4:
+                if length == size and not fragmented & _IS_FRAGMENT:
+                    if protocol == TCP and size >= _LEAST_TCP4:
+                        found = tcp.get(flow)
+                    elif protocol == UDP:
+                        found = udp.get(flow)
+            elif first >> 4 == IPV6 and size >= _LEAST_UDP6:
+                length, protocol, flow = _IPV6_FLOW(packet)
+                if length + _IPV6_HEADER == size:
+                    if protocol == TCP and size >= _LEAST_TCP6:
+                        found = tcp.get(flow)
+                    elif protocol == UDP:
+                        found = udp.get(flow)
+            if found is not None and (client_id is None or client_id == found.client_id):
+                if now is None:
+                    return found
+                if now.__class__ is float and self._now <= now < self._deadlines.next:
+                    self._now = now
+                    return found
         check_call(direction, client_id)
-        whole = to_bytes(packet)
         self._advance(None if now is None else to_time(now))
-        return self._decide(whole, client_id, outbound=direction is _OUTBOUND)
+        return self._decide(packet, client_id, outbound=direction is _OUTBOUND)
 
     def handle_packets(
         self,
@@ -418,20 +463,22 @@ class Gateway:
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
-        roster, site = self._roster, self._site
+        roster = self._roster
         if outbound:
-            near = headers.source
-            if site.flags(headers.destination) & MULTICAST:
+            near, far = headers.source, headers.destination
+            flags = self._site.flags(far)
+            if flags & MULTICAST:
                 return _MULTICAST
             client = (
                 roster.by_address.get(near) if client_id is None else roster.clients.get(client_id)
             )
         else:
-            near = headers.destination
+            far, near = headers.source, headers.destination
+            flags = self._site.flags(far)
             client = roster.by_address.get(near)
-            if client is None and not site.flags(near) & TUNNEL:
+            if client is None and not self._site.flags(near) & TUNNEL:
                 return _NOT_A_PEER
-        if client is None or client_id not in (None, client.id):
+        if client is None or (client_id is not None and client_id != client.id):
             return _UNKNOWN_CLIENT
         if near not in client.addresses:
             # A client sends from its own addresses only; otherwise it could borrow
@@ -439,7 +486,7 @@ class Gateway:
             return client.drop(Reason.SOURCE_NOT_ALLOWED)
         if headers.fragment is not None:
             roster.note_transient(client)
-        return client.judge(headers, packet, self._now, outbound=outbound)
+        return client.judge(headers, flags, packet, self._now, outbound=outbound)
 
     # --- Time and events -------------------------------------------------------------------
 
@@ -449,7 +496,7 @@ class Gateway:
         That is the earliest moment at which it has an event to report; events that already
         wait are not announced.
         """
-        return self._roster.next_expiry()
+        return self._roster.deadlines.earliest()
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass: expire what is due, and forget what has been kept long enough.

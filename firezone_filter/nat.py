@@ -4,11 +4,11 @@
 `packet.rewrite` how bytes change; this room finds the session of a packet.
 """
 
-from collections.abc import MutableMapping
 from struct import Struct
 from typing import Final
 
-from firezone_filter.decisions import Forward, Reason
+from firezone_filter.decisions import Reason
+from firezone_filter.flowcache import FlowMemory
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.packet.rewrite import ECHO_ID_AT, prepare, rewrite, rewrite_error
@@ -26,22 +26,20 @@ _ECHO_REPLY: Final = {ICMPV4: 0, ICMPV6: 129}
 class Nat:
     """The translations of one client."""
 
-    __slots__ = ("_direct", "_sessions", "proxies")
+    __slots__ = ("_flows", "_sessions", "proxies")
 
-    def __init__(
-        self, lifetimes: Lifetimes, limits: tuple[int, int], direct: MutableMapping[bytes, Forward]
-    ) -> None:
+    def __init__(self, lifetimes: Lifetimes, limits: tuple[int, int], flows: FlowMemory) -> None:
         """Create a NAT without translations.
 
         Args:
             lifetimes: of the sessions of all clients.
             limits: how many sessions this client may have, and all together.
-            direct: remembered decisions about inbound packets. A new session takes over
-                those that it translates from now on, so it empties them.
+            flows: what is remembered of the client. A new session takes over inbound
+                flows that went around the NAT until then, so those are forgotten.
         """
         self.proxies = ProxyTable()
         self._sessions = SessionTable(lifetimes, limits)
-        self._direct = direct
+        self._flows = flows
 
     # --- Policy ----------------------------------------------------------------------------
 
@@ -89,7 +87,7 @@ class Nat:
         session = self._sessions.open(key, proxy.target, now)
         if session is None:
             return Reason.NAT_EXHAUSTED
-        self._direct.clear()
+        self._flows.forget_inbound()
         return session
 
     def session_inbound(self, headers: Headers, packet: bytes, now: float) -> Session | None:

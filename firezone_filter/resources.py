@@ -248,6 +248,7 @@ def same_place(one: Resource, other: Resource) -> bool:
 # --- Compiled filters ----------------------------------------------------------------------
 
 _EVERY_PORT: Final = (0, MAX_PORT + 1)
+_PORT_REASON: Final = {TCP: Reason.TCP_PORT, UDP: Reason.UDP_PORT}
 
 
 class PermitCheck:
@@ -257,12 +258,14 @@ class PermitCheck:
     have one check between them.
     """
 
-    __slots__ = ("_everything", "_icmp", "_tcp", "_udp")
+    __slots__ = ("_everything", "_icmp", "_ports")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self._everything = not filters
-        self._tcp = _bounds([f.ports for f in filters if isinstance(f, Tcp)])
-        self._udp = _bounds([f.ports for f in filters if isinstance(f, Udp)])
+        self._ports = {
+            TCP: _bounds([f.ports for f in filters if isinstance(f, Tcp)]),
+            UDP: _bounds([f.ports for f in filters if isinstance(f, Udp)]),
+        }
         self._icmp = any(isinstance(f, Icmp) for f in filters)
 
     def refusal(self, protocol: int, port: int | None, icmp: int) -> Reason | None:
@@ -277,10 +280,9 @@ class PermitCheck:
         """
         if self._everything:
             return None
-        if protocol == TCP:
-            return None if _has(self._tcp, port) else Reason.TCP_PORT
-        if protocol == UDP:
-            return None if _has(self._udp, port) else Reason.UDP_PORT
+        bounds = self._ports.get(protocol)
+        if bounds is not None:
+            return None if _has(bounds, port) else _PORT_REASON[protocol]
         if protocol == icmp:
             return None if self._icmp else Reason.ICMP
         return Reason.PROTOCOL

@@ -18,14 +18,14 @@ from firezone_filter.site import Site
 class Roster:
     """Who is connected, and what each may reach until when."""
 
-    __slots__ = ("_deadlines", "_site", "_transient", "by_address", "clients", "events")
+    __slots__ = ("_site", "_transient", "by_address", "clients", "deadlines", "events")
 
     def __init__(self, site: Site) -> None:
         self.clients: dict[str, Client] = {}
         self.by_address: dict[bytes, Client] = {}
         self.events = EventQueue()
         self._site = site
-        self._deadlines: Deadlines[Authorization] = Deadlines()
+        self.deadlines: Deadlines[Authorization] = Deadlines()
         # Who may have something to forget: a walk over all clients would cost more.
         self._transient: dict[str, Client] = {}
 
@@ -45,7 +45,7 @@ class Roster:
         for packed in client.addresses:
             del self.by_address[packed]
         for authorization in client.access.authorizations.values():
-            self._deadlines.set(authorization, None)
+            self.deadlines.set(authorization, None)
         client.close()
         self._transient.pop(client_id, None)
         self.events.withdraw_all(client_id)
@@ -75,7 +75,7 @@ class Roster:
         # In the order of their moments: a session whose time was over before that of its
         # resource is remembered as such, whenever both are noticed.
         self._site.lifetimes.forget_old(at)
-        self._deadlines.set(authorization, None)
+        self.deadlines.set(authorization, None)
         client = self.clients[authorization.client_id]
         client.withdraw(authorization)
         if not client.access.authorizations:
@@ -94,22 +94,18 @@ class Roster:
     ) -> None:
         """Change when an authorization ends; one that ends in the past ends here."""
         authorization.expires_at = expires_at
-        self._deadlines.set(authorization, expires_at)
+        self.deadlines.set(authorization, expires_at)
         self.expire(now)
 
     def expire(self, now: float) -> None:
         """End what has reached its expiry."""
-        for authorization in self._deadlines.due(now):
+        for authorization in self.deadlines.due(now):
             # What has no expiry has no deadline that could be due.
             at = cast("float", authorization.expires_at)
             self.events.put(
                 AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
             self.end(authorization, at)
-
-    def next_expiry(self) -> float | None:
-        """Return when the next authorization ends by itself, if any does."""
-        return self._deadlines.earliest()
 
     def note_transient(self, client: Client) -> None:
         """Remember that a client may have something to forget when its time is over."""
@@ -124,6 +120,7 @@ class Roster:
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
+        self.deadlines.start_clock()
         self._site.lifetimes.start_clock(now)
         for client in self.clients.values():
             client.start_clock(now)

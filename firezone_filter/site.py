@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
 from firezone_filter.errors import InvalidPolicy
+from firezone_filter.flowcache import FlowTables
 from firezone_filter.resources import Filter, compile_filters, to_filters
 from firezone_filter.sessions import Lifetimes
 
@@ -65,7 +66,16 @@ class GatewayOptions:
 class Site:
     """The gateway's own side, shared by all its clients; only the addresses change."""
 
-    __slots__ = ("_addresses", "flags", "lifetimes", "options", "own", "own_check", "plan")
+    __slots__ = (
+        "_addresses",
+        "flags",
+        "flows",
+        "lifetimes",
+        "options",
+        "own",
+        "own_check",
+        "plan",
+    )
 
     def __init__(
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
@@ -73,6 +83,7 @@ class Site:
         self.plan = plan
         self.options = options
         self.flags: Callable[[bytes], int] = address_flags(plan).flags
+        self.flows = FlowTables()
         self.lifetimes = Lifetimes()
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()

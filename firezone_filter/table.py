@@ -6,6 +6,7 @@ node leaves this module. Nothing is ever rebuilt: a change costs what it touches
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from types import BuiltinMethodType
 from typing import Any, Final
 
 from attrs import frozen
@@ -18,6 +19,10 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.resources import Filter, PortRange, compile_filters, to_filters, to_id
 
 _ENTRIES: Final = "entries"
+
+# Positional arguments take 70 ns where keywords take 220 ns. The C part of py-radix takes -1
+# for "no mask length", the Python one `None`.
+_ALL_BITS: Final = -1 if isinstance(Radix().search_best, BuiltinMethodType) else None
 _MAX_PROTOCOL: Final = 255
 
 
@@ -171,7 +176,7 @@ class ClientFilterTable:
         icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
         refused: Match | None = None
         # Longest prefix first; `parent` leads to the next shorter one that covers it.
-        node = self._radix.search_best(packed=packed)
+        node = self._radix.search_best(None, _ALL_BITS, packed)
         while node is not None:
             # The greatest id first, as the rule has it for entries of one network.
             for entry in reversed(node.data[_ENTRIES]):
