@@ -24,6 +24,13 @@ from firezone_filter.errors import (
 )
 from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
 from firezone_filter.gateway import Gateway
+from firezone_filter.policy import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    dump_policy,
+    load_policy,
+)
 from firezone_filter.resources import (
     CidrResource,
     DnsResource,
@@ -61,6 +68,9 @@ __all__ = [
     "InvalidPolicy",
     "InvalidTime",
     "Match",
+    "Policy",
+    "PolicyAuthorization",
+    "PolicyClient",
     "PortRange",
     "Reason",
     "Reject",
@@ -71,4 +81,6 @@ __all__ = [
     "Udp",
     "UnknownClient",
     "UnknownResource",
+    "dump_policy",
+    "load_policy",
 ]

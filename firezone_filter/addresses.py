@@ -70,12 +70,19 @@ def to_network(value: str | Network | Address) -> Network:
         TypeError: neither `str` nor an `ipaddress` network or address.
     """
     if isinstance(value, IPv4Network | IPv6Network):
-        return value
+        return _without_scope(value, value)
     _check_kind("a network", value, str, IPv4Address, IPv6Address)
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
         raise InvalidAddress(f"{value!r} is not a network: {error}", value) from None
+    return _without_scope(network, value)
+
+
+def _without_scope(network: Network, value: object) -> Network:
+    if _has_scope(network.network_address):
+        raise InvalidAddress(f"{value!r} has a scope, which no packet carries", value)
+    return network
 
 
 def to_networks(values: Iterable[str | Network]) -> tuple[Network, ...]:

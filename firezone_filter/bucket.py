@@ -14,8 +14,10 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take a token; return whether there was one."""
-        refilled = self._tokens + (now - self._filled) * self._rate
-        self._tokens = min(float(self._burst), refilled)
+        # As floats: two huge ints may be further apart than a float can say.
+        elapsed = float(now) - float(self._filled)
+        if self._rate:
+            self._tokens = min(float(self._burst), self._tokens + elapsed * self._rate)
         self._filled = now
         if self._tokens < 1.0:
             return False

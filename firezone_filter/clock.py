@@ -10,11 +10,19 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final, Generic, Protocol, TypeVar
 
-from firezone_filter.errors import InvalidTime
+from firezone_filter.errors import InvalidTime, shown
 
 MAX_AHEAD: Final = 50 * 365.25 * 86_400
 """How far an expiry may lie ahead: 50 years. More means two clocks mixed (Unix time is more
 than 50 years ahead of a clock that starts at boot), and the permission would never end."""
+
+
+def is_finite(value: float) -> bool:
+    """Tell whether *value* can be reckoned with: an `int` may be beyond any `float`."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def to_time(value: float) -> float:
@@ -26,12 +34,8 @@ def to_time(value: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"a time is a number of seconds, not {value!r}")
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:
-        finite = False
-    if not finite:
-        raise InvalidTime(f"{value!r} is not a finite time", value)
+    if not is_finite(value):
+        raise InvalidTime(f"{shown(value)} is not a finite time", value)
     return value
 
 

@@ -6,6 +6,18 @@ that they are.
 """
 
 
+def shown(value: object) -> str:
+    """Return *value* as a message shows it.
+
+    Python refuses to write out integers of more than 4,300 digits, with a `ValueError` of
+    its own that would take the place of the error to be reported.
+    """
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} too long to show"
+
+
 class FirezoneFilterError(Exception):
     """Root of every error that the library raises on purpose."""
 

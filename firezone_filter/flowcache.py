@@ -35,6 +35,12 @@ class FlowTables:
         self.inbound_tcp: Flows = {}
         self.inbound_udp: Flows = {}
 
+    def table(self, protocol: int, *, outbound: bool) -> Flows:
+        """Return the flows of TCP or UDP in one direction."""
+        if outbound:
+            return self.outbound_tcp if protocol == TCP else self.outbound_udp
+        return self.inbound_tcp if protocol == TCP else self.inbound_udp
+
 
 class _Ring:
     """The keys of one client in one table, in the order in which they came."""
@@ -67,28 +73,35 @@ class _Ring:
 class FlowMemory:
     """What is remembered of one client."""
 
-    __slots__ = ("_inbound", "_outbound")
+    __slots__ = ("_rings", "_tables")
 
     def __init__(self, tables: FlowTables) -> None:
-        self._outbound = {TCP: _Ring(tables.outbound_tcp), UDP: _Ring(tables.outbound_udp)}
-        self._inbound = {TCP: _Ring(tables.inbound_tcp), UDP: _Ring(tables.inbound_udp)}
+        self._tables = tables
+        # Made when they are needed: most clients of a large gateway are idle, and four
+        # empty rings would be a quarter of what such a client costs.
+        self._rings: dict[tuple[bool, int], _Ring] = {}
 
     def remember(
         self, headers: Headers, packet: bytes, decision: Forward, *, outbound: bool
     ) -> None:
         """Remember the decision about a plain, whole packet, if it is one of TCP or UDP."""
-        ring = (self._outbound if outbound else self._inbound).get(headers.protocol)
-        if ring is not None:
-            ports = packet[headers.transport : headers.transport + 4]
-            ring.remember(headers.source + headers.destination + ports, decision)
+        protocol = headers.protocol
+        if protocol not in (TCP, UDP):
+            return
+        ring = self._rings.get((outbound, protocol))
+        if ring is None:
+            ring = _Ring(self._tables.table(protocol, outbound=outbound))
+            self._rings[outbound, protocol] = ring
+        ports = packet[headers.transport : headers.transport + 4]
+        ring.remember(headers.source + headers.destination + ports, decision)
 
     def forget(self) -> None:
         """Forget all: what the client may do has changed."""
-        self.forget_inbound()
-        for ring in self._outbound.values():
+        for ring in self._rings.values():
             ring.forget()
 
     def forget_inbound(self) -> None:
         """Forget what comes in: a new session of the NAT may take it over."""
-        for ring in self._inbound.values():
-            ring.forget()
+        for (outbound, _), ring in self._rings.items():
+            if not outbound:
+                ring.forget()

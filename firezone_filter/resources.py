@@ -12,7 +12,7 @@ from attrs import field, frozen
 from firezone_filter.addresses import Network, to_network, to_networks
 from firezone_filter.decisions import Reason
 from firezone_filter.domains import DomainPattern
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.packet.numbers import TCP, UDP
 
 MAX_PORT: Final = 65_535
@@ -25,7 +25,7 @@ def _to_port(value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"a port is an int, not {value!r}")
     if not 0 <= value <= MAX_PORT:
-        raise InvalidPolicy(f"{value!r} is not a port (0 to {MAX_PORT})", value)
+        raise InvalidPolicy(f"{shown(value)} is not a port (0 to {MAX_PORT})", value)
     return value
 
 
@@ -53,7 +53,9 @@ class PortRange:
         self.__attrs_init__(lowest, highest)
 
     def __contains__(self, port: object) -> bool:
-        return isinstance(port, int) and self.first <= port <= self.last
+        if isinstance(port, bool) or not isinstance(port, int):
+            return False
+        return self.first <= port <= self.last
 
     def __str__(self) -> str:
         if self == ALL_PORTS:

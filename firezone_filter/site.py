@@ -1,6 +1,5 @@
 """What holds for every client of a gateway: its options, its plan, its own addresses."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,8 @@ import attrs
 from attrs import field, frozen
 
 from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.clock import is_finite
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.flowcache import FlowTables
 from firezone_filter.resources import Filter, compile_filters, to_filters
 from firezone_filter.sessions import Lifetimes
@@ -22,15 +22,18 @@ def _switch(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None
 def _rate(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{attribute.name} is a number, not {value!r}")
-    if not 0 <= value < math.inf:
-        raise InvalidPolicy(f"{attribute.name}: {value!r} is negative or not finite", value)
+    _check_amount(attribute.name, value)
 
 
 def _count(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{attribute.name} is an int, not {value!r}")
-    if value < 0:
-        raise InvalidPolicy(f"{attribute.name}: {value!r} is negative", value)
+    _check_amount(attribute.name, value)
+
+
+def _check_amount(name: str, value: float) -> None:
+    if value < 0 or not is_finite(value):
+        raise InvalidPolicy(f"{name}: {shown(value)} is negative or not finite", value)
 
 
 @frozen

@@ -14,7 +14,7 @@ from radix import Radix
 
 from firezone_filter.addresses import Address, Network, to_address, to_network
 from firezone_filter.decisions import Reason
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.resources import Filter, PortRange, compile_filters, to_filters, to_id
 
@@ -164,7 +164,7 @@ class ClientFilterTable:
         if isinstance(protocol, bool) or not isinstance(protocol, int):
             raise TypeError(f"a protocol is an int, not {protocol!r}")
         if not 0 <= protocol <= _MAX_PROTOCOL:
-            raise InvalidPolicy(f"{protocol!r} is not a protocol number (0 to 255)", protocol)
+            raise InvalidPolicy(f"{shown(protocol)} is not a protocol number (0 to 255)", protocol)
         return self.lookup(packed, protocol, None if port is None else PortRange(port).first)
 
     def permits(self, address: str | Address, protocol: int, port: int | None = None) -> bool:

@@ -1,0 +1,29 @@
+"""The command line, `firezone-filter`: the only room that does I/O.
+
+It needs click and rich, the extra `cli`; the library does not. So this module imports
+neither before `main` is called, and says what to install where they are missing.
+"""
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = frozenset({"click", "rich"})
+
+
+def main() -> None:
+    """Run the command line with the arguments of the process.
+
+    Raises:
+        SystemExit: Always, with the exit status of `firezone_filter.cli.command.run`;
+            with 2 if the extra `cli` is not installed.
+    """
+    try:
+        from firezone_filter.cli.command import run  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _EXTRA:
+            raise
+        sys.stderr.write(f"firezone-filter: {package} is missing: install firezone-filter[cli]\n")
+        raise SystemExit(2) from None
+    raise SystemExit(run())

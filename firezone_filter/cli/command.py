@@ -1,0 +1,134 @@
+"""What a user types, and what a shell gets back.
+
+Every way to end has its exit status (`Exit`) and, unless all went well or nobody reads any
+more, says so in one line on standard error, without a traceback.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import click
+
+from firezone_filter.cli.faults import Exit, UnusableError, printable
+from firezone_filter.cli.job import Job
+from firezone_filter.errors import FirezoneFilterError
+
+PROGRAM: Final = "firezone-filter"
+PACKAGE: Final = "firezone-filter"
+
+
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+    if value:
+        try:
+            number = version(PACKAGE)
+        except PackageNotFoundError:
+            number = "(not installed)"
+        click.echo(f"{PROGRAM} {number}")
+        context.exit()
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def cli() -> None:
+    """Decide about packets as a Firezone Gateway does."""
+
+
+@cli.command("replay")
+@click.argument("capture")
+@click.option("--policy", required=True, metavar="FILE", help="The policy, a JSON file.")
+@click.option("--decisions", metavar="FILE", help="Write every decision to FILE as a JSON line.")
+@click.option(
+    "--forwarded", metavar="FILE", help="Write the packets that pass to FILE, as a capture."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def replay_command(
+    *, capture: str, policy: str, decisions: str | None, forwarded: str | None, as_json: bool
+) -> int:
+    """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
+
+    Each packet is decided about at the time at which it was captured. A FILE of - is
+    standard output, and a CAPTURE of - standard input; the summary goes to standard error
+    if something else goes to standard output.
+
+    Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there;
+    2 if an argument or a file cannot be used.
+    """
+    job = Job(capture, policy, decisions, forwarded, as_json)
+    try:
+        return job.run(_say)
+    except UnusableError as error:
+        for line in error.lines:
+            _say(line)
+    except FirezoneFilterError as error:
+        _say(f"{policy}: {error}")
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.CLOSED_PIPE
+    except OSError as error:
+        _say(f"writing stops: {error.strerror}")
+    finally:
+        _finish_output()
+    return Exit.UNUSABLE
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: As the shell splits them; by default those of the process.
+
+    Returns:
+        The exit status, one of `Exit`.
+    """
+    _prepare_streams()
+    try:
+        return int(cli.main(arguments, PROGRAM, standalone_mode=False))
+    except click.ClickException as error:
+        _say(f"{error.format_message()} (see {PROGRAM} --help)")
+        return Exit.UNUSABLE
+    except click.Abort:
+        return Exit.INTERRUPTED
+
+
+def _say(line: str) -> None:
+    # Where nobody reads complaints, there is nobody to complain to about that.
+    with suppress(OSError):
+        sys.stderr.write(f"{PROGRAM}: {printable(line)}\n")
+
+
+def _prepare_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # `>&-`: the shell closed it, and Python leaves nothing to write to.
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a client's name must not stop the run.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _finish_output() -> None:
+    """Write what is left for standard output, or forget it if it cannot be written.
+
+    Else Python would try once more as it exits, and complain at length.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

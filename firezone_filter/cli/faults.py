@@ -1,0 +1,49 @@
+"""What stops a run, each with the exit status that it ends in.
+
+The messages are for people: one line each, without the name of an exception.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class Exit(IntEnum):
+    """The exit statuses of `firezone-filter`."""
+
+    DONE = 0
+    """All was read and decided."""
+
+    DAMAGED = 1
+    """The capture was decided up to where it is cut short or damaged."""
+
+    UNUSABLE = 2
+    """Arguments or files cannot be used, as click says it for arguments."""
+
+    INTERRUPTED = 130
+    """Ctrl-C: 128 + SIGINT, what a shell expects."""
+
+    CLOSED_PIPE = 141
+    """Nobody reads any more (`| head`): 128 + SIGPIPE, what a shell expects."""
+
+
+class UnusableError(Exception):
+    """An argument or a file cannot be used."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines: Final = lines
+
+
+class DamagedCaptureError(Exception):
+    """A capture cannot be read beyond this point; what came before was good."""
+
+
+def printable(text: str) -> str:
+    """Return *text* with its control characters escaped.
+
+    File names and ids come from elsewhere: a line break in one would break the promise of
+    one line, an escape sequence could rewrite what the terminal shows.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

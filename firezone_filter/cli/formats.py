@@ -1,0 +1,143 @@
+"""What capture files look like, as dpkt knows it: the only module here that imports dpkt.
+
+Nothing of dpkt leaves this module but magic numbers and `struct` layouts, typed. Its
+readers are not used: they drop the original length of a packet, return what is left of a
+cut packet as if it were whole, round time stamps to a float, allocate whatever a length
+field asks for, and know only one interface of a pcapng file.
+"""
+
+from decimal import Decimal
+from struct import Struct
+from typing import Any, BinaryIO, Final, Literal
+
+from attrs import frozen
+from dpkt import pcap, pcapng
+
+ByteOrder = Literal["<", ">"]
+
+LINK_RAW_IP: Final = 101
+
+MAX_PACKET: Final = 262_144
+"""Bytes that one captured packet may have: libpcap's MAXIMUM_SNAPLEN. A larger length field
+is damage, and must not become an allocation."""
+
+
+@frozen
+class PcapFormat:
+    """One of the six kinds of classic capture files, told apart by their magic number."""
+
+    file_header: Struct
+    """Magic, version (major, minor), zone, accuracy, snap length, link type."""
+
+    packet_header: Struct
+    """Seconds, fraction, captured length, original length; more in modified ones."""
+
+    ns_per_tick: int
+    """Nanoseconds that one of the fraction counts."""
+
+
+def _pcap_formats() -> dict[bytes, PcapFormat]:
+    nanosecond = {pcap.TCPDUMP_MAGIC_NANO, pcap.PMUDPCT_MAGIC_NANO}
+    return {
+        magic.to_bytes(4, "big"): PcapFormat(
+            # dpkt lists magics as a big-endian machine reads them, and keeps the byte
+            # order with the packet header alone.
+            Struct(header.__hdr_fmt__[0] + pcap.FileHdr.__hdr_fmt__[1:]),
+            Struct(header.__hdr_fmt__),
+            1 if magic in nanosecond else 1_000,
+        )
+        for magic, header in pcap.MAGIC_TO_PKT_HDR.items()
+    }
+
+
+PCAP_FORMATS: Final[dict[bytes, PcapFormat]] = _pcap_formats()
+"""By the first four bytes of the file."""
+
+PCAPNG_MAGIC: Final[bytes] = pcapng.PCAPNG_BT_SHB.to_bytes(4, "big")
+"""The type of a section header: the same in both byte orders."""
+
+INTERFACE_BLOCK: Final[int] = pcapng.PCAPNG_BT_IDB
+PACKET_BLOCK: Final[int] = pcapng.PCAPNG_BT_PB
+SIMPLE_PACKET_BLOCK: Final[int] = pcapng.PCAPNG_BT_SPB
+ENHANCED_PACKET_BLOCK: Final[int] = pcapng.PCAPNG_BT_EPB
+
+OPTION_END: Final[int] = pcapng.PCAPNG_OPT_ENDOFOPT
+OPTION_TIME_RESOLUTION: Final[int] = pcapng.PCAPNG_OPT_IF_TSRESOL
+OPTION_TIME_OFFSET: Final[int] = pcapng.PCAPNG_OPT_IF_TSOFFSET
+
+
+@frozen
+class PcapngFormat:
+    """How the blocks of a pcapng section start, in the byte order of the section.
+
+    Every layout begins with the block's type and length and leaves out the repeated
+    length at its end.
+    """
+
+    block: Struct
+    """Type, length."""
+
+    length: Struct
+    """The repeated length alone."""
+
+    section: Struct
+    """Then: byte-order magic, version (major, minor), section length."""
+
+    interface: Struct
+    """Then: link type, reserved, snap length."""
+
+    packet: Struct
+    """Then: interface, drops, time (high, low), captured length, original length."""
+
+    enhanced_packet: Struct
+    """Then: interface, time (high, low), captured length, original length."""
+
+    simple_packet: Struct
+    """Then: original length."""
+
+    option: Struct
+    """Code, length."""
+
+    time_offset: Struct
+    """The value of the time offset option: seconds."""
+
+
+def _pcapng_format(order: ByteOrder) -> PcapngFormat:
+    def layout(block: Any) -> Struct:  # noqa: ANN401 - dpkt has no types
+        # The last field is the repeated length, which stands behind the variable part.
+        return Struct(order + block.__hdr_fmt__[1:-1])
+
+    return PcapngFormat(
+        block=Struct(order + "II"),
+        length=Struct(order + "I"),
+        section=layout(pcapng.SectionHeaderBlock),
+        interface=layout(pcapng.InterfaceDescriptionBlock),
+        packet=layout(pcapng.PacketBlock),
+        enhanced_packet=layout(pcapng.EnhancedPacketBlock),
+        simple_packet=Struct(order + "III"),  # the one block that dpkt does not know
+        option=Struct(order + pcapng.PcapngOption.__hdr_fmt__[1:]),
+        time_offset=Struct(order + "q"),
+    )
+
+
+PCAPNG_FORMATS: Final[dict[bytes, PcapngFormat]] = {
+    pcapng.BYTE_ORDER_MAGIC.to_bytes(4, "big"): _pcapng_format(">"),
+    pcapng.BYTE_ORDER_MAGIC_LE.to_bytes(4, "big"): _pcapng_format("<"),
+}
+"""By the byte-order magic of the section header."""
+
+
+class PcapWriter:
+    """Writes raw IP packets into a classic capture file, with nanoseconds."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Write the file header; *stream* stays the caller's to close."""
+        self._write = pcap.Writer(
+            stream, snaplen=MAX_PACKET, linktype=LINK_RAW_IP, nano=True
+        ).writepkt
+
+    def write(self, time_ns: int, packet: bytes) -> None:
+        """Append one packet; *time_ns* must be what `capture` lets through."""
+        # A float would round the last two or three digits; dpkt calculates as well
+        # with an exact Decimal.
+        self._write(packet, Decimal(time_ns).scaleb(-9))

@@ -1,0 +1,94 @@
+"""One replay, from the names of files to the summary: opens, wires, prints."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from attrs import frozen
+from rich.console import Console
+
+from firezone_filter.cli.faults import Exit, UnusableError
+from firezone_filter.cli.inputs import opened_capture, read_policy, spoken
+from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
+from firezone_filter.cli.progress import watched
+from firezone_filter.cli.render import print_summary
+from firezone_filter.cli.replay import replay
+from firezone_filter.cli.report import report
+from firezone_filter.cli.summary import Summary
+from firezone_filter.cli.writers import DecisionWriter, ForwardedWriter, Writer
+from firezone_filter.policy import Policy
+
+
+@frozen
+class Job:
+    """What `firezone-filter replay` was asked for; `-` is standard input or output."""
+
+    capture: str
+    """The capture to read."""
+
+    policy: str
+    """The policy to replay it under."""
+
+    decisions: str | None
+    """Where the decisions go, as JSON lines."""
+
+    forwarded: str | None
+    """Where the packets go that pass, as a capture."""
+
+    as_json: bool
+    """Whether the summary is for machines."""
+
+    def run(self, say: Callable[[str], None]) -> Exit:
+        """Do it, and print the summary. *say* warns and complains, a line at a time.
+
+        No output is touched before policy and capture have turned out to be good.
+
+        Raises:
+            UnusableError: A file cannot be used.
+            FirezoneFilterError: The policy does not go with the times of the capture.
+            OSError: Writing failed; `BrokenPipeError` if nobody reads any more.
+        """
+        refuse_clashes([self.capture, self.policy], self._outputs())
+        policy = read_policy(self.policy)
+        summary = self._replay(policy, say)
+        self._print(summary, policy)
+        if summary.damage is None:
+            return Exit.DONE
+        say(f"{spoken(self.capture)}: {summary.damage}; decided up to there")
+        return Exit.DAMAGED
+
+    def _outputs(self) -> list[str]:
+        return [name for name in (self.decisions, self.forwarded) if name is not None]
+
+    def _replay(self, policy: Policy, say: Callable[[str], None]) -> Summary:
+        with ExitStack() as stack:
+            capture, size = stack.enter_context(opened_capture(self.capture))
+            writers = self._writers(stack.enter_context(Outputs(say)))
+            records = stack.enter_context(watched(capture, size, self._bar_console()))
+            try:
+                return replay(records, policy, writers)
+            except UnusableError as error:
+                raise UnusableError(f"{spoken(self.capture)}: {error}") from None
+
+    def _writers(self, outputs: Outputs) -> list[Writer]:
+        writers: list[Writer] = []
+        if self.decisions is not None:
+            writers.append(DecisionWriter(outputs.text(self.decisions)))
+        if self.forwarded is not None:
+            writers.append(ForwardedWriter(outputs.binary(self.forwarded)))
+        return writers
+
+    def _bar_console(self) -> Console:
+        # A bar between the lines of `--decisions -` would garble both.
+        garbles = STANDARD in self._outputs() and sys.stdout.isatty()
+        return Console(stderr=True, force_interactive=False if garbles else None)
+
+    def _print(self, summary: Summary, policy: Policy) -> None:
+        sys.stdout.flush()
+        stream = sys.stderr if STANDARD in self._outputs() else sys.stdout
+        if self.as_json:
+            stream.write(json.dumps(report(summary), indent=2) + "\n")
+        else:
+            print_summary(stream, summary, policy, spoken(self.capture))
+        stream.flush()

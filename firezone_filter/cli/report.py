@@ -1,0 +1,86 @@
+"""The summary for machines: plain values that `json` can write, and all of them."""
+
+from typing import assert_never
+
+from firezone_filter.cli.headers import Flow
+from firezone_filter.cli.summary import KINDS, ByDirection, ClientSummary, Refusals, Summary, Tally
+from firezone_filter.cli.writers import flow_fields, rfc3339
+from firezone_filter.decisions import Direction, Reason
+from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
+
+Report = dict[str, object]
+
+
+def report(summary: Summary) -> Report:
+    """Return *summary* as JSON has it; times are RFC 3339 or, in events, Unix seconds."""
+    return {
+        "complete": summary.damage is None,
+        "damage": summary.damage,
+        "first": _time(summary.first_ns),
+        "last": _time(summary.last_ns),
+        "frames": _tally(summary.frames),
+        "not_ip": _tally(summary.not_ip),
+        "not_ours": _tally(summary.not_ours),
+        "cut_by_snap_length": _tally(summary.cut),
+        "decisions": {
+            direction.value: {kind: _tally(summary.decisions[direction, kind]) for kind in KINDS}
+            for direction in Direction
+        },
+        "refusals": [_refusals(*each) for each in summary.refused_first()],
+        "clients": [_client(*each) for each in summary.clients.items()],
+        "events": {
+            "count": summary.event_count,
+            "first": [_event(event) for event in summary.events],
+        },
+    }
+
+
+def _time(time_ns: int | None) -> str | None:
+    return None if time_ns is None else rfc3339(time_ns)
+
+
+def _tally(tally: Tally) -> Report:
+    return {"packets": tally.packets, "bytes": tally.bytes}
+
+
+def _by_direction(tallies: ByDirection) -> Report:
+    return {direction.value: _tally(tally) for direction, tally in tallies.items()}
+
+
+def _refusals(direction: Direction, reason: Reason, refusals: Refusals) -> Report:
+    return {
+        "direction": direction.value,
+        "reason": reason.value,
+        **_tally(refusals.tally),
+        "flows": [_flow(*each) for each in refusals.busiest()],
+    }
+
+
+def _flow(flow: Flow, packets: int) -> Report:
+    return {**flow_fields(flow), "packets": packets}
+
+
+def _client(client_id: str | None, client: ClientSummary) -> Report:
+    return {
+        "client": client_id,
+        "resources": [
+            {"resource": resource_id, **_by_direction(tallies)}
+            for resource_id, tallies in client.allowed.items()
+        ],
+        "refused": _by_direction(client.refused),
+    }
+
+
+def _event(event: Event) -> Report:
+    match event:
+        case AuthorizationExpired():
+            return {
+                "event": "authorization-expired",
+                "client": event.client_id,
+                "resource": event.resource_id,
+                "expired_at": event.expired_at,
+            }
+        case AccessExhausted():
+            return {"event": "access-exhausted", "client": event.client_id}
+        case _:
+            assert_never(event)

@@ -1,0 +1,230 @@
+"""Policy files: the JSON text of a `Policy`, read and written. No file is opened here."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from firezone_filter.addresses import Address, AddressPlan, Network, TunnelAddresses
+from firezone_filter.errors import InvalidPolicy
+from firezone_filter.packet.numbers import IPV4, IPV6
+from firezone_filter.policy.document import Fields, Node, build
+from firezone_filter.policy.portal_shapes import (
+    read_id,
+    read_network,
+    read_resource,
+    write_networks,
+    write_resource,
+)
+from firezone_filter.policy.text import read_document
+from firezone_filter.policy.values import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    check_tunnel_address,
+)
+
+_DEFAULT_PLAN: Final = AddressPlan()
+
+
+def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
+    """Read a policy.
+
+    ```json
+    {"gateway": {"ipv4": "100.64.0.1", "ipv6": "fd00:2021:1111::1"},
+     "address_plan": {"tunnel": ["100.64.0.0/11"], "dns_resources": ["100.96.0.0/11"]},
+     "clients": [{"id": "alice", "ipv4": "100.64.0.2", "authorizations": [
+       {"resource": {"type": "cidr", "id": "db", "name": "Database",
+                     "address": "10.0.0.0/24",
+                     "filters": [{"protocol": "tcp", "port_range_start": 5432,
+                                  "port_range_end": 5432}, {"protocol": "icmp"}]},
+        "expires_at": 1790000000}]}]}
+    ```
+
+    - `gateway` and each client have an `ipv4`, an `ipv6` or both; `null` is none. `clients`
+      and each client's `authorizations` must stand there, but may be empty.
+    - `address_plan` may be missing, and either list in it. **An address family that a list
+      does not name keeps its default ranges** (`AddressPlan`): the IPv6 ranges above are
+      the default ones.
+    - `expires_at`, in Unix seconds: missing or `null` means never.
+    - A resource is written as the portal sends it: of type `cidr`, `dns` or `internet`.
+      `filters` are required, and **an empty list permits every protocol**. A filter of
+      `tcp` or `udp` without `port_range_start` begins at port 0, without `port_range_end`
+      it ends at 65535. `internet` has no filters; it may have our own `exclude`, a list of
+      networks that are not the Internet.
+    - Unknown fields of `gateway`, clients, resources and filters are ignored, so that what
+      the portal sends can be pasted in. Anywhere else they are faults: an `expires_at` that
+      is misspelt would make a permission permanent.
+
+    Args:
+        source: the JSON text (`bytes`: UTF-8; a byte order mark is ignored), or the mapping
+            that was parsed from it. Not a path: nothing is opened here.
+
+    Raises:
+        InvalidPolicy: anything wrong. Its `faults` are all there are, in the order of the
+            document, each with its place:
+            `clients[0].authorizations[2].resource.filters[0].port_range_end: 70000 is not a
+            port`. Its `value` is what the first of them is about.
+        TypeError: another type of *source*.
+    """
+    return read_document(source, _read_policy)
+
+
+def dump_policy(policy: Policy) -> str:
+    """Return the JSON text of *policy*, in ASCII; `load_policy` makes the same policy of it.
+
+    Raises:
+        InvalidPolicy: a policy by hand says what a file cannot: no ranges of one address
+            family, or half of a surrogate pair.
+        TypeError: not a `Policy`.
+    """
+    if not isinstance(policy, Policy):
+        raise TypeError(f"a Policy is written, not {policy!r}")
+    text = json.dumps(_write_policy(policy), indent=2)
+    load_policy(text)  # No text gets out that could not be read back.
+    return text
+
+
+# --- Reading ------------------------------------------------------------------------------
+
+
+def _read_policy(node: Node) -> Policy | None:
+    fields = node.fields_only("gateway", "address_plan", "clients")
+    if fields is None:
+        return None
+    plan = _read_plan(fields.get("address_plan"))
+    addresses = _read_gateway(fields.require("gateway"), plan)
+    clients = fields.require("clients").each(lambda client: _read_client(client, plan))
+    # `Policy` would find conflicts too, but no other faults, and where each has its place in
+    # this document it does not know.
+    if node.faults:
+        return None
+    return build(Policy, addresses=addresses, address_plan=plan, clients=clients)
+
+
+def _read_plan(node: Node | None) -> AddressPlan | None:
+    if node is None:
+        return _DEFAULT_PLAN
+    fields = node.fields_only("tunnel", "dns_resources")
+    if fields is None:
+        return None
+    tunnel = _read_ranges(fields.get("tunnel"), _DEFAULT_PLAN.tunnel)
+    dns = _read_ranges(fields.get("dns_resources"), _DEFAULT_PLAN.dns_resources)
+    if tunnel is None or dns is None:
+        return None
+    overlaps = [(t, d) for t in tunnel for d in dns if t.version == d.version and t.overlaps(d)]
+    for one, other in overlaps:
+        node.fault(f"tunnel range {one} and DNS range {other} overlap")
+    return None if overlaps else AddressPlan(tunnel, dns)
+
+
+def _read_ranges(node: Node | None, default: tuple[Network, ...]) -> tuple[Network, ...] | None:
+    """Read a list of ranges; a family that it does not name keeps those of the *default*."""
+    if node is None:
+        return default
+    named: tuple[Network, ...] | None = node.each(read_network)
+    if named is None:
+        return None
+    versions = {network.version for network in named}
+    return named + tuple(network for network in default if network.version not in versions)
+
+
+def _read_gateway(node: Node, plan: AddressPlan | None) -> TunnelAddresses | None:
+    fields = node.fields()
+    return None if fields is None else _read_addresses(fields, plan)
+
+
+def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
+    fields = node.fields()
+    if fields is None:
+        return None
+    return build(
+        PolicyClient,
+        id=read_id(fields.require("id"), among="client ids"),
+        addresses=_read_addresses(fields, plan),
+        authorizations=fields.require("authorizations").each(_read_authorization),
+    )
+
+
+def _read_addresses(fields: Fields, plan: AddressPlan | None) -> TunnelAddresses | None:
+    """Read `ipv4` and `ipv6`, at least one of them; `null` is the same as missing."""
+    nodes = {
+        family: node
+        for family in ("ipv4", "ipv6")
+        if (node := fields.get_unless_null(family)) is not None
+    }
+    if not nodes:
+        fields.node.fault("has neither ipv4 nor ipv6")
+        return None
+    found = {family: _read_address(node, family, plan) for family, node in nodes.items()}
+    return build(TunnelAddresses, **found)
+
+
+def _read_address(node: Node, family: str, plan: AddressPlan | None) -> Address | None:
+    address = node.text(_ADDRESSES[family])
+    if address is not None:
+        check_tunnel_address(node, address, plan)
+    return address
+
+
+_ADDRESSES: Final[dict[str, Callable[[str], Address | None]]] = {
+    "ipv4": lambda text: TunnelAddresses(ipv4=text).ipv4,
+    "ipv6": lambda text: TunnelAddresses(ipv6=text).ipv6,
+}
+
+
+def _read_authorization(node: Node) -> PolicyAuthorization | None:
+    fields = node.fields_only("resource", "expires_at")
+    if fields is None:
+        return None
+    # One authorization for a resource: all of one list have the same parent.
+    resource = read_resource(fields.require("resource"), among=node.place.parent)
+    expiry = fields.get_unless_null("expires_at")
+    if expiry is None:
+        # Never: the portal says so by `null` and by nothing. A misspelt name is a fault.
+        return build(PolicyAuthorization, resource=resource)
+    return build(PolicyAuthorization, resource=resource, expires_at=expiry.number("a time"))
+
+
+# --- Writing ------------------------------------------------------------------------------
+
+
+def _write_policy(policy: Policy) -> dict[str, object]:
+    plan = policy.address_plan
+    return {
+        "gateway": _write_addresses(policy.addresses),
+        "address_plan": {
+            "tunnel": _write_ranges("tunnel", plan.tunnel),
+            "dns_resources": _write_ranges("dns_resources", plan.dns_resources),
+        },
+        "clients": [_write_client(client) for client in policy.clients],
+    }
+
+
+def _write_ranges(name: str, networks: tuple[Network, ...]) -> list[str]:
+    for version in (IPV4, IPV6):
+        if not any(network.version == version for network in networks):
+            raise InvalidPolicy(
+                f"address_plan.{name}: no IPv{version} range, which a file cannot say: it "
+                "would get the default one",
+                networks,
+            )
+    return write_networks(networks)
+
+
+def _write_addresses(addresses: TunnelAddresses) -> dict[str, object]:
+    return {f"ipv{address.version}": str(address) for address in addresses.present()}
+
+
+def _write_client(client: PolicyClient) -> dict[str, object]:
+    return {
+        "id": client.id,
+        **_write_addresses(client.addresses),
+        "authorizations": [_write_authorization(one) for one in client.authorizations],
+    }
+
+
+def _write_authorization(one: PolicyAuthorization) -> dict[str, object]:
+    written: dict[str, object] = {"resource": write_resource(one.resource)}
+    if one.expires_at is not None:
+        written["expires_at"] = one.expires_at
+    return written

@@ -1,0 +1,139 @@
+"""The README's Python examples run as they stand, one after another."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firezone_filter import Direction
+from tests.builders import tcp
+
+ROOT = Path(__file__).parents[2]
+
+PERMITTED = tcp("100.64.0.2:40000 > 10.0.0.5:5432")
+REFUSED = tcp("100.64.0.2:40000 > 10.0.0.5:22")
+ANSWER = tcp("10.0.0.5:5432 > 100.64.0.2:40000")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+class Wire:
+    """Takes the place of a TUN device and of a tunnel."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def write(self, packet: bytes) -> None:
+        self.sent.append(packet)
+
+    def send(self, client_id: str, packet: bytes) -> None:
+        self.sent.append((client_id, packet))
+
+
+class Queued:
+    """Takes the place of a packet in an NFQUEUE."""
+
+    indev = 7
+
+    def __init__(self, packet: bytes) -> None:
+        self.packet = packet
+        self.verdict = "none"
+
+    def get_payload(self) -> bytes:
+        return self.packet
+
+    def set_payload(self, packet: bytes) -> None:
+        self.packet = packet
+
+    def accept(self) -> None:
+        self.verdict = "accepted"
+
+    def drop(self) -> None:
+        self.verdict = "dropped"
+
+
+@pytest.fixture
+def readme(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the names that the examples define, with the first gateway of them."""
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {"TUNNEL_DEVICE": 7}
+    for number, block in enumerate(blocks("python")):
+        exec(compile(block, f"README.md, block {number}", "exec"), names)  # noqa: S102 - ours
+        names.setdefault("first_gateway", names.get("gateway"))
+    names["gateway"] = names["first_gateway"]
+    monkeypatch.setattr(names["time"], "time", lambda: 1_790_000_001.0)
+    return names
+
+
+def test_the_first_two_sh_blocks_are_the_example_and_the_tests() -> None:
+    example, tests = blocks("sh")
+    assert "firezone-filter replay examples/office/office.pcap" in example
+    assert "-m pytest" in tests
+
+
+def test_a_permitted_packet_of_a_client_goes_to_the_network(readme: dict[str, Any]) -> None:
+    tun = Wire()
+    readme["from_client"]("alice", PERMITTED, tun, Wire())
+    assert tun.sent == [PERMITTED]
+
+
+def test_a_refused_packet_of_a_client_is_answered(readme: dict[str, Any]) -> None:
+    tun, tunnel = Wire(), Wire()
+    readme["from_client"]("alice", REFUSED, tun, tunnel)
+    ((client_id, reply),) = tunnel.sent
+    assert (tun.sent, client_id, reply[20:22]) == ([], "alice", b"\x03\x0d")
+
+
+def test_an_answer_from_the_network_goes_to_its_client(readme: dict[str, Any]) -> None:
+    tunnel = Wire()
+    readme["from_network"](ANSWER, tunnel)
+    assert tunnel.sent == [("alice", ANSWER)]
+
+
+def test_a_stray_packet_from_the_network_goes_nowhere(readme: dict[str, Any]) -> None:
+    tunnel = Wire()
+    readme["from_network"](tcp("10.0.0.5:22 > 100.64.0.2:40000"), tunnel)
+    assert tunnel.sent == []
+
+
+@pytest.mark.parametrize(
+    ("packet", "text"),
+    [
+        (PERMITTED, "alice may reach db"),
+        (REFUSED, "alice is told: tcp-port"),
+        (b"", "nobody is not told: malformed"),
+    ],
+)
+def test_a_decision_can_be_described(readme: dict[str, Any], packet: bytes, text: str) -> None:
+    decision = readme["gateway"].handle_packet(Direction.OUTBOUND, packet, 1_790_000_001.0)
+    assert readme["describe"](decision) == text
+
+
+def test_the_timer_reports_what_expired(
+    readme: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(readme["time"], "time", lambda: 1_790_003_600.0)
+    readme["on_timer"]()
+    assert "AuthorizationExpired" in capsys.readouterr().out
+
+
+def test_a_policy_file_makes_a_gateway(readme: dict[str, Any]) -> None:
+    assert readme["policy"].gateway(now=1_790_000_000.0).clients() == ("alice",)
+
+
+@pytest.mark.parametrize(
+    ("packet", "verdict"), [(PERMITTED, "accepted"), (REFUSED, "dropped")]
+)
+def test_a_queue_is_told_the_verdict(
+    readme: dict[str, Any], packet: bytes, verdict: str
+) -> None:
+    queued = Queued(packet)
+    readme["on_packet"](queued)
+    assert queued.verdict == verdict
+
+
+def test_a_scapy_packet_can_be_asked_about(readme: dict[str, Any]) -> None:
+    assert readme["allowed"](PERMITTED)

@@ -1,0 +1,434 @@
+"""`firezone-filter`, from its arguments to its exit status."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import dpkt
+import pytest
+from attrs import frozen
+
+from firezone_filter.cli import command
+from firezone_filter.cli.capture import Capture
+from firezone_filter.cli.command import run
+from firezone_filter.cli.faults import Exit
+
+from .builders import (
+    ALLOWED,
+    ANSWER,
+    FOREIGN,
+    POLICY,
+    REFUSED,
+    enhanced,
+    ethernet,
+    interface,
+    pcap,
+    pcap_header,
+    pcap_record,
+    section,
+)
+
+FULL = Path("/dev/full")
+needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+
+
+@frozen
+class Files:
+    """A policy and a capture in an empty folder."""
+
+    folder: Path
+
+    @property
+    def capture(self) -> Path:
+        return self.folder / "office.pcap"
+
+    @property
+    def policy(self) -> Path:
+        return self.folder / "policy.json"
+
+    def replay(self, *options: str | Path) -> int:
+        return self.replay_of(self.capture, *options)
+
+    def replay_of(self, capture: str | Path, *options: str | Path) -> int:
+        arguments = ["replay", capture, "--policy", self.policy, *options]
+        return run([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    written = Files(tmp_path)
+    written.policy.write_text(json.dumps(POLICY))
+    written.capture.write_bytes(pcap(ALLOWED, ANSWER, REFUSED, FOREIGN))
+    return written
+
+
+class Interrupted(io.RawIOBase):
+    """Standard input at which the user, instead of typing, presses Ctrl-C."""
+
+    @property
+    def buffer(self) -> Self:
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        raise KeyboardInterrupt(size)
+
+
+@frozen
+class Said:
+    """What a run said: lines on standard output, and on standard error."""
+
+    out: list[str]
+    err: list[str]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], Said]:
+    def read() -> Said:
+        captured = capsys.readouterr()
+        return Said(captured.out.splitlines(), captured.err.splitlines())
+
+    return read
+
+
+@contextmanager
+def closed_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make standard output a pipe whose reader has gone.
+
+    Closing it in the end shows that nothing is left in it, as Python would as it exits. It
+    is no fixture, since pytest sets its own standard output after those.
+    """
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        yield
+
+
+def test_a_replay_prints_a_summary(files: Files, said: Callable[[], Said]) -> None:
+    assert files.replay() == Exit.DONE
+    assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
+
+
+def test_a_good_replay_says_nothing_on_standard_error(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.replay()
+    assert said().err == []
+
+
+def test_the_summary_may_be_json(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    files.replay("--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["decisions"]["outbound"]["forward"] == {"packets": 1, "bytes": 40}
+
+
+def test_decisions_go_to_a_file(files: Files) -> None:
+    decisions = files.folder / "decisions.jsonl"
+    files.replay("--decisions", decisions)
+    lines = [json.loads(line) for line in decisions.read_text().splitlines()]
+    assert [line["decision"] for line in lines] == ["forward", "forward", "reject"]
+
+
+def test_decisions_may_go_to_standard_output(files: Files, said: Callable[[], Said]) -> None:
+    files.replay("--decisions", "-")
+    assert [json.loads(line)["protocol"] for line in said().out] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_summary_gives_way_to_the_decisions(
+    files: Files, said: Callable[[], Said], options: list[str]
+) -> None:
+    files.replay("--decisions", "-", *options)
+    assert len(said().err) > 10
+
+
+def test_what_passes_goes_to_a_capture(files: Files) -> None:
+    forwarded = files.folder / "forwarded.pcap"
+    files.replay("--forwarded", forwarded)
+    with forwarded.open("rb") as stream:
+        packets = [(float(time), packet) for time, packet in dpkt.pcap.Reader(stream)]
+    assert packets == [(1_700_000_000.0, ALLOWED), (1_700_000_001.0, ANSWER)]
+
+
+def test_what_passes_may_go_to_standard_output(
+    files: Files, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    files.replay("--forwarded", "-")
+    capture = Capture(io.BytesIO(capsysbinary.readouterr().out))
+    assert [record.frame for record in capture] == [ALLOWED, ANSWER]
+
+
+def test_a_capture_may_come_from_standard_input(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pcap(ALLOWED))))
+    assert files.replay_of("-") == Exit.DONE
+    assert said().out[0] == "standard input: 1 packet, 40 bytes"
+
+
+def test_interfaces_of_several_kinds_make_one_replay(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    frames = enhanced(ALLOWED, number=0), enhanced(ethernet(0x0800, ANSWER), number=1)
+    files.capture.write_bytes(b"".join([section(), interface(101), interface(1), *frames]))
+    files.replay("--decisions", "-")
+    assert [json.loads(line)["direction"] for line in said().out] == ["outbound", "inbound"]
+
+
+def test_a_capture_without_packets_is_no_error(files: Files, said: Callable[[], Said]) -> None:
+    files.capture.write_bytes(pcap())
+    assert files.replay() == Exit.DONE
+    assert said().err == []
+
+
+def test_a_capture_cut_short_is_decided_up_to_the_cut(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(pcap(ALLOWED, ANSWER)[:-1])
+    assert files.replay("--decisions", "-") == Exit.DAMAGED
+    assert len(said().out) == 1
+
+
+def test_a_capture_cut_short_is_warned_of(files: Files, said: Callable[[], Said]) -> None:
+    files.capture.write_bytes(pcap(ALLOWED, ANSWER)[:-1])
+    files.replay()
+    warning = f"{files.capture}: it is cut short at byte 135; decided up to there"
+    assert said().err == [f"firezone-filter: {warning}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "Missing command. (see firezone-filter --help)"),
+        (["replay"], "Missing argument 'CAPTURE'. (see firezone-filter --help)"),
+        (["replay", "a"], "Missing option '--policy'. (see firezone-filter --help)"),
+    ],
+)
+def test_missing_arguments_are_told_in_one_line(
+    said: Callable[[], Said], arguments: list[str], complaint: str
+) -> None:
+    assert run(arguments) == Exit.UNUSABLE
+    assert said().err == [f"firezone-filter: {complaint}"]
+
+
+@pytest.mark.parametrize("argument", ["--nonsense", "play", "--json=yes"])
+def test_arguments_that_do_not_exist_are_told_in_one_line(
+    said: Callable[[], Said], argument: str
+) -> None:
+    assert run([argument]) == Exit.UNUSABLE
+    assert len(said().err) == 1
+
+
+@pytest.mark.parametrize("argument", ["--help", "-h"])
+def test_help_is_there(said: Callable[[], Said], argument: str) -> None:
+    assert run([argument]) == Exit.DONE
+    assert said().out[0] == "Usage: firezone-filter [OPTIONS] COMMAND [ARGS]..."
+
+
+def test_help_tells_the_exit_statuses(said: Callable[[], Said]) -> None:
+    assert run(["replay", "--help"]) == Exit.DONE
+    assert any("Exit status: " in line for line in said().out)
+
+
+def test_the_version_is_told(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "version", lambda _: "1.2.3")
+    assert run(["--version"]) == Exit.DONE
+    assert said().out == ["firezone-filter 1.2.3"]
+
+
+def test_a_checkout_has_no_version(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "PACKAGE", "firezone-filter-that-is-not-installed")
+    run(["--version"])
+    assert said().out == ["firezone-filter (not installed)"]
+
+
+def test_a_missing_capture_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
+    assert files.replay_of(files.folder / "no.pcap") == Exit.UNUSABLE
+    complaint = f"{files.folder / 'no.pcap'}: No such file or directory"
+    assert said().err == [f"firezone-filter: {complaint}"]
+
+
+def test_a_line_break_in_a_name_makes_no_second_line(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.replay_of("no\n.pcap")
+    assert said().err == [r"firezone-filter: no\n.pcap: No such file or directory"]
+
+
+def test_a_missing_policy_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
+    files.policy.unlink()
+    assert files.replay() == Exit.UNUSABLE
+    assert said().err == [f"firezone-filter: {files.policy}: No such file or directory"]
+
+
+def test_every_fault_of_a_policy_is_told_in_one_line(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.policy.write_text('{"gateway": {}, "clients": [{}, {}]}')
+    assert files.replay() == Exit.UNUSABLE
+    assert len(said().err) >= 3
+
+
+def test_a_policy_that_does_not_go_with_the_capture_is_told_in_one_line(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(pcap_header() + pcap_record(ALLOWED, 0))
+    assert files.replay() == Exit.UNUSABLE
+    assert len(said().err) == 1
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [
+        pytest.param(pcap(ALLOWED, link_type=105), id="pcap"),
+        pytest.param(section() + interface(105) + enhanced(ALLOWED), id="pcapng"),
+    ],
+)
+def test_an_unsupported_link_type_is_told_in_one_line(
+    files: Files, said: Callable[[], Said], capture: bytes
+) -> None:
+    files.capture.write_bytes(capture)
+    assert files.replay() == Exit.UNUSABLE
+    supported = "raw IP, Ethernet, Linux cooked and BSD loopback are"
+    complaint = f"{files.capture}: link type 105 is not supported; {supported}"
+    assert said().err == [f"firezone-filter: {complaint}"]
+
+
+def test_an_output_does_not_destroy_the_capture(files: Files) -> None:
+    before = files.capture.read_bytes()
+    assert files.replay("--forwarded", files.capture) == Exit.UNUSABLE
+    assert files.capture.read_bytes() == before
+
+
+def test_an_output_does_not_destroy_the_policy(files: Files) -> None:
+    assert files.replay("--decisions", files.policy) == Exit.UNUSABLE
+    assert json.loads(files.policy.read_text()) == POLICY
+
+
+def test_two_outputs_are_not_one_file(files: Files) -> None:
+    new = files.folder / "new"
+    assert files.replay("--decisions", new, "--forwarded", new) == Exit.UNUSABLE
+
+
+def test_an_output_stays_as_it_was_if_the_capture_is_unusable(files: Files) -> None:
+    decisions = files.folder / "decisions.jsonl"
+    decisions.write_text("precious")
+    files.capture.write_bytes(pcap(ALLOWED, link_type=105))
+    files.replay("--decisions", decisions)
+    assert decisions.read_text() == "precious"
+
+
+def test_an_output_in_a_folder_that_is_not_there_is_told_in_one_line(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    assert files.replay("--decisions", files.folder / "no" / "d.jsonl") == Exit.UNUSABLE
+    assert len(said().err) == 1
+
+
+def test_an_error_after_the_start_tells_which_output_is_incomplete(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(section() + interface(105) + enhanced(ALLOWED))
+    decisions = files.folder / "decisions.jsonl"
+    files.replay("--decisions", decisions)
+    assert f"firezone-filter: {decisions}: incomplete" in said().err
+
+
+@needs_full_disk
+def test_a_full_disk_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
+    assert files.replay("--decisions", FULL) == Exit.UNUSABLE
+    assert said().err == [
+        "firezone-filter: /dev/full: incomplete",
+        "firezone-filter: writing stops: No space left on device",
+    ]
+
+
+@needs_full_disk
+def test_a_full_disk_behind_standard_output_is_told_once(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FULL.open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert files.replay() == Exit.UNUSABLE
+    assert said().err == ["firezone-filter: writing stops: No space left on device"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--decisions", "-"], ["--forwarded", "-"]])
+def test_a_closed_pipe_is_no_matter(
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:
+    with closed_pipe(monkeypatch):
+        assert files.replay(*options) == Exit.CLOSED_PIPE
+    assert said().err == []
+
+
+def test_a_closed_pipe_after_another_error_is_no_matter(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = section(), interface(), enhanced(ALLOWED), interface(105), enhanced(ALLOWED, number=1)
+    files.capture.write_bytes(b"".join(blocks))
+    with closed_pipe(monkeypatch):
+        assert files.replay("--decisions", "-") == Exit.UNUSABLE
+
+
+def test_complaints_that_nobody_reads_are_no_matter(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_pipe(monkeypatch):
+        monkeypatch.setattr(sys, "stderr", sys.stdout)
+        assert files.replay_of("no.pcap") == Exit.UNUSABLE
+
+
+def test_ctrl_c_ends_quietly(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    assert files.replay_of("-") == Exit.INTERRUPTED
+    assert said().err == []
+
+
+def test_ctrl_c_before_the_start_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "version", interrupt)
+    assert run(["--version"]) == Exit.INTERRUPTED
+
+
+def test_streams_that_the_shell_has_closed_are_no_matter(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert files.replay() == Exit.DONE
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+def test_a_terminal_that_knows_no_umlauts_is_no_matter(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    capture = files.capture.rename(files.folder / "büro.pcap")
+    assert files.replay_of(capture) == Exit.DONE
+    assert rb"b\xfcro.pcap: 4 packets" in out.getvalue()
+
+
+def test_a_stream_of_another_kind_is_left_alone(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert files.replay() == Exit.DONE
+    assert "4 packets" in out.getvalue()

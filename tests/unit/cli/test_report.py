@@ -1,0 +1,113 @@
+"""The summary for machines."""
+
+import json
+
+from firezone_filter.cli.report import report
+from firezone_filter.cli.summary import Decided, Summary
+from firezone_filter.decisions import Direction, Drop, Forward, Reason
+from firezone_filter.events import AccessExhausted, AuthorizationExpired
+
+from .builders import ALLOWED, REFUSED
+
+OUTBOUND = Direction.OUTBOUND
+NOTHING = {"packets": 0, "bytes": 0}
+ONE = {"packets": 1, "bytes": 40}
+KINDS = ("forward", "translate", "reject", "drop")
+
+
+def sample() -> Summary:
+    counted = Summary()
+    for packet, decision in (
+        (ALLOWED, Forward("alice", "db")),
+        (REFUSED, Drop(Reason.TCP_PORT, "alice")),
+    ):
+        counted.add_frame(1, 40)
+        counted.add(Decided(1, OUTBOUND, packet, decision))
+    return counted
+
+
+def test_an_empty_report_has_every_key() -> None:
+    assert report(Summary()) == {
+        "complete": True,
+        "damage": None,
+        "first": None,
+        "last": None,
+        "frames": NOTHING,
+        "not_ip": NOTHING,
+        "not_ours": NOTHING,
+        "cut_by_snap_length": NOTHING,
+        "decisions": {
+            "outbound": dict.fromkeys(KINDS, NOTHING),
+            "inbound": dict.fromkeys(KINDS, NOTHING),
+        },
+        "refusals": [],
+        "clients": [],
+        "events": {"count": 0, "first": []},
+    }
+
+
+def test_a_report_is_json() -> None:
+    assert json.loads(json.dumps(report(sample()))) == report(sample())
+
+
+def test_decisions_are_by_direction_and_kind() -> None:
+    assert report(sample())["decisions"] == {
+        "outbound": {"forward": ONE, "translate": NOTHING, "reject": NOTHING, "drop": ONE},
+        "inbound": dict.fromkeys(KINDS, NOTHING),
+    }
+
+
+def test_times_are_exact() -> None:
+    assert report(sample())["last"] == "1970-01-01T00:00:00.000000001Z"
+
+
+def test_refusals_have_their_flows() -> None:
+    assert report(sample())["refusals"] == [
+        {
+            "direction": "outbound",
+            "reason": "tcp-port",
+            **ONE,
+            "flows": [
+                {
+                    "source": "100.64.0.2",
+                    "destination": "10.0.0.5",
+                    "protocol": 6,
+                    "source_port": 40000,
+                    "destination_port": 22,
+                    "packets": 1,
+                }
+            ],
+        }
+    ]
+
+
+def test_clients_have_their_resources() -> None:
+    assert report(sample())["clients"] == [
+        {
+            "client": "alice",
+            "resources": [{"resource": "db", "outbound": ONE, "inbound": NOTHING}],
+            "refused": {"outbound": ONE, "inbound": NOTHING},
+        }
+    ]
+
+
+def test_events_are_listed() -> None:
+    counted = Summary()
+    counted.add_events([AuthorizationExpired("alice", "db", 1.5), AccessExhausted("alice")])
+    assert report(counted)["events"] == {
+        "count": 2,
+        "first": [
+            {
+                "event": "authorization-expired",
+                "client": "alice",
+                "resource": "db",
+                "expired_at": 1.5,
+            },
+            {"event": "access-exhausted", "client": "alice"},
+        ],
+    }
+
+
+def test_a_damaged_capture_is_not_complete() -> None:
+    damaged = report(Summary(damage="it is cut short"))
+    assert (damaged["complete"], damaged["damage"]) == (False, "it is cut short")
