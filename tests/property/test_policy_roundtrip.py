@@ -1,0 +1,220 @@
+"""What is written comes back, and whatever is handed in is a policy or an `InvalidPolicy`."""
+
+import copy
+import json
+import math
+import sys
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, TypeAlias
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from firezone_filter.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.errors import InvalidPolicy
+from firezone_filter.policy import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    dump_policy,
+    load_policy,
+)
+from firezone_filter.resources import (
+    CidrResource,
+    DnsResource,
+    Icmp,
+    InternetResource,
+    PortRange,
+    Tcp,
+    Udp,
+)
+
+Json: TypeAlias = Any
+
+# --- Policies -----------------------------------------------------------------------------
+
+ids = st.text(min_size=1, max_size=8)
+names = st.text(max_size=8)
+ports = st.integers(0, 65_535)
+ranges = st.tuples(ports, ports).map(lambda pair: PortRange(*sorted(pair)))
+filters = st.lists(st.one_of(st.builds(Tcp, ranges), st.builds(Udp, ranges), st.just(Icmp())))
+
+
+def network(family: type[IPv4Network] | type[IPv6Network], bits: int) -> st.SearchStrategy[Any]:
+    first = st.integers(0, 2**bits - 1)
+    length = st.integers(0, bits)
+    return st.builds(lambda at, size: family((at, size), strict=False), first, length)
+
+
+networks = st.one_of(network(IPv4Network, 32), network(IPv6Network, 128))
+patterns = st.from_regex(
+    r"(\*\*?\.)?[a-zA-Z0-9?_-]{1,9}(\.[a-z*]{1}[a-z]{0,5}){0,2}\.?", fullmatch=True
+)
+resources = st.one_of(
+    st.builds(CidrResource, ids, networks, filters, names),
+    st.builds(DnsResource, ids, patterns, filters, names),
+    st.builds(InternetResource, ids, names, st.lists(networks, max_size=3)),
+)
+expiries = st.one_of(
+    st.none(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+authorizations = st.lists(
+    st.builds(PolicyAuthorization, resources, expiries),
+    max_size=4,
+    unique_by=lambda one: one.resource.id,
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    own, *peers = draw(
+        st.lists(st.integers(1, 2**16), min_size=1, max_size=5, unique=True).map(
+            lambda numbers: [addresses(number) for number in numbers]
+        )
+    )
+    client_ids = draw(st.lists(ids, min_size=len(peers), max_size=len(peers), unique=True))
+    clients = [
+        PolicyClient(client_id, draw(part_of(peer)), draw(authorizations))
+        for client_id, peer in zip(client_ids, peers, strict=True)
+    ]
+    return Policy(draw(part_of(own)), draw(plans), clients)
+
+
+def addresses(number: int) -> TunnelAddresses:
+    return TunnelAddresses(
+        IPv4Address("100.64.0.0") + number, IPv6Address("fd00:2021:1111::") + number
+    )
+
+
+def part_of(both: TunnelAddresses) -> st.SearchStrategy[TunnelAddresses]:
+    return st.sampled_from(
+        [both, TunnelAddresses(ipv4=both.ipv4), TunnelAddresses(ipv6=both.ipv6)]
+    )
+
+
+plans = st.builds(
+    AddressPlan,
+    st.permutations(["100.64.0.0/11", "100.127.0.0/24", "fd00:2021:1111::/107", "fd07::/64"]),
+    st.permutations(["100.96.0.0/12", "fd00:2021:1111:8000::/107", "fd08::/64"]),
+)
+
+
+@given(policies())
+def test_what_is_dumped_comes_back(policy: Policy) -> None:
+    assert load_policy(dump_policy(policy)) == policy
+
+
+@given(policies())
+def test_text_bytes_and_mapping_say_the_same(policy: Policy) -> None:
+    text = dump_policy(policy)
+    assert load_policy(text) == load_policy(text.encode()) == load_policy(json.loads(text))
+
+
+# --- Documents that something has happened to ---------------------------------------------
+
+DOCUMENT: dict[str, object] = {
+    "gateway": {"ipv4": "100.64.0.1", "ipv6": "fd00:2021:1111::1"},
+    "address_plan": {"tunnel": ["100.64.0.0/11"], "dns_resources": ["100.96.0.0/11"]},
+    "clients": [
+        {
+            "id": "alice",
+            "ipv4": "100.64.0.2",
+            "authorizations": [
+                {
+                    "resource": {
+                        "type": "cidr",
+                        "id": "db",
+                        "name": "Database",
+                        "address": "10.0.0.0/24",
+                        "filters": [
+                            {"protocol": "tcp", "port_range_start": 80, "port_range_end": 90},
+                            {"protocol": "udp"},
+                            {"protocol": "icmp"},
+                        ],
+                    },
+                    "expires_at": 1790000000,
+                },
+                {"resource": {"type": "dns", "id": "git", "address": "a.b", "filters": []}},
+                {"resource": {"type": "internet", "id": "web", "exclude": ["192.0.2.0/24"]}},
+            ],
+        },
+        {"id": "bob", "ipv6": "fd00:2021:1111::3", "authorizations": []},
+    ],
+}
+
+WORDS = ["gateway", "clients", "id", "ipv4", "tunnel", "filters", "expires_at", "cidr", "udp", ""]
+
+# From close by, where the next branch is, and from anywhere.
+numbers = [True, 0, -1, 65_535, 65_536, 80.0, math.nan, math.inf, 10**400]
+texts = ["", "db", "100.64.0.1", "fd00:2021:1111::3", "10.0.0.0/8", "10.0.0.1/8", "*.b", "\ud800"]
+near: st.SearchStrategy[Json] = st.sampled_from([None, [], {}, *numbers, *texts])
+anything = st.recursive(
+    st.one_of(near, st.text(max_size=5), st.floats(), st.integers()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> object:
+    document: Json = {"": copy.deepcopy(DOCUMENT)}
+    for _ in range(draw(st.integers(1, 3))):
+        mutate(draw, document)
+    return document.get("")
+
+
+def mutate(draw: st.DrawFn, inside: Json) -> None:
+    """Walk down to some place and put something else there, or nothing."""
+    while True:
+        step = draw(st.sampled_from([*inside] if isinstance(inside, dict) else range(len(inside))))
+        if not isinstance(inside[step], dict | list) or not inside[step] or draw(st.booleans()):
+            break
+        inside = inside[step]
+    match draw(st.sampled_from(["replace", "remove", "add"])):
+        case "remove" if len(inside) > 1:
+            del inside[step]
+        case "add" if isinstance(inside, dict):
+            inside[draw(st.sampled_from(WORDS))] = draw(anything)
+        case _:
+            inside[step] = draw(anything)
+
+
+def loads_or_names_faults(source: Json) -> None:
+    try:
+        policy = load_policy(source)
+    except InvalidPolicy as error:
+        lines = error.faults
+        assert lines == tuple(str(error).splitlines())  # noqa: PT017 - it may also load
+    else:
+        assert load_policy(dump_policy(policy)) == policy
+        # At the end of time, since an expiry far ahead of `now` is an error of its own.
+        assert policy.gateway(sys.float_info.max).poll_timeout() is None
+
+
+@given(mutated())
+def test_a_mutated_document_loads_or_is_an_invalid_policy(document: object) -> None:
+    loads_or_names_faults(document if isinstance(document, dict) else json.dumps(document))
+
+
+@given(st.one_of(st.text(), st.binary()))
+@example("\ufeff")
+@example(b"\xff")
+@example("[" * 100_000)
+@example("9" * 10_000)
+def test_any_text_loads_or_is_an_invalid_policy(source: str | bytes) -> None:
+    loads_or_names_faults(source)
+
+
+@given(st.data())
+def test_a_text_with_a_piece_cut_out_or_doubled_loads_or_is_an_invalid_policy(
+    data: st.DataObject,
+) -> None:
+    text = json.dumps(DOCUMENT)
+    first = data.draw(st.integers(0, len(text)))
+    last = data.draw(st.integers(first, min(len(text), first + 40)))
+    loads_or_names_faults(text[:first] + text[last:])
+    loads_or_names_faults(text[:last] + text[first:])
