@@ -4,6 +4,7 @@ Inside the library an address is its packed `bytes` (4 or 16, network byte order
 dict finds `bytes` three times as fast as an `ipaddress` object. Objects stand at the edges.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -23,6 +24,9 @@ from attrs import field, frozen
 
 from firezone_filter.errors import InvalidAddress
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6, IPV6_LENGTH
+
+# After the slash stands anything but a number of bits.
+_MASK = re.compile(r"/.*[^0-9]")
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -64,14 +68,17 @@ def to_network(value: str | Network | Address) -> Network:
     """Return the network that *value* names; a single address is a network of its own.
 
     Raises:
-        InvalidAddress: not a network, or one with host bits set: `10.0.0.5/8` is more
-            often a slip than a wish for `10.0.0.0/8`, and the two differ by 16 million
-            addresses.
+        InvalidAddress: not a network, one with host bits set, or one with a mask in the
+            place of the prefix length. `10.0.0.5/8` is more often a slip than a wish for
+            `10.0.0.0/8`, and Python takes `/0.0.0.255` for `/24`, a mask turned round:
+            each may open 16 million addresses that nobody meant.
         TypeError: neither `str` nor an `ipaddress` network or address.
     """
     if isinstance(value, IPv4Network | IPv6Network):
         return _without_scope(value, value)
     _check_kind("a network", value, str, IPv4Address, IPv6Address)
+    if isinstance(value, str) and _MASK.search(value):
+        raise InvalidAddress(f"{value!r} has a mask, not a prefix length", value)
     try:
         network = ip_network(value)
     except ValueError as error:

@@ -15,7 +15,7 @@ def shown(value: object) -> str:
     try:
         return repr(value)
     except ValueError:
-        return f"a {type(value).__name__} too long to show"
+        return f"{type(value).__name__} (too long to show)"
 
 
 class FirezoneFilterError(Exception):

@@ -95,7 +95,8 @@ class Roster:
         """Change when an authorization ends; one that ends in the past ends here."""
         authorization.expires_at = expires_at
         self.deadlines.set(authorization, expires_at)
-        self.expire(now)
+        if expires_at is not None:
+            self.expire(now)
 
     def expire(self, now: float) -> None:
         """End what has reached its expiry."""

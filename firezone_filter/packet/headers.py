@@ -6,7 +6,6 @@ for a packet and would check none of the lengths; the structs here take under 1 
 """
 
 from collections.abc import Mapping
-from itertools import count
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -213,19 +212,15 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
 ) -> tuple[int, int, Fragment | None] | None:
     """Walk IPv6 extension headers; return protocol, transport and fragment, or `None`."""
     place = _IPV6_SIZE
+    number = fragmentable = 0
     fragment: Fragment | None = None
-    fragmentable = 0
-    for number in count():
-        if kind not in _EXTENSIONS:
-            if fragment is not None:
-                # Headers behind the fragment header are judged too: a later fragment must
-                # not be able to replace them.
-                judged = place - fragmentable + _FIXED_PART.get(kind, 0)
-                fragment = fragment._replace(judged=judged)
-            break
+    while kind in _EXTENSIONS:
         # 8 bytes are the least that any of them has, and all that is looked at.
         if number == MAX_EXTENSIONS or place + 8 > len(packet):
             return None
+        if kind == _HOP_BY_HOP and number > 0:
+            return None
+        number += 1
         if kind == _FRAGMENT_HEADER:
             if fragmentable:
                 return None
@@ -240,10 +235,8 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
                 return None
             # What follows in a later fragment is no header, whatever it looks like.
             if fragment.start:
-                break
+                return kind, place, fragment
             continue
-        if kind == _HOP_BY_HOP and number > 0:
-            return None
         # Type 0 is forbidden, and with segments left the destination that is judged is not
         # the one that is reached (RFC 5095).
         if kind == _ROUTING and (packet[place + 2] == 0 or packet[place + 3] > 0):
@@ -254,6 +247,11 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
         place += size
         if place > len(packet):
             return None
+    if fragment is not None:
+        # Headers behind the fragment header are judged too: a later fragment must not be
+        # able to replace them.
+        judged = place - fragmentable + _FIXED_PART.get(kind, 0)
+        fragment = fragment._replace(judged=judged)
     return kind, place, fragment
 
 

@@ -1,0 +1,95 @@
+"""The builders against dpkt: a builder that is wrong would make every test lie."""
+
+import dpkt
+import pytest
+
+from tests.builders import (
+    GRE,
+    checksums_hold,
+    destination_options,
+    fragment,
+    hop_by_hop,
+    icmp_echo,
+    icmp_error,
+    ip,
+    ip_fragment,
+    patched,
+    tcp,
+    udp,
+)
+
+V4 = "100.64.0.2:5401 > 10.0.0.5:443"
+V6 = "[fd00:2021:1111::2]:5401 > [fd00:5::5]:443"
+BARE_V4 = "100.64.0.2 > 10.0.0.5"
+BARE_V6 = "fd00:2021:1111::2 > fd00:5::5"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        tcp(V4, b"odd"),
+        tcp(V6, b"odd"),
+        udp(V4, b"even"),
+        udp(V6, b"even"),
+        icmp_echo(BARE_V4, payload=b"odd"),
+        icmp_echo(BARE_V6, payload=b"odd"),
+        icmp_error(BARE_V4, 3, 4, quoting=udp(V4)),
+        icmp_error(BARE_V6, 2, quoting=udp(V6)),
+        tcp(V4, options=b"\x01\x01\x01"),
+    ],
+)
+def test_built_packets_have_the_checksums_that_they_should(packet: bytes) -> None:
+    assert checksums_hold(packet)
+    assert not checksums_hold(patched(packet, len(packet) - 1, bytes([packet[-1] ^ 1])))
+
+
+def test_a_wrong_ipv4_header_checksum_is_noticed() -> None:
+    assert not checksums_hold(patched(tcp(V4), 8, b"\x01"))
+
+
+@pytest.mark.parametrize(
+    ("packet", "port"),
+    [(tcp(V4, options=b"\x01"), 443), (udp(V4, b"data"), 443)],
+)
+def test_dpkt_finds_in_ipv4_what_was_built(packet: bytes, port: int) -> None:
+    parsed = dpkt.ip.IP(packet)
+    assert bytes(parsed) == packet
+    assert (parsed.data.sport, parsed.data.dport) == (5401, port)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [tcp(V6, b"x"), udp(V6, b"data", extensions=[hop_by_hop(), destination_options(1)])],
+)
+def test_dpkt_finds_in_ipv6_what_was_built(packet: bytes) -> None:
+    parsed = dpkt.ip6.IP6(packet)
+    assert (parsed.data.sport, parsed.data.dport) == (5401, 443)
+
+
+def test_a_udp_checksum_is_never_sent_as_zero() -> None:
+    rest = int.from_bytes(udp(V4, bytes(2))[26:28])
+    assert udp(V4, rest.to_bytes(2))[26:28] == b"\xff\xff"
+
+
+def test_ipv4_fragments_put_together_are_the_packet() -> None:
+    whole = udp(V4, bytes(range(32)), identification=7)
+    first, last = fragment(whole, 0, 16), fragment(whole, 16)
+    assert (dpkt.ip.IP(first).mf, dpkt.ip.IP(last).mf) == (1, 0)
+    assert dpkt.ip.IP(last).offset == 16 // 8
+    assert first[20:] + last[20:] == whole[20:]
+
+
+def test_ipv6_fragments_stand_behind_the_headers_that_stay() -> None:
+    whole = udp(V6, bytes(range(32)), extensions=[hop_by_hop(1), destination_options()])
+    first, last = fragment(whole, 0, 24, before=1), fragment(whole, 24, before=1)
+    assert (first[40], first[56], last[56]) == (44, 60, 60)
+    assert first[58:60] == b"\x00\x01"
+    assert last[58:60] == b"\x00\x18"
+    assert first[64:] + last[64:] == whole[56:]
+
+
+@pytest.mark.parametrize("flow", [BARE_V4, BARE_V6])
+def test_a_fragment_built_by_itself_is_the_one_that_is_cut(flow: str) -> None:
+    whole = ip(flow, GRE, bytes(range(24)))
+    cut = ip_fragment(flow, GRE, bytes(range(8, 16)), start=8, more=True)
+    assert fragment(whole, 8, 16) == cut

@@ -1,0 +1,228 @@
+"""Who may import whom, read from the source; nothing is imported to find out."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import firezone_filter
+
+PACKAGE = "firezone_filter"
+SOURCES = Path(firezone_filter.__file__).parent
+
+# Low to high: a module imports only from those that stand before it. A new module goes
+# behind the last one that it needs.
+ORDER = (
+    "errors",
+    "packet",
+    "packet.numbers",
+    "packet.checksums",
+    "packet.icmp",
+    "packet.headers",
+    "packet.replies",
+    "packet.rewrite",
+    "decisions",
+    "flowcache",
+    "addresses",
+    "domains",
+    "resources",
+    "clock",
+    "events",
+    "table",
+    "proxies",
+    "sessions",
+    "site",
+    "bucket",
+    "fragments",
+    "nat",
+    "access",
+    "client",
+    "roster",
+    "arguments",
+    "gateway",
+    "policy.faults",
+    "policy.document",
+    "policy.text",
+    "policy.portal_shapes",
+    "policy.values",
+    "policy.files",
+    "policy",
+    # The package root: nobody below may import it, since it imports all of them.
+    "",
+    # Everything in `cli` is one room here; that it is acyclic is tested below.
+    "cli",
+)
+
+# What the core may depend on, and who may know it.
+ANYWHERE = frozenset({"attr", "attrs"})
+KNOWN_BY = {"radix": {"table"}, "dpkt": {"packet.replies"}}
+
+# The world: clocks, sockets, files, threads, chance, environment.
+THE_WORLD = frozenset(
+    {
+        "asyncio",
+        "calendar",
+        "concurrent",
+        "contextvars",
+        "ctypes",
+        "datetime",
+        "fcntl",
+        "getpass",
+        "gettext",
+        "glob",
+        "http",
+        "importlib",
+        "io",
+        "locale",
+        "logging",
+        "mmap",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "pkgutil",
+        "platform",
+        "queue",
+        "random",
+        "sched",
+        "secrets",
+        "select",
+        "selectors",
+        "shutil",
+        "signal",
+        "socket",
+        "socketserver",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "sys",
+        "syslog",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+        "uuid",
+        "warnings",
+        "zoneinfo",
+    }
+)
+WORLDLY_CALLS = frozenset(
+    {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}
+)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCES).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+TREES = {module_name(path): ast.parse(path.read_text()) for path in SOURCES.rglob("*.py")}
+CORE = sorted(name for name in TREES if name.split(".")[0] != "cli")
+CLI = sorted(set(TREES) - set(CORE))
+
+
+def room(module: str) -> str:
+    return "cli" if module.split(".", maxsplit=1)[0] == "cli" else module
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield what is imported anywhere in a module, also under `TYPE_CHECKING`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner.removeprefix(f"{PACKAGE}.") in TREES else base
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the modules of this package that *module* imports, named as in `ORDER`."""
+    return {
+        name.removeprefix(PACKAGE).removeprefix(".")
+        for name in imported(TREES[module])
+        if name.split(".")[0] == PACKAGE
+    }
+
+
+def other_imports(module: str) -> set[str]:
+    """Return the top-level names of everything else that *module* imports."""
+    return {name.split(".")[0] for name in imported(TREES[module])} - {PACKAGE}
+
+
+def calls(module: str) -> set[str]:
+    return {
+        node.func.id
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import firezone_filter.table",
+        "import firezone_filter.table as t",
+        "from firezone_filter.table import Match",
+        "from firezone_filter import table",
+        "if TYPE_CHECKING:\n    from firezone_filter.table import Match",
+        "def f():\n    from firezone_filter.table import Match",
+    ],
+)
+def test_an_import_is_found_in_every_form(source: str) -> None:
+    assert list(imported(ast.parse(source))) == ["firezone_filter.table"]
+
+
+@pytest.mark.parametrize("module", sorted(TREES))
+def test_every_module_has_its_place(module: str) -> None:
+    assert room(module) in ORDER
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_a_module_imports_only_from_lower_rooms(module: str) -> None:
+    lower = ORDER[: ORDER.index(module)]
+    assert own_imports(module) <= set(lower)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    order = TopologicalSorter({module: own_imports(module) for module in TREES})
+    assert set(order.static_order()) == set(TREES)
+
+
+@pytest.mark.parametrize("module", sorted(TREES))
+def test_imports_are_absolute(module: str) -> None:
+    assert [name for name in imported(TREES[module]) if name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_never_touches_the_world(module: str) -> None:
+    assert other_imports(module) & THE_WORLD == set()
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_neither_opens_nor_prints_nor_runs_anything(module: str) -> None:
+    assert calls(module) & WORLDLY_CALLS == set()
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_depends_on_nothing_undeclared(module: str) -> None:
+    declared = ANYWHERE | KNOWN_BY.keys() | sys.stdlib_module_names
+    assert other_imports(module) <= declared
+
+
+@pytest.mark.parametrize(("dependency", "known_by"), KNOWN_BY.items(), ids=KNOWN_BY.keys())
+def test_one_module_of_the_core_knows_each_dependency(dependency: str, known_by: set[str]) -> None:
+    assert {module for module in CORE if dependency in other_imports(module)} == known_by
+
+
+@pytest.mark.parametrize("module", CLI)
+def test_the_command_line_knows_no_radix_tree(module: str) -> None:
+    assert "radix" not in other_imports(module)
+
+
+@pytest.mark.parametrize("module", ["cli", "cli.__main__"])
+def test_what_runs_without_the_extra_imports_none_of_it_at_once(module: str) -> None:
+    assert other_imports(module) & {"click", "rich", "dpkt"} == set()

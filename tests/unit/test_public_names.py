@@ -1,0 +1,97 @@
+import ast
+import inspect
+from types import ModuleType
+
+import pytest
+
+import firezone_filter
+
+NAMES = [
+    "AccessExhausted",
+    "AddressInUse",
+    "AddressPlan",
+    "AuthorizationExpired",
+    "CidrResource",
+    "ClientFilterTable",
+    "Decision",
+    "Direction",
+    "DnsResource",
+    "Drop",
+    "Event",
+    "Filter",
+    "FirezoneFilterError",
+    "Forward",
+    "Gateway",
+    "GatewayOptions",
+    "Icmp",
+    "InternetResource",
+    "InvalidAddress",
+    "InvalidPolicy",
+    "InvalidTime",
+    "Match",
+    "Policy",
+    "PolicyAuthorization",
+    "PolicyClient",
+    "PortRange",
+    "Reason",
+    "Reject",
+    "Resource",
+    "Tcp",
+    "Translate",
+    "TunnelAddresses",
+    "Udp",
+    "UnknownClient",
+    "UnknownResource",
+    "dump_policy",
+    "load_policy",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert firezone_filter.__all__ == NAMES
+
+
+def test_the_public_names_are_sorted() -> None:
+    assert sorted(firezone_filter.__all__) == firezone_filter.__all__
+
+
+@pytest.mark.parametrize("name", firezone_filter.__all__)
+def test_a_public_name_can_be_imported(name: str) -> None:
+    assert hasattr(firezone_filter, name)
+
+
+def test_the_root_has_no_other_names() -> None:
+    public = {
+        name
+        for name, value in vars(firezone_filter).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public == set(firezone_filter.__all__)
+
+
+def test_the_root_only_imports() -> None:
+    tree = ast.parse(inspect.getsource(firezone_filter))
+    kinds = [type(node) for node in tree.body]
+    assert set(kinds[1:-1]) == {ast.ImportFrom}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in firezone_filter.__all__
+        # Unions are no classes; their docstrings stand in the source.
+        if name not in {"Decision", "Event", "Filter", "Resource"}
+    ],
+)
+def test_a_public_name_has_a_docstring_of_its_own(name: str) -> None:
+    assert getattr(firezone_filter, name).__doc__
+
+
+def test_there_are_four_decisions() -> None:
+    assert set(firezone_filter.Decision.__args__) == {
+        firezone_filter.Drop,
+        firezone_filter.Forward,
+        firezone_filter.Reject,
+        firezone_filter.Translate,
+    }

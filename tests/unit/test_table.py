@@ -1,0 +1,665 @@
+import pickle
+from collections.abc import Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+import pytest
+from attrs.exceptions import FrozenInstanceError
+
+from firezone_filter.addresses import Network
+from firezone_filter.decisions import Reason
+from firezone_filter.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.resources import Filter, Icmp, Tcp, Udp
+from firezone_filter.table import ClientFilterTable, Match
+
+Entry = tuple[str, str, Iterable[Filter]]
+
+GRE = 47
+LAST_IPV6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+NONE: Iterable[Filter] = ()
+
+
+def table_of(*entries: Entry) -> ClientFilterTable:
+    table = ClientFilterTable()
+    for network, resource_id, filters in entries:
+        table.allow(network, resource_id, filters)
+    return table
+
+
+def permitting(resource_id: str, network: str) -> Match:
+    return Match(resource_id, ip_network(network), None)
+
+
+def refusing(resource_id: str, network: str, reason: Reason) -> Match:
+    return Match(resource_id, ip_network(network), reason)
+
+
+# --- What covers an address --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "fd00::5"])
+def test_a_new_table_covers_nothing(address: str) -> None:
+    assert ClientFilterTable().match(address, TCP, 443) is None
+
+
+COVERED = [
+    ("10.0.0.0/24", "10.0.0.0"),
+    ("10.0.0.0/24", "10.0.0.255"),
+    ("10.0.0.5/32", "10.0.0.5"),
+    ("0.0.0.0/0", "0.0.0.1"),
+    ("0.0.0.0/0", "255.255.255.255"),
+    ("0.0.0.0/1", "127.255.255.255"),
+    ("128.0.0.0/1", "128.0.0.0"),
+    ("10.0.0.4/31", "10.0.0.5"),
+    ("fd00::/64", "fd00::"),
+    ("fd00::/64", "fd00::ffff:ffff:ffff:ffff"),
+    ("fd00::5/128", "fd00::5"),
+    ("::/0", "::"),
+    ("::/0", LAST_IPV6),
+    ("fd00::4/127", "fd00::5"),
+]
+NOT_COVERED = [
+    ("10.0.0.0/24", "9.255.255.255"),
+    ("10.0.0.0/24", "10.0.1.0"),
+    ("10.0.0.5/32", "10.0.0.4"),
+    ("10.0.0.5/32", "10.0.0.6"),
+    ("0.0.0.0/1", "128.0.0.0"),
+    ("128.0.0.0/1", "127.255.255.255"),
+    ("10.0.0.4/31", "10.0.0.6"),
+    ("fd00::/64", "fcff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("fd00::/64", "fd00:0:0:1::"),
+    ("fd00::5/128", "fd00::4"),
+    ("fd00::5/128", "fd00::6"),
+    # One family is nothing to the other.
+    ("0.0.0.0/0", "::"),
+    ("0.0.0.0/0", "::ffff:10.0.0.5"),
+    ("::/0", "10.0.0.5"),
+    ("::ffff:0:0/96", "10.0.0.5"),
+]
+
+
+@pytest.mark.parametrize(("network", "address"), COVERED)
+def test_a_network_covers_its_addresses(network: str, address: str) -> None:
+    table = table_of((network, "db", NONE))
+    assert table.match(address, TCP, 443) == permitting("db", network)
+
+
+@pytest.mark.parametrize(("network", "address"), NOT_COVERED)
+def test_a_network_does_not_cover_its_neighbours(network: str, address: str) -> None:
+    assert table_of((network, "db", NONE)).match(address, TCP, 443) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        pytest.param(IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.5"), id="IPv4 objects"),
+        pytest.param(IPv6Network("fd00::/64"), IPv6Address("fd00::5"), id="IPv6 objects"),
+        pytest.param(IPv4Address("10.0.0.5"), "10.0.0.5", id="address object"),
+        pytest.param("10.0.0.5", IPv4Address("10.0.0.5"), id="address text"),
+    ],
+)
+def test_networks_and_addresses_may_be_text_or_objects(
+    given: str | Network | IPv4Address, address: str | IPv4Address
+) -> None:
+    table = ClientFilterTable()
+    table.allow(given, "db")
+    assert table.permits(address, TCP, 443)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "224.0.0.1", "255.255.255.255", "100.96.0.1"])
+def test_a_table_by_itself_knows_no_special_addresses(address: str) -> None:
+    assert table_of(("0.0.0.0/0", "all", NONE)).permits(address, TCP, 443)
+
+
+# --- What is permitted -------------------------------------------------------------------
+
+FILTERS: list[Filter] = [Tcp("443"), Udp("8000-8100"), Icmp()]
+PERMITTED = [
+    pytest.param("10.0.0.5", TCP, 443, id="TCP"),
+    pytest.param("10.0.0.5", UDP, 8_000, id="first UDP port"),
+    pytest.param("10.0.0.5", UDP, 8_100, id="last UDP port"),
+    pytest.param("10.0.0.5", ICMPV4, None, id="ICMPv4"),
+    pytest.param("10.0.0.5", ICMPV4, 7, id="ICMPv4, port ignored"),
+    pytest.param("fd00::5", TCP, 443, id="TCP over IPv6"),
+    pytest.param("fd00::5", ICMPV6, None, id="ICMPv6"),
+]
+REFUSED = [
+    pytest.param("10.0.0.5", TCP, 442, Reason.TCP_PORT, id="TCP port before"),
+    pytest.param("10.0.0.5", TCP, 444, Reason.TCP_PORT, id="TCP port behind"),
+    pytest.param("10.0.0.5", TCP, None, Reason.TCP_PORT, id="TCP without a port"),
+    pytest.param("10.0.0.5", UDP, 7_999, Reason.UDP_PORT, id="UDP port before"),
+    pytest.param("10.0.0.5", UDP, 8_101, Reason.UDP_PORT, id="UDP port behind"),
+    pytest.param("10.0.0.5", UDP, None, Reason.UDP_PORT, id="UDP without a port"),
+    pytest.param("10.0.0.5", ICMPV6, None, Reason.PROTOCOL, id="ICMPv6 over IPv4"),
+    pytest.param("10.0.0.5", GRE, None, Reason.PROTOCOL, id="GRE"),
+    pytest.param("10.0.0.5", 0, None, Reason.PROTOCOL, id="protocol 0"),
+    pytest.param("10.0.0.5", 255, None, Reason.PROTOCOL, id="protocol 255"),
+    pytest.param("fd00::5", TCP, 444, Reason.TCP_PORT, id="TCP over IPv6"),
+    pytest.param("fd00::5", ICMPV4, None, Reason.PROTOCOL, id="ICMPv4 over IPv6"),
+]
+
+
+@pytest.mark.parametrize(("address", "protocol", "port"), PERMITTED)
+def test_a_table_permits_what_the_filters_say(
+    address: str, protocol: int, port: int | None
+) -> None:
+    table = table_of(("10.0.0.0/24", "web", FILTERS), ("fd00::/64", "web", FILTERS))
+    assert table.permits(address, protocol, port)
+
+
+@pytest.mark.parametrize(("address", "protocol", "port", "reason"), REFUSED)
+def test_a_refusal_names_its_reason(
+    address: str, protocol: int, port: int | None, reason: Reason
+) -> None:
+    table = table_of(("10.0.0.0/24", "web", FILTERS), ("fd00::/64", "web", FILTERS))
+    found = table.match(address, protocol, port)
+    assert found is not None
+    assert found.reason is reason
+
+
+@pytest.mark.parametrize(("address", "protocol"), [("10.0.0.5", ICMPV4), ("fd00::5", ICMPV6)])
+def test_without_an_icmp_filter_icmp_is_refused_as_such(address: str, protocol: int) -> None:
+    table = table_of(("10.0.0.0/24", "web", [Tcp()]), ("fd00::/64", "web", [Tcp()]))
+    found = table.match(address, protocol)
+    assert found is not None
+    assert found.reason is Reason.ICMP
+
+
+@pytest.mark.parametrize("protocol", [0, ICMPV4, TCP, UDP, GRE, ICMPV6, 255])
+def test_no_filters_permit_every_protocol(protocol: int) -> None:
+    assert table_of(("10.0.0.0/24", "web", NONE)).permits("10.0.0.5", protocol)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        pytest.param([], id="no filters"),
+        pytest.param([Tcp()], id="all ports"),
+        pytest.param([Tcp("0-79"), Tcp("80-65535")], id="all ports in parts"),
+    ],
+)
+def test_without_a_port_what_permits_every_port_permits(filters: list[Filter]) -> None:
+    assert table_of(("10.0.0.0/24", "web", filters)).permits("10.0.0.5", TCP)
+
+
+def test_what_is_not_covered_is_not_permitted() -> None:
+    assert table_of(("10.0.0.0/24", "web", NONE)).permits("10.0.1.0", TCP, 443) is False
+
+
+# --- Who answers -------------------------------------------------------------------------
+
+WINNERS = [
+    pytest.param(
+        [("10.0.0.0/8", "wide", [Tcp(443)]), ("10.0.0.0/24", "narrow", [Tcp(22)])],
+        permitting("wide", "10.0.0.0/8"),
+        id="who permits beats the longer prefix",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "a", [Tcp(443)]), ("10.0.0.0/24", "b", [Tcp(22)])],
+        permitting("a", "10.0.0.0/24"),
+        id="who permits beats the greater id",
+    ),
+    pytest.param(
+        [("0.0.0.0/0", "all", NONE), ("10.0.0.5/32", "host", [Icmp()])],
+        permitting("all", "0.0.0.0/0"),
+        id="everything beats a host that refuses",
+    ),
+    pytest.param(
+        [("10.0.0.0/8", "z", NONE), ("10.0.0.0/24", "a", NONE)],
+        permitting("a", "10.0.0.0/24"),
+        id="the longer prefix beats the greater id",
+    ),
+    pytest.param(
+        [("10.0.0.4/31", "z", NONE), ("10.0.0.5/32", "a", NONE)],
+        permitting("a", "10.0.0.5/32"),
+        id="the longest prefix",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "a", NONE), ("10.0.0.0/24", "b", NONE)],
+        permitting("b", "10.0.0.0/24"),
+        id="the greater id",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "b", NONE), ("10.0.0.0/24", "a", NONE)],
+        permitting("b", "10.0.0.0/24"),
+        id="the greater id, whatever the order",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "r10", NONE), ("10.0.0.0/24", "r9", NONE)],
+        permitting("r9", "10.0.0.0/24"),
+        id="ids are texts, not numbers",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "Z", NONE), ("10.0.0.0/24", "a", NONE)],
+        permitting("a", "10.0.0.0/24"),
+        id="upper case before lower",
+    ),
+    pytest.param(
+        # In UTF-16 the second would begin with a surrogate, which is less.
+        [("10.0.0.0/24", "\uffff", NONE), ("10.0.0.0/24", "\U00010000", NONE)],
+        permitting("\U00010000", "10.0.0.0/24"),
+        id="by code point",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "db", NONE), ("10.0.0.0/24", "db2", NONE)],
+        permitting("db2", "10.0.0.0/24"),
+        id="a longer id is greater than its beginning",
+    ),
+    pytest.param(
+        [("10.0.0.0/8", "wide", [Tcp(22)]), ("10.0.0.0/24", "narrow", [Icmp()])],
+        refusing("narrow", "10.0.0.0/24", Reason.TCP_PORT),
+        id="none permits: the longer prefix refuses",
+    ),
+    pytest.param(
+        [("10.0.0.0/24", "a", [Tcp(22)]), ("10.0.0.0/24", "b", [Tcp(22)])],
+        refusing("b", "10.0.0.0/24", Reason.TCP_PORT),
+        id="none permits: the greater id refuses",
+    ),
+    pytest.param(
+        [
+            ("10.0.0.0/24", "c", [Tcp(22)]),
+            ("10.0.0.0/24", "a", NONE),
+            ("10.0.0.0/24", "b", NONE),
+        ],
+        permitting("b", "10.0.0.0/24"),
+        id="the greatest id of those that permit",
+    ),
+    pytest.param(
+        [
+            ("0.0.0.0/0", "all", NONE),
+            ("10.0.0.0/8", "eight", [Udp()]),
+            ("10.0.0.0/16", "sixteen", [Tcp(443)]),
+            ("10.0.0.0/24", "twenty-four", [Icmp()]),
+        ],
+        permitting("sixteen", "10.0.0.0/16"),
+        id="the longest prefix of those that permit",
+    ),
+]
+
+
+@pytest.mark.parametrize(("entries", "winner"), WINNERS)
+def test_of_several_that_cover_one_answers(entries: list[Entry], winner: Match) -> None:
+    assert table_of(*entries).match("10.0.0.5", TCP, 443) == winner
+
+
+@pytest.mark.parametrize(("entries", "winner"), WINNERS)
+def test_the_order_of_allowing_decides_nothing(entries: list[Entry], winner: Match) -> None:
+    assert table_of(*reversed(entries)).match("10.0.0.5", TCP, 443) == winner
+
+
+def test_the_same_rules_hold_in_ipv6() -> None:
+    table = table_of(
+        ("::/0", "all", [Icmp()]), ("fd00::/8", "eight", NONE), ("fd00::5", "host", [Icmp()])
+    )
+    assert table.match("fd00::5", TCP, 443) == permitting("eight", "fd00::/8")
+
+
+def test_the_reason_is_for_the_protocol_asked_for() -> None:
+    table = table_of(("10.0.0.0/8", "wide", [Tcp(443)]), ("10.0.0.0/24", "narrow", [Udp(53)]))
+    assert table.match("10.0.0.5", UDP, 54) == refusing("narrow", "10.0.0.0/24", Reason.UDP_PORT)
+
+
+# --- Match -------------------------------------------------------------------------------
+
+YES = permitting("db", "10.0.0.0/24")
+NO = refusing("db", "10.0.0.0/24", Reason.TCP_PORT)
+
+
+def test_a_permitting_match_is_true() -> None:
+    assert (bool(YES), YES.permitted) == (True, True)
+
+
+def test_a_refusing_match_is_false() -> None:
+    assert (bool(NO), NO.permitted) == (False, False)
+
+
+def test_the_same_question_gets_the_same_object() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(5432)]))
+    assert table.match("10.0.0.5", TCP, 5432) is table.match("10.0.0.6", TCP, 5432)
+
+
+def test_the_same_refusal_gets_the_same_object() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(5432)]))
+    assert table.match("10.0.0.5", TCP, 22) is table.match("10.0.0.6", TCP, 23)
+
+
+@pytest.mark.parametrize("match", [YES, NO])
+def test_a_match_is_frozen(match: Match) -> None:
+    with pytest.raises(FrozenInstanceError):
+        match.reason = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("match", [YES, NO])
+def test_a_match_has_slots(match: Match) -> None:
+    assert not hasattr(match, "__dict__")
+
+
+@pytest.mark.parametrize("match", [YES, NO])
+def test_a_match_survives_pickle(match: Match) -> None:
+    assert pickle.loads(pickle.dumps(match)) == match  # noqa: S301 - our own bytes
+
+
+def test_matches_compare_and_hash_by_value() -> None:
+    assert len({YES, permitting("db", "10.0.0.0/24"), NO}) == 2
+
+
+# --- Changes -----------------------------------------------------------------------------
+
+
+def test_the_same_network_and_id_replace() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(5432)]), ("10.0.0.0/24", "db", [Tcp(22)]))
+    assert [table.permits("10.0.0.5", TCP, port) for port in (22, 5432)] == [True, False]
+
+
+def test_replacing_counts_once() -> None:
+    assert len(table_of(("10.0.0.0/24", "db", NONE), ("10.0.0.0/24", "db", [Tcp()]))) == 1
+
+
+def test_replacing_takes_remembered_answers_along() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE))
+    table.match("10.0.0.5", TCP, 443)
+    table.allow("10.0.0.0/24", "db", [Udp()])
+    assert table.match("10.0.0.5", TCP, 443) == refusing("db", "10.0.0.0/24", Reason.TCP_PORT)
+
+
+def test_replacing_leaves_others_of_the_same_network() -> None:
+    table = table_of(
+        ("10.0.0.0/24", "a", [Tcp(1)]), ("10.0.0.0/24", "b", NONE), ("10.0.0.0/24", "c", [Tcp(3)])
+    )
+    table.allow("10.0.0.0/24", "b", [Tcp(2)])
+    assert [table.permits("10.0.0.5", TCP, port) for port in range(5)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_the_same_id_may_have_several_networks() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(1)]), ("10.0.1.0/24", "db", [Tcp(2)]))
+    assert (table.permits("10.0.0.5", TCP, 1), table.permits("10.0.1.5", TCP, 2)) == (True, True)
+
+
+def test_the_same_address_of_another_prefix_is_another_network() -> None:
+    assert len(table_of(("10.0.0.0/24", "db", NONE), ("10.0.0.0/25", "db", NONE))) == 2
+
+
+def test_revoking_takes_all_networks_of_an_id_away() -> None:
+    table = table_of(
+        ("10.0.0.0/24", "db", NONE), ("10.0.0.0/8", "db", NONE), ("fd00::/64", "db", NONE)
+    )
+    table.revoke("db")
+    assert [table.match(address, TCP, 1) for address in ("10.0.0.5", "10.1.0.5", "fd00::5")] == [
+        None,
+        None,
+        None,
+    ]
+
+
+def test_revoking_tells_that_there_was_something() -> None:
+    assert table_of(("10.0.0.0/24", "db", NONE)).revoke("db") is True
+
+
+@pytest.mark.parametrize("resource_id", ["web", "", "d", "db "])
+def test_revoking_what_is_unknown_tells_that_there_was_nothing(resource_id: str) -> None:
+    assert table_of(("10.0.0.0/24", "db", NONE)).revoke(resource_id) is False
+
+
+def test_revoking_twice_tells_that_there_was_nothing() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE))
+    table.revoke("db")
+    assert table.revoke("db") is False
+
+
+@pytest.mark.parametrize("resource_id", [None, 1, b"db", ["db"]])
+def test_revoking_an_id_of_another_type_is_a_type_error(resource_id: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().revoke(resource_id)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("revoked", ["a", "b", "c"])
+def test_revoking_leaves_others_of_the_same_network(revoked: str) -> None:
+    table = table_of(
+        ("10.0.0.0/24", "a", NONE), ("10.0.0.0/24", "b", NONE), ("10.0.0.0/24", "c", NONE)
+    )
+    table.revoke(revoked)
+    assert {resource_id for _, resource_id, _ in table} == {"a", "b", "c"} - {revoked}
+
+
+def test_revoking_uncovers_the_shorter_prefix() -> None:
+    table = table_of(("10.0.0.0/8", "wide", NONE), ("10.0.0.0/24", "narrow", NONE))
+    table.revoke("narrow")
+    assert table.match("10.0.0.5", TCP, 443) == permitting("wide", "10.0.0.0/8")
+
+
+def test_revoking_the_shorter_prefix_leaves_the_longer() -> None:
+    table = table_of(
+        ("10.0.0.0/8", "wide", NONE), ("10.0.0.0/24", "low", NONE), ("10.128.0.0/9", "high", NONE)
+    )
+    table.revoke("wide")
+    assert table.match("10.0.0.5", TCP, 443) == permitting("low", "10.0.0.0/24")
+
+
+def test_what_was_revoked_can_be_allowed_again() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE))
+    table.revoke("db")
+    table.allow("10.0.0.0/24", "db", [Tcp(1)])
+    assert (len(table), table.permits("10.0.0.5", TCP, 1)) == (1, True)
+
+
+def test_clearing_takes_everything_away() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE), ("::/0", "all", NONE))
+    table.clear()
+    assert (len(table), list(table), table.match("10.0.0.5", TCP), "db" in table) == (
+        0,
+        [],
+        None,
+        False,
+    )
+
+
+def test_a_cleared_table_can_be_filled_again() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Udp()]))
+    table.clear()
+    table.allow("10.0.0.0/24", "db")
+    assert table.permits("10.0.0.5", TCP, 443)
+
+
+def test_tables_share_nothing() -> None:
+    table_of(("10.0.0.0/24", "db", NONE))
+    assert ClientFilterTable().match("10.0.0.5", TCP, 443) is None
+
+
+# --- What there is -----------------------------------------------------------------------
+
+
+def test_an_empty_table_has_no_length() -> None:
+    assert len(ClientFilterTable()) == 0
+
+
+def test_every_network_of_every_id_counts() -> None:
+    table = table_of(
+        ("10.0.0.0/24", "db", NONE), ("fd00::/64", "db", NONE), ("10.0.0.0/24", "web", NONE)
+    )
+    assert len(table) == 3
+
+
+def test_revoking_an_id_with_several_networks_counts_them_all() -> None:
+    table = table_of(
+        ("10.0.0.0/24", "db", NONE), ("fd00::/64", "db", NONE), ("10.0.0.0/24", "web", NONE)
+    )
+    table.revoke("db")
+    assert len(table) == 1
+
+
+def test_iterating_yields_network_id_and_filters() -> None:
+    table = table_of(("10.0.0.0/24", "db", iter([Tcp(5432)])), ("fd00::/64", "web", NONE))
+    assert sorted(table, key=str) == [
+        (IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),)),
+        (IPv6Network("fd00::/64"), "web", ()),
+    ]
+
+
+def test_a_table_can_be_changed_while_it_is_iterated() -> None:
+    table = table_of(("10.0.0.0/24", "a", NONE), ("10.0.1.0/24", "b", NONE))
+    assert [table.revoke(resource_id) for _, resource_id, _ in table] == [True, True]
+
+
+def test_a_table_has_the_ids_that_were_allowed() -> None:
+    assert "db" in table_of(("10.0.0.0/24", "db", NONE))
+
+
+@pytest.mark.parametrize("thing", ["web", "", None, 1, "10.0.0.0/24"])
+def test_a_table_has_nothing_else(thing: object) -> None:
+    assert thing not in table_of(("10.0.0.0/24", "db", NONE))
+
+
+def test_a_table_has_no_revoked_id() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE))
+    table.revoke("db")
+    assert "db" not in table
+
+
+def test_an_empty_table_says_so() -> None:
+    assert repr(ClientFilterTable()) == "<ClientFilterTable empty>"
+
+
+def test_a_table_shows_its_ids_and_networks() -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE), ("::/0", "all", NONE))
+    assert repr(table) == "<ClientFilterTable db: 10.0.0.0/24, all: ::/0>"
+
+
+# --- Mistakes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["10.0.0.5/24", "", "example.com", "10.0.0.0/33"])
+def test_what_is_no_network_is_not_allowed(network: str) -> None:
+    with pytest.raises(InvalidAddress):
+        ClientFilterTable().allow(network, "db")
+
+
+@pytest.mark.parametrize("network", [None, 10, b"10.0.0.0/24", IPv4Interface("10.0.0.0/24")])
+def test_a_network_of_another_type_is_a_type_error(network: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().allow(network, "db")  # type: ignore[arg-type]
+
+
+def test_an_empty_id_is_not_allowed() -> None:
+    with pytest.raises(InvalidPolicy):
+        ClientFilterTable().allow("10.0.0.0/24", "")
+
+
+@pytest.mark.parametrize("resource_id", [None, 1, b"db"])
+def test_an_id_of_another_type_is_a_type_error(resource_id: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().allow("10.0.0.0/24", resource_id)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("filters", [None, "", {}, Tcp(443), [None]])
+def test_filters_are_never_none_by_a_slip(filters: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().allow("10.0.0.0/24", "db", filters)  # type: ignore[arg-type]
+
+
+def test_what_raises_changes_nothing() -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(5432)]))
+    with pytest.raises(TypeError):
+        table.allow("10.0.0.0/24", "db", None)  # type: ignore[arg-type]
+    assert list(table) == [(IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),))]
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.0/24", "example.com", "fe80::1%eth0"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InvalidAddress):
+        ClientFilterTable().match(address, TCP, 443)
+
+
+@pytest.mark.parametrize("address", [None, 0, b"\x0a\x00\x00\x05", IPv4Interface("10.0.0.5/24")])
+def test_an_address_of_another_type_is_a_type_error(address: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().match(address, TCP, 443)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", [-1, 256, 10**5_000], ids=["-1", "256", "10**5000"])
+def test_a_protocol_is_one_byte(protocol: int) -> None:
+    with pytest.raises(InvalidPolicy):
+        ClientFilterTable().match("10.0.0.5", protocol)
+
+
+@pytest.mark.parametrize("protocol", [None, True, "tcp", 6.0, Tcp()])
+def test_a_protocol_of_another_type_is_a_type_error(protocol: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().match("10.0.0.5", protocol)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_is_two_bytes(port: int) -> None:
+    with pytest.raises(InvalidPolicy):
+        ClientFilterTable().match("10.0.0.5", TCP, port)
+
+
+@pytest.mark.parametrize("port", [True, False, "443", 443.0])
+def test_a_port_of_another_type_is_a_type_error(port: object) -> None:
+    with pytest.raises(TypeError):
+        ClientFilterTable().match("10.0.0.5", TCP, port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("port", [0, 65_535])
+def test_the_first_and_the_last_port_can_be_asked_for(port: int) -> None:
+    assert table_of(("10.0.0.0/24", "db", [Tcp(port)])).permits("10.0.0.5", TCP, port)
+
+
+@pytest.mark.parametrize(
+    ("address", "protocol", "port"), [("", TCP, 1), ("10.0.0.5", 256, 1), ("10.0.0.5", TCP, -1)]
+)
+def test_permits_refuses_the_same_mistakes(address: str, protocol: int, port: int) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        ClientFilterTable().permits(address, protocol, port)
+
+
+# --- Many networks -----------------------------------------------------------------------
+
+
+def host(number: int) -> str:
+    return str(ip_address(0x0A000000 + number))
+
+
+def test_thousands_of_networks_come_and_go_one_by_one() -> None:
+    table = table_of(
+        ("10.0.0.0/8", "wide", NONE),
+        *[(host(number), f"host-{number}", [Tcp(number)]) for number in range(5_000)],
+    )
+    for number in range(0, 5_000, 2):
+        table.revoke(f"host-{number}")
+    wide = permitting("wide", "10.0.0.0/8")
+    assert [table.match(host(number), TCP, number) for number in range(5_000)] == [
+        wide if number % 2 == 0 else permitting(f"host-{number}", host(number))
+        for number in range(5_000)
+    ]
+
+
+def test_what_has_come_and_gone_leaves_nothing_behind() -> None:
+    table = table_of(*[(host(number), "db", NONE) for number in range(2_000)])
+    table.revoke("db")
+    assert (len(table), list(table), table._radix.nodes()) == (0, [], [])
+
+
+def test_nested_networks_answer_one_inside_the_other() -> None:
+    ladder = [f"128.0.0.0/{length}" for length in range(1, 33)]
+    table = table_of(*[(network, network, NONE) for network in ladder])
+    table.revoke("128.0.0.0/32")
+    assert table.match("128.0.0.0", TCP, 1) == permitting("128.0.0.0/31", "128.0.0.0/31")
+
+
+def test_many_resources_may_share_one_network() -> None:
+    table = table_of(*[("10.0.0.0/24", f"r{n:04}", [Tcp(n)]) for n in range(1_000)])
+    assert table.match("10.0.0.5", TCP, 7) == permitting("r0007", "10.0.0.0/24")
