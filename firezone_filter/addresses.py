@@ -6,8 +6,9 @@ dict finds `bytes` three times as fast as an `ipaddress` object. Objects stand a
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -18,11 +19,12 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from operator import or_
 from typing import Final
 
 from attrs import field, frozen
 
-from firezone_filter.errors import InvalidAddress
+from firezone_filter.errors import InvalidAddress, shown
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6, IPV6_LENGTH
 
 # After the slash stands anything but a number of bits.
@@ -61,7 +63,7 @@ def _has_scope(address: Address) -> bool:
 def _check_kind(name: str, value: object, *kinds: type) -> None:
     # An interface is an address to Python, but it is a network too: which is meant?
     if isinstance(value, IPv4Interface | IPv6Interface) or not isinstance(value, kinds):
-        raise TypeError(f"{name} is a str or an ipaddress object, not {value!r}")
+        raise TypeError(f"{name} is a str or an ipaddress object, not {shown(value)}")
 
 
 def to_network(value: str | Network | Address) -> Network:
@@ -127,7 +129,7 @@ def _check_several(values: object) -> None:
     """Refuse what is iterable only by accident: texts, single networks, mappings."""
     single = (str, bytes, bytearray, memoryview, Mapping, IPv4Network, IPv6Network)
     if isinstance(values, single) or not isinstance(values, Iterable):
-        raise TypeError(f"several addresses or networks are an iterable, not {values!r}")
+        raise TypeError(f"several addresses or networks are an iterable, not {shown(values)}")
 
 
 def _to_ipv4(value: str | IPv4Address | None) -> IPv4Address | None:
@@ -280,12 +282,11 @@ class RangeMap:
         networks = list(flagged)
         self._families: dict[int, tuple[list[bytes], list[int]]] = {}
         for version, size in ((IPV4, IPV4_LENGTH), (IPV6, IPV6_LENGTH)):
-            family = [(*_bounds(net), flag) for net, flag in networks if net.version == version]
-            cuts = {0} | {cut for first, after, _ in family for cut in (first, after)}
-            starts = sorted(cut for cut in cuts if cut < 1 << (8 * size))
+            family = [(net, flag) for net, flag in networks if net.version == version]
+            flags = _sweep(family)
             self._families[size] = (
-                [start.to_bytes(size) for start in starts],
-                [_union(family, start) for start in starts],
+                [start.to_bytes(size) for start in flags if start < 1 << (8 * size)],
+                list(flags.values()),
             )
 
     def flags(self, packed: bytes) -> int:
@@ -294,16 +295,19 @@ class RangeMap:
         return flags[bisect_right(starts, packed) - 1]
 
 
-def _bounds(network: Network) -> tuple[int, int]:
-    first = int(network.network_address)
-    return first, first + network.num_addresses
-
-
-def _union(family: list[tuple[int, int, int]], address: int) -> int:
-    flags = 0
-    for first, after, flag in family:
-        if first <= address < after:
-            flags |= flag
+def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:
+    """Return the flags from each address on at which they change, ascending from 0."""
+    changes: dict[int, list[tuple[int, int]]] = {0: []}
+    for network, flag in flagged:
+        first = int(network.network_address)
+        changes.setdefault(first, []).append((flag, 1))
+        changes.setdefault(first + network.num_addresses, []).append((flag, -1))
+    counts: Counter[int] = Counter()
+    flags = {}
+    for address in sorted(changes):
+        for flag, change in changes[address]:
+            counts[flag] += change
+        flags[address] = reduce(or_, (flag for flag, count in counts.items() if count), 0)
     return flags
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from firezone_filter.decisions import Direction
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.resources import DnsResource, Resource, same_place
 
 Packet = bytes | bytearray | memoryview
@@ -14,7 +14,7 @@ def check_type(name: str, value: object, *kinds: type) -> None:
     """Check that *value*, the argument called *name*, is of one of *kinds*."""
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{name} is a {expected}, not {value!r}")
+        raise TypeError(f"{name} is a {expected}, not {shown(value)}")
 
 
 def check_call(direction: Direction, client_id: str | None) -> None:
@@ -40,7 +40,7 @@ def to_bytes(packet: Packet) -> bytes:
         return packet
     view = memoryview(packet)
     if not view.c_contiguous:
-        raise TypeError(f"a packet is contiguous bytes, not {packet!r}")
+        raise TypeError(f"a packet is contiguous bytes, not {shown(packet)}")
     return view.tobytes()
 
 
@@ -48,7 +48,7 @@ def to_list_of_bytes(packets: Iterable[Packet]) -> list[bytes]:
     """Return the bytes of all *packets*, before the first of them is decided."""
     # A packet by itself is iterable too, byte by byte.
     if isinstance(packets, bytes | bytearray | memoryview | str):
-        raise TypeError(f"packets are an iterable of bytes-like objects, not {packets!r}")
+        raise TypeError(f"packets are an iterable of bytes-like objects, not {shown(packets)}")
     return [to_bytes(packet) for packet in packets]
 
 
@@ -60,7 +60,7 @@ def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, froze
         check_type("a client id", client_id, str)
         # A text is an iterable of texts too: its letters would be taken for ids.
         if isinstance(resource_ids, str | bytes) or not isinstance(resource_ids, Iterable):
-            raise TypeError(f"resource ids are a set of str, not {resource_ids!r}")
+            raise TypeError(f"resource ids are a set of str, not {shown(resource_ids)}")
         kept[client_id] = frozenset(resource_ids)
         for resource_id in kept[client_id]:
             check_type("a resource id", resource_id, str)

@@ -33,7 +33,7 @@ def to_time(value: float) -> float:
         TypeError: neither `int` nor `float`.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a time is a number of seconds, not {value!r}")
+        raise TypeError(f"a time is a number of seconds, not {shown(value)}")
     if not is_finite(value):
         raise InvalidTime(f"{shown(value)} is not a finite time", value)
     return value

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 
 MAX_NAME: Final = 253
 """Characters of a name in text form: 255 octets on the wire (RFC 1035, section 2.3.4)."""
@@ -31,7 +31,7 @@ def to_domain(value: str) -> str:
 
 def _labels(value: str, label: re.Pattern[str], kind: str) -> tuple[str, ...]:
     if not isinstance(value, str):
-        raise TypeError(f"a {kind} is a str, not {value!r}")
+        raise TypeError(f"a {kind} is a str, not {shown(value)}")
     name = value.removesuffix(".")
     # Before lower(): some letters of other scripts become ASCII by it (the Kelvin sign).
     if not name.isascii() or len(name) > MAX_NAME:

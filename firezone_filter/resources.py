@@ -23,7 +23,7 @@ _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 def _to_port(value: int) -> int:
     # `True` is an int to Python, but as a port it is a slip.
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"a port is an int, not {value!r}")
+        raise TypeError(f"a port is an int, not {shown(value)}")
     if not 0 <= value <= MAX_PORT:
         raise InvalidPolicy(f"{shown(value)} is not a port (0 to {MAX_PORT})", value)
     return value
@@ -124,11 +124,11 @@ def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
     if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
         values, Iterable
     ):
-        raise TypeError(f"filters are given as an iterable of them, not {values!r}")
+        raise TypeError(f"filters are given as an iterable of them, not {shown(values)}")
     filters = tuple(values)
     for value in filters:
         if not isinstance(value, Tcp | Udp | Icmp):
-            raise TypeError(f"a filter is a Tcp, Udp or Icmp, not {value!r}")
+            raise TypeError(f"a filter is a Tcp, Udp or Icmp, not {shown(value)}")
     return filters
 
 
@@ -140,7 +140,7 @@ def to_id(value: str) -> str:
         TypeError: not a `str`.
     """
     if not isinstance(value, str):
-        raise TypeError(f"an id is a str, not {value!r}")
+        raise TypeError(f"an id is a str, not {shown(value)}")
     if not value:
         raise InvalidPolicy("an id is not empty", value)
     return value
@@ -148,7 +148,7 @@ def to_id(value: str) -> str:
 
 def _to_name(value: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"a name is a str, not {value!r}")
+        raise TypeError(f"a name is a str, not {shown(value)}")
     return value
 
 

@@ -16,18 +16,18 @@ from firezone_filter.sessions import Lifetimes
 
 def _switch(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if not isinstance(value, bool):
-        raise TypeError(f"{attribute.name} is a bool, not {value!r}")
+        raise TypeError(f"{attribute.name} is a bool, not {shown(value)}")
 
 
 def _rate(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{attribute.name} is a number, not {value!r}")
+        raise TypeError(f"{attribute.name} is a number, not {shown(value)}")
     _check_amount(attribute.name, value)
 
 
 def _count(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{attribute.name} is an int, not {value!r}")
+        raise TypeError(f"{attribute.name} is an int, not {shown(value)}")
     _check_amount(attribute.name, value)
 
 

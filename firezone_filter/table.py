@@ -126,7 +126,7 @@ class ClientFilterTable:
             TypeError: *resource_id* is not a `str`.
         """
         if not isinstance(resource_id, str):
-            raise TypeError(f"an id is a str, not {resource_id!r}")
+            raise TypeError(f"an id is a str, not {shown(resource_id)}")
         networks = self._entries.pop(resource_id, {})
         for network, entry in networks.items():
             at_node = self._at_node(network)
@@ -162,7 +162,7 @@ class ClientFilterTable:
         """
         packed = to_address(address).packed
         if isinstance(protocol, bool) or not isinstance(protocol, int):
-            raise TypeError(f"a protocol is an int, not {protocol!r}")
+            raise TypeError(f"a protocol is an int, not {shown(protocol)}")
         if not 0 <= protocol <= _MAX_PROTOCOL:
             raise InvalidPolicy(f"{shown(protocol)} is not a protocol number (0 to 255)", protocol)
         return self.lookup(packed, protocol, None if port is None else PortRange(port).first)
