@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from firezone_filter.decisions import Direction
 from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.resources import DnsResource, Resource, same_place
 
@@ -15,13 +14,6 @@ def check_type(name: str, value: object, *kinds: type) -> None:
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"{name} is a {expected}, not {shown(value)}")
-
-
-def check_call(direction: Direction, client_id: str | None) -> None:
-    """Check what is handed in with packets."""
-    check_type("direction", direction, Direction)
-    if client_id is not None:
-        check_type("client_id", client_id, str)
 
 
 def check_same_place(held: Resource, resource: Resource) -> None:

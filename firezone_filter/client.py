@@ -1,7 +1,7 @@
 """One client: what the gateway knows of it, and the judgement of one packet.
 
 The checks stand in the order in which they are made; the first that fails decides. What
-reaches the end of `_judge` without being permitted is refused.
+no line permits is refused.
 """
 
 from typing import Final, assert_never, cast
@@ -15,7 +15,7 @@ from firezone_filter.fragments import FragmentMemory, Verdict
 from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
 from firezone_filter.packet.icmp import is_icmp_error, is_judged_by_quote, stays_on_link
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import far_address, rewrite_address
 from firezone_filter.proxies import ProxyTable, Resolution
@@ -34,11 +34,11 @@ class Client:
     __slots__ = (
         "_bucket",
         "_drops",
-        "_flows",
         "_own",
         "_site",
         "access",
         "addresses",
+        "flows",
         "fragments",
         "id",
     )
@@ -49,7 +49,7 @@ class Client:
         self.access = Access(client_id)
         self.fragments = FragmentMemory()
         self._site = site
-        self._flows = FlowMemory(site.flows)
+        self.flows = FlowMemory(site.flows)
         self._own = Forward(client_id, None)
         self._drops: dict[Reason, Drop] = {}
         self._bucket = TokenBucket(site.options.reject_rate, site.options.reject_burst, now)
@@ -59,11 +59,11 @@ class Client:
     def forget_decisions(self) -> None:
         """Forget every remembered decision: what the client may do has changed."""
         self.fragments.forget_all()
-        self._flows.forget()
+        self.flows.forget()
 
     def close(self) -> None:
         """Leave nothing behind in what all clients share."""
-        self._flows.forget()
+        self.flows.forget()
         if self.access.nat is not None:
             self.access.nat.close()
 
@@ -96,7 +96,7 @@ class Client:
         """Let proxy addresses stand for a name of a DNS resource."""
         nat = self.access.nat
         if nat is None:
-            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, self._flows)
+            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, self.flows)
         nat.resolve(resource_id, resolution)
         self.forget_decisions()
 
@@ -109,127 +109,166 @@ class Client:
 
     # --- One packet ----------------------------------------------------------------------
 
-    def judge(
-        self, headers: Headers, far_flags: int, packet: bytes, now: float, *, outbound: bool
-    ) -> Decision:
-        """Decide about a packet from this client, or to it.
+    def judge_outbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
+        """Decide about a packet from this client.
 
         Args:
-            headers: the packet's; its near address is one of the client's.
-            far_flags: what is known of its far address.
+            headers: the packet's; its source is one of the client's addresses.
+            flags: what is known of its destination.
             packet: the packet itself.
             now: the time, not before that of any other call.
-            outbound: whether the packet comes from the client.
         """
-        fragment = headers.fragment
-        if fragment is None:
-            decision = self._judge(headers, far_flags, packet, now, outbound=outbound)
-            if headers.plain and isinstance(decision, Forward):
-                self._flows.remember(headers, packet, decision, outbound=outbound)
-            return decision
+        if headers.fragment is not None:
+            return self._judge_fragment(headers, flags, packet, now, outbound=True)
+        return self._judge_outbound(headers, flags, packet, now)
+
+    def judge_inbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
+        """Decide about a packet to this client.
+
+        Args:
+            headers: the packet's; its destination is one of the client's addresses.
+            flags: what is known of its source.
+            packet: the packet itself.
+            now: the time, not before that of any other call.
+        """
+        if headers.fragment is not None:
+            return self._judge_fragment(headers, flags, packet, now, outbound=False)
+        return self._judge_inbound(headers, flags, packet, now)
+
+    def _judge_outbound(  # noqa: PLR0911 - one return for a row of the table
+        self, headers: Headers, flags: int, packet: bytes, now: float
+    ) -> Decision:
+        """Judge a whole packet or a first fragment from the client, by its destination."""
+        is_own = False
+        if flags & TUNNEL:
+            # Clients never reach each other, only the gateway itself.
+            is_own = headers.destination in self._site.own
+            if not is_own:
+                return self._reject(Reason.PEER_ADDRESS, headers, packet, now)
+        if headers.icmp_type != NO_PORT:
+            if is_icmp_error(headers.protocol, headers.icmp_type):
+                return self._judge_icmp_error(headers, packet, now, outbound=True)
+            if stays_on_link(headers.protocol, headers.icmp_type):
+                return self.drop(Reason.ICMP)
+        if is_own:
+            refusal = self._own_refusal(headers.protocol, headers.destination_port)
+            return self._reject(refusal, headers, packet, now) if refusal else self._own
+        permitted = self.access.permission(
+            headers.destination, flags, headers.protocol, headers.destination_port
+        )
+        if isinstance(permitted, Reason):
+            return self._reject(permitted, headers, packet, now)
+        if flags & DNS:
+            return self._translate_outbound(permitted, headers, packet, now)
+        return permitted.forward
+
+    def _judge_inbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
+        """Judge a whole packet or a first fragment to the client, by its source."""
+        is_own = False
+        if flags & (TUNNEL | DNS):
+            # Nobody outside may speak with an address from inside.
+            is_own = headers.source in self._site.own
+            if not is_own:
+                return self.drop(Reason.PEER_ADDRESS)
+        if headers.icmp_type != NO_PORT:
+            if is_icmp_error(headers.protocol, headers.icmp_type):
+                return self._judge_icmp_error(headers, packet, now, outbound=False)
+            if stays_on_link(headers.protocol, headers.icmp_type):
+                return self.drop(Reason.ICMP)
+        if is_own:
+            refusal = self._own_refusal(headers.protocol, headers.source_port)
+            return self.drop(refusal) if refusal else self._own
+        if self.access.nat is not None:
+            return self._judge_through_nat(self.access.nat, headers, flags, packet, now)
+        permitted = self.access.permission(
+            headers.source, flags, headers.protocol, headers.source_port
+        )
+        return self.drop(permitted) if isinstance(permitted, Reason) else permitted.forward
+
+    def _own_refusal(self, protocol: int, port: int) -> Reason | None:
+        """Return why a packet to or from the gateway's own address is refused, if it is."""
+        icmp = protocol if protocol in (ICMPV4, ICMPV6) else ICMPV4
+        return self._site.own_check.refusal(protocol, port, icmp)
+
+    # --- Fragments -------------------------------------------------------------------------
+
+    def _judge_fragment(
+        self, headers: Headers, flags: int, packet: bytes, now: float, *, outbound: bool
+    ) -> Decision:
+        fragment = cast("Fragment", headers.fragment)
         if fragment.start:
             return self._judge_later(headers, fragment, packet, now, outbound=outbound)
-        return self._judge_first(headers, far_flags, packet, now, outbound=outbound)
-
-    def _judge_first(
-        self, headers: Headers, far_flags: int, packet: bytes, now: float, *, outbound: bool
-    ) -> Decision:
-        """Judge a first fragment, and keep the decision for those that follow."""
-        fragment = cast("Fragment", headers.fragment)
         if self.fragments.contradicts(headers, fragment, now, outbound=outbound):
             return self.drop(Reason.FRAGMENT)
-        decision = self._judge(headers, far_flags, packet, now, outbound=outbound)
+        judge = self._judge_outbound if outbound else self._judge_inbound
+        decision = judge(headers, flags, packet, now)
+        verdict = self._verdict(decision, outbound=outbound)
+        if verdict is None:
+            self.fragments.forget(headers, fragment, outbound=outbound)
+        else:
+            self.fragments.keep(headers, fragment, verdict, now, outbound=outbound)
+        return decision
+
+    def _verdict(self, decision: Decision, *, outbound: bool) -> Verdict | None:
+        """Return what those get that follow a first fragment; `None` if it was refused."""
         match decision:
             case Forward():
-                verdict = Verdict(decision, None)
+                return Verdict(decision, None)
             case Translate():
                 permitted = self.access.authorizations[decision.resource_id].forward
-                verdict = Verdict(permitted, far_address(decision.packet, outbound=outbound))
+                return Verdict(permitted, far_address(decision.packet, outbound=outbound))
             case Reject() | Drop():
-                self.fragments.forget(headers, fragment, outbound=outbound)
-                return decision
+                return None
             case _:
                 assert_never(decision)
-        self.fragments.keep(headers, fragment, verdict, now, outbound=outbound)
-        return decision
 
     def _judge_later(
         self, headers: Headers, fragment: Fragment, packet: bytes, now: float, *, outbound: bool
     ) -> Decision:
         """Let a later fragment follow its first, through the NAT if that went through it."""
-        followed = self.fragments.follow(headers, fragment, now, outbound=outbound)
-        if followed is None:
+        verdict = self.fragments.follow(headers, fragment, now, outbound=outbound)
+        if verdict is None:
             return self.drop(Reason.FRAGMENT)
-        permitted, address = followed
-        if address is None:
-            return permitted
-        return _translated(rewrite_address(packet, address, source=not outbound), permitted)
+        if verdict.address is None:
+            return verdict.decision
+        translated = rewrite_address(packet, verdict.address, source=not outbound)
+        return _translated(translated, verdict.decision)
 
-    def _judge(  # noqa: PLR0911 - one return for a row of the table
-        self, headers: Headers, flags: int, packet: bytes, now: float, *, outbound: bool
+    # --- Translation -----------------------------------------------------------------------
+
+    def _translate_outbound(
+        self, permitted: Authorization, headers: Headers, packet: bytes, now: float
     ) -> Decision:
-        """Judge what has ports and types to judge: a whole packet or a first fragment."""
-        site = self._site
-        if outbound:
-            far, port, inside = headers.destination, headers.destination_port, TUNNEL
-        else:
-            far, port, inside = headers.source, headers.source_port, TUNNEL | DNS
-        is_own = far in site.own
-        if flags & inside and not is_own:
-            # Clients never reach each other, and nobody outside may speak from within.
-            return self._refuse(Reason.PEER_ADDRESS, headers, packet, now, outbound=outbound)
-        if headers.icmp_type != NO_PORT:
-            if is_icmp_error(headers.protocol, headers.icmp_type):
-                return self._judge_icmp_error(headers, packet, now, outbound=outbound)
-            if stays_on_link(headers.protocol, headers.icmp_type):
-                return self.drop(Reason.ICMP)
-        nat = self.access.nat
-        if nat is not None and not is_own and (flags & DNS or not outbound):
-            if outbound:
-                return self._judge_proxy(nat, headers, packet, now)
-            return self._judge_inbound_through_nat(nat, headers, packet, now, flags)
-        permitted = self._permission(far, flags, headers.protocol, port)
-        if isinstance(permitted, Forward):
-            return permitted
-        return self._refuse(permitted, headers, packet, now, outbound=outbound)
-
-    def _permission(self, far: bytes, flags: int, protocol: int, port: int) -> Forward | Reason:
-        """Return what permits to exchange such packets with a far address, or why not."""
-        if far in self._site.own:
-            icmp = ICMPV4 if len(far) == IPV4_LENGTH else ICMPV6
-            return self._site.own_check.refusal(protocol, port, icmp) or self._own
-        permitted = self.access.permission(far, flags, protocol, port)
-        return permitted if isinstance(permitted, Reason) else permitted.forward
-
-    def _judge_proxy(self, nat: Nat, headers: Headers, packet: bytes, now: float) -> Decision:
-        """Judge a packet to a proxy address by its resources, and translate it."""
-        permitted = self._permission(
-            headers.destination, DNS, headers.protocol, headers.destination_port
-        )
-        if isinstance(permitted, Reason):
-            return self._refuse(permitted, headers, packet, now, outbound=True)
+        """Translate a permitted packet to a proxy address, if there is a way."""
+        nat = cast("Nat", self.access.nat)  # without one, nothing covers a proxy address
         translated = nat.translate_outbound(headers, packet, now)
         if isinstance(translated, bytes):
-            return _translated(translated, permitted)
+            return _translated(translated, permitted.forward)
         if translated is Reason.NAT_EXHAUSTED:
             # It may pass in a moment: no reason to tell the client that it never will.
             return self.drop(translated)
-        return self._refuse(translated, headers, packet, now, outbound=True)
+        return self._reject(translated, headers, packet, now)
 
-    def _judge_inbound_through_nat(
-        self, nat: Nat, headers: Headers, packet: bytes, now: float, flags: int
+    def _judge_through_nat(
+        self, nat: Nat, headers: Headers, flags: int, packet: bytes, now: float
     ) -> Decision:
         """Judge what may belong to a session as what the client will see, else as it is."""
+        protocol, port = headers.protocol, headers.source_port
         session = nat.session_inbound(headers, packet, now)
-        far, known = (headers.source, flags) if session is None else (session.proxy, DNS)
-        permitted = self._permission(far, known, headers.protocol, headers.source_port)
-        if session is not None and isinstance(permitted, Forward):
-            return _translated(nat.translate_inbound(session, headers, packet, now), permitted)
-        if isinstance(permitted, Forward):
-            return permitted
-        if session is None and nat.has_ended(headers, packet, now):
+        if session is not None:
+            permitted = self.access.permission(session.proxy, DNS, protocol, port)
+            if isinstance(permitted, Reason):
+                return self.drop(permitted)
+            translated = nat.translate_inbound(session, headers, packet, now)
+            return _translated(translated, permitted.forward)
+        permitted = self.access.permission(headers.source, flags, protocol, port)
+        if not isinstance(permitted, Reason):
+            return permitted.forward
+        if nat.has_ended(headers, packet, now):
             return self.drop(Reason.EXPIRED_NAT_SESSION)
         return self.drop(permitted)
+
+    # --- ICMP errors -----------------------------------------------------------------------
 
     def _judge_icmp_error(
         self, headers: Headers, packet: bytes, now: float, *, outbound: bool
@@ -256,19 +295,28 @@ class Client:
             far, port = quoted.destination, quoted.destination_port
         nat = self.access.nat
         session = nat and nat.session_quoted(quoted, quote, now, outbound=not outbound)
-        if session:
-            far, flags = session.proxy, DNS
-        else:
-            flags = self._site.flags(far)
-            if flags & (TUNNEL | DNS) and far not in self._site.own:
-                return refused
-        permitted = self._permission(far, flags, quoted.protocol, port)
-        if isinstance(permitted, Reason):
+        far = session.proxy if session else far
+        permitted = self._may_be_told(far, quoted.protocol, port, translated=bool(session))
+        if permitted is None:
             return refused
         if session:
             error = translate_error(session, headers, quoted, packet, outbound=outbound)
             return _translated(error, permitted)
         return permitted
+
+    def _may_be_told(
+        self, far: bytes, protocol: int, port: int, *, translated: bool
+    ) -> Forward | None:
+        """Return what permits the quoted packet, and so the error; `None` if nothing does."""
+        flags = self._site.flags(far)
+        if far in self._site.own:
+            return None if self._own_refusal(protocol, port) else self._own
+        # Inside the tunnel nothing but the gateway answers, and behind a proxy address only
+        # what has a session.
+        if flags & (TUNNEL | DNS) and not translated:
+            return None
+        permitted = self.access.permission(far, flags, protocol, port)
+        return None if isinstance(permitted, Reason) else permitted.forward
 
     # --- Refusals ------------------------------------------------------------------------
 
@@ -279,12 +327,14 @@ class Client:
             drop = self._drops[reason] = Drop(reason, self.id)
         return drop
 
-    def _refuse(
-        self, reason: Reason, headers: Headers, packet: bytes, now: float, *, outbound: bool
+    def _reject(
+        self, reason: Reason, headers: Headers, packet: bytes, now: float
     ) -> Reject | Drop:
-        """Refuse a packet; tell the client if the packet came from it and a reply may go."""
-        # Inbound refusals are silent: a reply would tell the far end that somebody is here.
-        if not outbound or not self._may_reply(headers, now):
+        """Refuse a packet of the client, and tell it so if a reply may go.
+
+        Inbound refusals are silent: a reply would tell the far end that somebody is here.
+        """
+        if not self._may_reply(headers, now):
             return self.drop(reason)
         reply = unreachable_reply(
             packet, headers.source, headers.destination, prohibited=reason not in _NO_WAY

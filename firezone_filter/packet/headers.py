@@ -97,9 +97,6 @@ class Headers(NamedTuple):
     transport: int
     """Index in the packet of the first byte behind the headers that are walked."""
 
-    plain: bool
-    """Whether there are neither IPv4 options nor IPv6 extension headers."""
-
     fragment: Fragment | None
     """Where it stands in a fragmented packet; `None` for a whole one."""
 
@@ -145,8 +142,7 @@ def _read_ipv4(packet: bytes, *, whole: bool) -> Headers | None:
     transport = (first & 0x0F) * 4
     if transport < _IPV4_SIZE or transport > size or (whole and total != size):
         return None
-    plain = transport == _IPV4_SIZE
-    if not plain and not _options_pass(packet[_IPV4_SIZE:transport]):
+    if transport > _IPV4_SIZE and not _options_pass(packet[_IPV4_SIZE:transport]):
         return None
     if protocol == ICMPV6:
         return None
@@ -158,9 +154,7 @@ def _read_ipv4(packet: bytes, *, whole: bool) -> Headers | None:
         fragment = Fragment(identification, start, bool(fragmented & _MORE_FRAGMENTS), judged)
         if whole and not _fits(fragment, transport, size - transport):
             return None
-    return _read_transport(
-        packet, source, destination, protocol, transport, fragment, plain, parts
-    )
+    return _read_transport(packet, source, destination, protocol, transport, fragment, parts)
 
 
 def _options_pass(options: bytes) -> bool:
@@ -200,11 +194,8 @@ def _read_ipv6(packet: bytes, *, whole: bool) -> Headers | None:
         protocol, transport, fragment = walked
     if protocol == ICMPV4:
         return None
-    plain = transport == _IPV6_SIZE
     parts = _FIXED_PART if whole else _QUOTED_PART
-    return _read_transport(
-        packet, source, destination, protocol, transport, fragment, plain, parts
-    )
+    return _read_transport(packet, source, destination, protocol, transport, fragment, parts)
 
 
 def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be malformed
@@ -273,7 +264,6 @@ def _read_transport(  # noqa: PLR0913, PLR0917 - keywords would cost 100 ns of 6
     protocol: int,
     transport: int,
     fragment: Fragment | None,
-    plain: bool,  # noqa: FBT001 - the same
     parts: Mapping[int, int],
 ) -> Headers | None:
     """Read ports or type, if *parts* of a transport header are there; both families' end."""
@@ -297,7 +287,6 @@ def _read_transport(  # noqa: PLR0913, PLR0917 - keywords would cost 100 ns of 6
             destination_port,
             icmp_type,
             transport,
-            plain,
             fragment,
         ),
     )

@@ -6,6 +6,18 @@ writes them, `values` holds a policy, `files` reads and writes one. No file is o
 """
 
 from firezone_filter.policy.files import dump_policy, load_policy
-from firezone_filter.policy.values import Policy, PolicyAuthorization, PolicyClient
+from firezone_filter.policy.values import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    PolicyDomain,
+)
 
-__all__ = ["Policy", "PolicyAuthorization", "PolicyClient", "dump_policy", "load_policy"]
+__all__ = [
+    "Policy",
+    "PolicyAuthorization",
+    "PolicyClient",
+    "PolicyDomain",
+    "dump_policy",
+    "load_policy",
+]

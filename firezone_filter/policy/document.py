@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from firezone_filter.errors import FirezoneFilterError
-from firezone_filter.policy.faults import Faults, Place, is_finite, show
+from firezone_filter.policy.faults import Claim, Faults, Place, is_finite, show
 
 T = TypeVar("T")
 
@@ -41,9 +41,12 @@ class Node:
         if self.value is not _MISSING and is_finite(self.value):
             self.fault(f"{show(self.value)} {what}")
 
-    def claim(self, scope: Hashable, key: Hashable) -> None:
-        """Report it if *key* has another place in this *scope*; named at the later one."""
-        self.faults.claim(scope, key, self.place, self.value)
+    def claim(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
+        """Report it if *key* has another place in this *scope*; named at the later one.
+
+        With a *meaning*, only places where the key means something else count.
+        """
+        self.faults.claim(scope, key, Claim(self.place, self.value, meaning))
 
     def fields(self) -> "Fields | None":
         """Return the fields of an object in which unknown ones are ignored."""

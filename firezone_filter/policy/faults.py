@@ -95,24 +95,41 @@ class _Fault:
     value: object
 
 
+@frozen(eq=False)
+class Claim:
+    """That something stands at a place, and may not mean anything else at another one."""
+
+    place: Place
+
+    value: object
+    """What is written there."""
+
+    meaning: Hashable = None
+    """What it means there; `None` for what may not stand at any other place at all."""
+
+    def contradicts(self, other: "Claim") -> bool:
+        """Tell whether both cannot hold."""
+        return self.meaning is None or self.meaning != other.meaning
+
+
 class Faults:
     """All that is wrong with one document."""
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
-        self._claims: dict[tuple[Hashable, Hashable], list[tuple[Place, object]]] = {}
+        self._claims: dict[tuple[Hashable, Hashable], list[Claim]] = {}
 
     def add(self, place: Place, what: str, value: object) -> None:
         """Report a fault."""
         shortened = what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
         self._faults.append(_Fault(place, shortened, value))
 
-    def claim(self, scope: Hashable, key: Hashable, place: Place, value: object) -> None:
-        """Note that *key* stands at a place, and in this *scope* may stand nowhere else.
+    def claim(self, scope: Hashable, key: Hashable, claim: Claim) -> None:
+        """Note that *key* stands at a place in this *scope*.
 
-        If it does, every place but the first is a fault; *value* is what is written there.
+        Every place that contradicts the first one is a fault.
         """
-        self._claims.setdefault((scope, key), []).append((place, value))
+        self._claims.setdefault((scope, key), []).append(claim)
 
     def __bool__(self) -> bool:
         return bool(self._faults) or any(True for _ in self._conflicts())
@@ -137,6 +154,9 @@ class Faults:
         for claims in self._claims.values():
             if len(claims) == 1:
                 continue
-            (first, _), *others = sorted(claims, key=lambda claim: claim[0].position())
-            for place, value in others:
-                yield _Fault(place, f"{show(value)} is already {first}", value)
+            first, *others = sorted(claims, key=lambda claim: claim.place.position())
+            before = "" if first.meaning is None else f", for {show(first.meaning)}"
+            for one in others:
+                if one.contradicts(first):
+                    what = f"{show(one.value)} is already {first.place}{before}"
+                    yield _Fault(one.place, what, one.value)

@@ -2,13 +2,23 @@
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Final
 
-from firezone_filter.addresses import Address, AddressPlan, Network, TunnelAddresses
+from firezone_filter.addresses import (
+    Address,
+    AddressPlan,
+    Network,
+    TunnelAddresses,
+    to_address,
+    to_resolved,
+)
+from firezone_filter.domains import DomainPattern, to_domain
 from firezone_filter.errors import InvalidPolicy
 from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.policy.document import Fields, Node, build
 from firezone_filter.policy.portal_shapes import (
+    glance,
     read_id,
     read_network,
     read_resource,
@@ -20,7 +30,11 @@ from firezone_filter.policy.values import (
     Policy,
     PolicyAuthorization,
     PolicyClient,
+    PolicyDomain,
+    ProxyCheck,
+    check_name,
     check_tunnel_address,
+    refuse_domains,
 )
 
 _DEFAULT_PLAN: Final = AddressPlan()
@@ -37,7 +51,11 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
                      "address": "10.0.0.0/24",
                      "filters": [{"protocol": "tcp", "port_range_start": 5432,
                                   "port_range_end": 5432}, {"protocol": "icmp"}]},
-        "expires_at": 1790000000}]}]}
+        "expires_at": 1790000000},
+       {"resource": {"type": "dns", "id": "git", "address": "git.example.com", "filters": []},
+        "domains": [{"name": "git.example.com",
+                     "proxy_addresses": ["100.96.0.1", "fd00:2021:1111:8000::1"],
+                     "resolved_addresses": ["10.20.0.10"]}]}]}]}
     ```
 
     - `gateway` and each client have an `ipv4`, an `ipv6` or both; `null` is none. `clients`
@@ -51,6 +69,12 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
       `tcp` or `udp` without `port_range_start` begins at port 0, without `port_range_end`
       it ends at 65535. `internet` has no filters; it may have our own `exclude`, a list of
       networks that are not the Internet.
+    - `domains`, for DNS resources only, is what `Gateway.domain_resolved` is told as a
+      gateway begins; missing or empty, it is told nothing. Each has all three fields; either
+      list may be empty. A name is one that the resource stands for. A proxy address stands
+      for one name of a client (which several resources may share), and a client has at most
+      1,024. Resolved addresses that a name server must not be able to open a way to may
+      stand there: a gateway leaves them out.
     - Unknown fields of `gateway`, clients, resources and filters are ignored, so that what
       the portal sends can be pasted in. Anywhere else they are faults: an `expires_at` that
       is misspelt would make a permission permanent.
@@ -141,7 +165,7 @@ def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
         PolicyClient,
         id=read_id(fields.require("id"), among="client ids"),
         addresses=_read_addresses(fields, plan),
-        authorizations=fields.require("authorizations").each(_read_authorization),
+        authorizations=_read_authorizations(fields, plan),
     )
 
 
@@ -172,17 +196,83 @@ _ADDRESSES: Final[dict[str, Callable[[str], Address | None]]] = {
 }
 
 
-def _read_authorization(node: Node) -> PolicyAuthorization | None:
-    fields = node.fields_only("resource", "expires_at")
+def _read_authorizations(
+    client: Fields, plan: AddressPlan | None
+) -> tuple[PolicyAuthorization, ...] | None:
+    proxies = ProxyCheck(client.node, plan)
+    authorizations = client.require("authorizations").each(
+        lambda node: _read_authorization(node, proxies)
+    )
+    proxies.check_number()
+    return authorizations
+
+
+def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization | None:
+    fields = node.fields_only("resource", "expires_at", "domains")
     if fields is None:
         return None
     # One authorization for a resource: all of one list have the same parent.
-    resource = read_resource(fields.require("resource"), among=node.place.parent)
+    described = fields.require("resource")
+    resource = read_resource(described, among=node.place.parent)
+    domains = _read_domains(fields.get("domains"), described, proxies)
     expiry = fields.get_unless_null("expires_at")
     if expiry is None:
         # Never: the portal says so by `null` and by nothing. A misspelt name is a fault.
-        return build(PolicyAuthorization, resource=resource)
-    return build(PolicyAuthorization, resource=resource, expires_at=expiry.number("a time"))
+        return build(PolicyAuthorization, resource=resource, domains=domains)
+    return build(
+        PolicyAuthorization,
+        resource=resource,
+        expires_at=expiry.number("a time"),
+        domains=domains,
+    )
+
+
+def _read_domains(
+    node: Node | None, resource: Node, proxies: ProxyCheck
+) -> tuple[PolicyDomain, ...] | None:
+    if node is None:
+        return ()
+    kind, pattern = glance(resource)
+    if kind not in (None, "dns"):
+        refuse_domains(node)
+    return node.each(lambda one: _read_domain(one, pattern, proxies))
+
+
+def _read_domain(
+    node: Node, pattern: DomainPattern | None, proxies: ProxyCheck
+) -> PolicyDomain | None:
+    fields = node.fields_only("name", "proxy_addresses", "resolved_addresses")
+    if fields is None:
+        return None
+    name = _read_name(fields.require("name"), pattern)
+    resolved = fields.require("resolved_addresses").each(_read_resolved)
+    return build(
+        PolicyDomain,
+        name=name,
+        proxy_addresses=fields.require("proxy_addresses").each(
+            lambda one: _read_proxy(one, name, proxies)
+        ),
+        resolved_addresses=None if resolved is None else tuple(chain.from_iterable(resolved)),
+    )
+
+
+def _read_name(node: Node, pattern: DomainPattern | None) -> str | None:
+    name = node.text(to_domain)
+    if name is not None:
+        check_name(node, name, pattern)
+    return name
+
+
+def _read_proxy(node: Node, name: str | None, proxies: ProxyCheck) -> Address | None:
+    address = node.text(to_address)
+    if address is not None:
+        proxies.add(node, address, name)
+    return address
+
+
+def _read_resolved(node: Node) -> tuple[Address, ...] | None:
+    """Read one address that a name resolved to; none if it has a scope."""
+    return node.text(lambda text: to_resolved([text]))
 
 
 # --- Writing ------------------------------------------------------------------------------
@@ -227,4 +317,14 @@ def _write_authorization(one: PolicyAuthorization) -> dict[str, object]:
     written: dict[str, object] = {"resource": write_resource(one.resource)}
     if one.expires_at is not None:
         written["expires_at"] = one.expires_at
+    if one.domains:
+        written["domains"] = [_write_domain(domain) for domain in one.domains]
     return written
+
+
+def _write_domain(domain: PolicyDomain) -> dict[str, object]:
+    return {
+        "name": domain.name,
+        "proxy_addresses": [str(address) for address in domain.proxy_addresses],
+        "resolved_addresses": [str(address) for address in domain.resolved_addresses],
+    }

@@ -13,6 +13,7 @@ from firezone_filter.addresses import Network, to_network
 from firezone_filter.domains import DomainPattern
 from firezone_filter.errors import InvalidAddress
 from firezone_filter.policy.document import Fields, Node, build
+from firezone_filter.policy.faults import Faults
 from firezone_filter.resources import (
     ALL_PORTS,
     MAX_PORT,
@@ -51,6 +52,21 @@ def read_resource(node: Node, *, among: Hashable) -> Resource | None:
     resource_id = read_id(fields.require("id"), among=among)
     name = _read_name(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
+
+
+def glance(node: Node) -> tuple[str | None, DomainPattern | None]:
+    """Return the type of a resource, and the names that one of DNS stands for.
+
+    Each is `None` where it is faulty, whatever else is; nothing is reported: that is up to
+    `read_resource`.
+    """
+    fields = Node(node.value, node.place, Faults()).fields()
+    if fields is None:
+        return None, None
+    kind = fields.require("type").one_of({kind: kind for kind in _RESOURCES})
+    if kind != "dns":
+        return kind, None
+    return kind, fields.require("address").text(DomainPattern.parse)
 
 
 def read_id(node: Node, *, among: Hashable) -> str | None:

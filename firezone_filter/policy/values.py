@@ -5,11 +5,19 @@ from collections.abc import Iterable
 from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of
 
-from firezone_filter.addresses import Address, AddressPlan, TunnelAddresses
+from firezone_filter.addresses import (
+    Address,
+    AddressPlan,
+    TunnelAddresses,
+    to_addresses,
+    to_resolved,
+)
 from firezone_filter.clock import to_time
+from firezone_filter.domains import DomainPattern, to_domain
 from firezone_filter.gateway import Gateway
 from firezone_filter.policy.document import Node
 from firezone_filter.policy.faults import Faults, Place
+from firezone_filter.proxies import MAX_PROXIES
 from firezone_filter.resources import (
     CidrResource,
     DnsResource,
@@ -24,6 +32,10 @@ def _to_expiry(value: float | None) -> float | None:
     return None if value is None else to_time(value)
 
 
+def _to_domains(values: Iterable["PolicyDomain"]) -> tuple["PolicyDomain", ...]:
+    return tuple(values)
+
+
 def _to_authorizations(
     values: Iterable["PolicyAuthorization"],
 ) -> tuple["PolicyAuthorization", ...]:
@@ -32,6 +44,27 @@ def _to_authorizations(
 
 def _to_clients(values: Iterable["PolicyClient"]) -> tuple["PolicyClient", ...]:
     return tuple(values)
+
+
+@frozen
+class PolicyDomain:
+    """What `Gateway.domain_resolved` is told about one name of a DNS resource.
+
+    Raises:
+        InvalidAddress: not an address, or a proxy address with a scope.
+        InvalidPolicy: not a domain name.
+        TypeError: a wrong type.
+    """
+
+    name: str = field(converter=to_domain)
+    """The name, in lower case and without a final dot."""
+
+    proxy_addresses: tuple[Address, ...] = field(converter=to_addresses)
+    """What the client assigned to it, in the client's order."""
+
+    resolved_addresses: tuple[Address, ...] = field(converter=to_resolved)
+    """What it resolved to, without what has a scope. A gateway leaves out more: whatever a
+    name server must not be able to open a way to."""
 
 
 @frozen
@@ -50,6 +83,12 @@ class PolicyAuthorization:
 
     expires_at: float | None = field(default=None, converter=_to_expiry)
     """When the permission ends, in Unix seconds; `None` for never."""
+
+    domains: tuple[PolicyDomain, ...] = field(
+        default=(), converter=_to_domains, validator=deep_iterable(instance_of(PolicyDomain))
+    )
+    """What names of a DNS resource have resolved to. Where a proxy address stands more than
+    once, for one name, the last one decides."""
 
 
 @frozen
@@ -83,6 +122,11 @@ class Policy:
     (and is inside the plan's tunnel ranges), an id stands for one client, and a client has
     one authorization for a resource. Of two, a gateway would let the later one count.
 
+    Names stand for DNS resources only, and each is one that its resource stands for. Their
+    proxy addresses are in the plan's DNS ranges, none twice for a name in one place; a client
+    has at most 1,024, and each belongs to one name: to give it to another would take away
+    what the first one has.
+
     Raises:
         InvalidPolicy: it does not; with every place where it does not.
         TypeError: a wrong type.
@@ -107,13 +151,23 @@ class Policy:
             node = clients.child(n, n, client)
             node.child("id", 0, client.id).claim("client ids", client.id)
             self._check_addresses(node, client.addresses)
-            _check_resource_ids(node.child("authorizations", 3, None), client)
+            self._check_authorizations(node, client)
         top.faults.unless_any(self)
 
     def _check_addresses(self, peer: Node, addresses: TunnelAddresses) -> None:
         for order, address in enumerate(addresses.present(), start=1):
             node = peer.child(f"ipv{address.version}", order, str(address))
             check_tunnel_address(node, address, self.address_plan)
+
+    def _check_authorizations(self, peer: Node, client: PolicyClient) -> None:
+        authorizations = peer.child("authorizations", 3, None)
+        proxies = ProxyCheck(peer, self.address_plan)
+        for n, one in enumerate(client.authorizations):
+            node = authorizations.child(n, n, one)
+            resource = node.child("resource", 0, one.resource)
+            resource.child("id", 0, one.resource.id).claim(authorizations.place, one.resource.id)
+            _check_domains(node.child("domains", 2, one.domains), one, proxies)
+        proxies.check_number()
 
     def gateway(
         self,
@@ -123,9 +177,11 @@ class Policy:
     ) -> Gateway:
         """Return a new gateway to which every client is connected, with its authorizations.
 
+        What names have resolved to has been told to it.
+
         Args:
             now: Unix time, in seconds; needed where an authorization expires. One that has
-                expired by then is gone, which the gateway's events tell.
+                expired by then is gone, names included, which the gateway's events tell.
             options: what a policy has no say in.
 
         Raises:
@@ -141,13 +197,35 @@ class Policy:
             gateway.client_connected(client.id, client.addresses)
             for one in client.authorizations:
                 gateway.authorize(client.id, one.resource, expires_at=one.expires_at)
+                if one.expires_at is None or now is None or now < one.expires_at:
+                    _resolve(gateway, client.id, one)
         return gateway
 
 
-def _check_resource_ids(authorizations: Node, client: PolicyClient) -> None:
-    for n, one in enumerate(client.authorizations):
-        resource = authorizations.child(n, n, one).child("resource", 0, one.resource)
-        resource.child("id", 0, one.resource.id).claim(authorizations.place, one.resource.id)
+def _resolve(gateway: Gateway, client_id: str, one: PolicyAuthorization) -> None:
+    for domain in one.domains:
+        gateway.domain_resolved(
+            client_id,
+            one.resource.id,
+            domain.name,
+            proxy_addresses=domain.proxy_addresses,
+            resolved_addresses=domain.resolved_addresses,
+        )
+
+
+# --- What holds by hand as in a file ------------------------------------------------------
+
+
+def _check_domains(domains: Node, one: PolicyAuthorization, proxies: "ProxyCheck") -> None:
+    pattern = one.resource.pattern() if isinstance(one.resource, DnsResource) else None
+    if pattern is None:
+        refuse_domains(domains)
+    for n, domain in enumerate(one.domains):
+        node = domains.child(n, n, domain)
+        check_name(node.child("name", 0, domain.name), domain.name, pattern)
+        addresses = node.child("proxy_addresses", 1, None)
+        for m, address in enumerate(domain.proxy_addresses):
+            proxies.add(addresses.child(m, m, str(address)), address, domain.name)
 
 
 def check_tunnel_address(node: Node, address: Address, plan: AddressPlan | None) -> None:
@@ -158,3 +236,50 @@ def check_tunnel_address(node: Node, address: Address, plan: AddressPlan | None)
     if plan is not None and not any(address in network for network in plan.tunnel):
         node.refuse("is outside the tunnel ranges")
     node.claim("tunnel address", address)
+
+
+def refuse_domains(node: Node) -> None:
+    """Report domains of what is no DNS resource; an empty list says nothing."""
+    if isinstance(node.value, list | tuple) and node.value:
+        node.fault("only a DNS resource has domains")
+
+
+def check_name(node: Node, name: str, pattern: DomainPattern | None) -> None:
+    """Report a name that is none of the resource's; without a *pattern*, none is."""
+    if pattern is not None and not pattern.matches(name):
+        node.refuse(f"is not a name that {'.'.join(pattern.labels)!r} stands for")
+
+
+class ProxyCheck:
+    """What may not be among the proxy addresses of one client."""
+
+    def __init__(self, client: Node, plan: AddressPlan | None) -> None:
+        """Check those of the *client*; without a *plan*, since that is faulty, all are inside."""
+        self._client = client
+        self._plan = plan
+        self._addresses: set[Address] = set()
+
+    def add(self, node: Node, address: Address, name: str | None) -> None:
+        """Report an address at *node* that is outside the DNS ranges, or given before.
+
+        Args:
+            node: where it stands, in the list of those that were given together.
+            address: the address.
+            name: what it was given to; `None` if that is faulty.
+        """
+        plan = self._plan
+        if plan is not None and not any(address in network for network in plan.dns_resources):
+            node.refuse("is outside the DNS ranges")
+        node.claim(node.place.parent, address)
+        if name is not None:
+            # Resources may share an address, but for two names it would mean that the client
+            # has renumbered: the first would lose its translations.
+            node.claim(self._client.place, address, name)
+        self._addresses.add(address)
+
+    def check_number(self) -> None:
+        """Report more addresses than a gateway keeps for a client."""
+        if len(self._addresses) > MAX_PROXIES:
+            self._client.fault(
+                f"has {len(self._addresses)} proxy addresses, more than {MAX_PROXIES}"
+            )

@@ -231,37 +231,31 @@ def read(packet: bytes) -> Headers:
     [
         (
             TCP_SYN_V4,
-            Headers(CLIENT_V4, HOST_V4, TCP, 5401, 443, NO_PORT, 20, plain=True, fragment=None),
+            Headers(CLIENT_V4, HOST_V4, TCP, 5401, 443, NO_PORT, 20, fragment=None),
         ),
         (
             UDP_WITH_OPTIONS_V4,
-            Headers(CLIENT_V4, HOST_V4, UDP, 5401, 443, NO_PORT, 32, plain=False, fragment=None),
+            Headers(CLIENT_V4, HOST_V4, UDP, 5401, 443, NO_PORT, 32, fragment=None),
         ),
         (
             ECHO_V4,
-            Headers(
-                CLIENT_V4, HOST_V4, ICMPV4, NO_PORT, NO_PORT, 8, 20, plain=True, fragment=None
-            ),
+            Headers(CLIENT_V4, HOST_V4, ICMPV4, NO_PORT, NO_PORT, 8, 20, fragment=None),
         ),
         (
             ESP_V4,
-            Headers(
-                CLIENT_V4, HOST_V4, ESP, NO_PORT, NO_PORT, NO_PORT, 20, plain=True, fragment=None
-            ),
+            Headers(CLIENT_V4, HOST_V4, ESP, NO_PORT, NO_PORT, NO_PORT, 20, fragment=None),
         ),
         (
             TCP_V6,
-            Headers(CLIENT_V6, HOST_V6, TCP, 5401, 443, NO_PORT, 40, plain=True, fragment=None),
+            Headers(CLIENT_V6, HOST_V6, TCP, 5401, 443, NO_PORT, 40, fragment=None),
         ),
         (
             UDP_BEHIND_EVERY_EXTENSION_V6,
-            Headers(CLIENT_V6, HOST_V6, UDP, 5401, 443, NO_PORT, 96, plain=False, fragment=None),
+            Headers(CLIENT_V6, HOST_V6, UDP, 5401, 443, NO_PORT, 96, fragment=None),
         ),
         (
             ECHO_V6,
-            Headers(
-                CLIENT_V6, HOST_V6, ICMPV6, NO_PORT, NO_PORT, 128, 40, plain=True, fragment=None
-            ),
+            Headers(CLIENT_V6, HOST_V6, ICMPV6, NO_PORT, NO_PORT, 128, 40, fragment=None),
         ),
     ],
     ids=["tcp-v4", "udp-options-v4", "echo-v4", "esp-v4", "tcp-v6", "extensions-v6", "echo-v6"],
@@ -352,7 +346,7 @@ def test_a_packet_of_an_unknown_protocol_needs_no_payload(flow: str) -> None:
 )
 def test_well_formed_ipv4_options_pass(options: str) -> None:
     headers = read(udp(V4, options=bytes.fromhex(options)))
-    assert (headers.destination_port, headers.plain) == (443, False)
+    assert headers.destination_port == 443
 
 
 @pytest.mark.parametrize(
@@ -427,7 +421,6 @@ def test_each_extension_header_is_walked_by_its_own_length(extension: Extension)
     headers = read(udp(V6, extensions=[extension]))
     assert headers.transport == 40 + 1 + len(extension.body)
     assert (headers.source_port, headers.destination_port) == (5401, 443)
-    assert not headers.plain
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 3, 4, 5])

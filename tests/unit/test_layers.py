@@ -42,6 +42,7 @@ ORDER = (
     "client",
     "roster",
     "arguments",
+    "hooks",
     "gateway",
     "policy.faults",
     "policy.document",
