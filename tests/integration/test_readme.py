@@ -17,7 +17,8 @@ ANSWER = tcp("10.0.0.5:5432 > 100.64.0.2:40000")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return fence.findall((ROOT / "README.md").read_text())
 
 
 class Wire:
@@ -124,12 +125,8 @@ def test_a_policy_file_makes_a_gateway(readme: dict[str, Any]) -> None:
     assert readme["policy"].gateway(now=1_790_000_000.0).clients() == ("alice",)
 
 
-@pytest.mark.parametrize(
-    ("packet", "verdict"), [(PERMITTED, "accepted"), (REFUSED, "dropped")]
-)
-def test_a_queue_is_told_the_verdict(
-    readme: dict[str, Any], packet: bytes, verdict: str
-) -> None:
+@pytest.mark.parametrize(("packet", "verdict"), [(PERMITTED, "accepted"), (REFUSED, "dropped")])
+def test_a_queue_is_told_the_verdict(readme: dict[str, Any], packet: bytes, verdict: str) -> None:
     queued = Queued(packet)
     readme["on_packet"](queued)
     assert queued.verdict == verdict
