@@ -28,6 +28,7 @@ from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
     PolicyClient,
+    PolicyDomain,
     dump_policy,
     load_policy,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Policy",
     "PolicyAuthorization",
     "PolicyClient",
+    "PolicyDomain",
     "PortRange",
     "Reason",
     "Reject",

@@ -197,6 +197,7 @@ class Policy:
             gateway.client_connected(client.id, client.addresses)
             for one in client.authorizations:
                 gateway.authorize(client.id, one.resource, expires_at=one.expires_at)
+                # What has expired is gone already: there is nothing to tell names about.
                 if one.expires_at is None or now is None or now < one.expires_at:
                     _resolve(gateway, client.id, one)
         return gateway
@@ -245,7 +246,10 @@ def refuse_domains(node: Node) -> None:
 
 
 def check_name(node: Node, name: str, pattern: DomainPattern | None) -> None:
-    """Report a name that is none of the resource's; without a *pattern*, none is."""
+    """Report a name that is not the resource's.
+
+    Without a *pattern*, since that is faulty itself or there is none, every name is.
+    """
     if pattern is not None and not pattern.matches(name):
         node.refuse(f"is not a name that {'.'.join(pattern.labels)!r} stands for")
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import sys
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeAlias
@@ -11,11 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firezone_filter.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.domains import to_domain
 from firezone_filter.errors import InvalidPolicy
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
     PolicyClient,
+    PolicyDomain,
     dump_policy,
     load_policy,
 )
@@ -25,6 +28,7 @@ from firezone_filter.resources import (
     Icmp,
     InternetResource,
     PortRange,
+    Resource,
     Tcp,
     Udp,
 )
@@ -60,11 +64,50 @@ expiries = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=False, allow_infinity=False),
 )
-authorizations = st.lists(
-    st.builds(PolicyAuthorization, resources, expiries),
-    max_size=4,
-    unique_by=lambda one: one.resource.id,
+
+# What wildcards of a pattern stand for in a name.
+fillers = st.sampled_from(["a", "B", "x_1", "xn--a"])
+resolved = st.lists(
+    st.one_of(
+        st.ip_addresses(),
+        st.sampled_from(
+            ["10.20.0.10", "127.0.0.1", "100.64.0.1", "::ffff:10.0.0.1", "fe80::1%eth0"]
+        ),
+    ),
+    max_size=3,
 )
+
+
+@st.composite
+def domains_of(draw: st.DrawFn, resource: Resource, known: list[str]) -> list[PolicyDomain]:
+    """Draw names of a resource; each of those *known* of a client has its own proxies."""
+    if not isinstance(resource, DnsResource):
+        return []
+    domains = []
+    for filler in draw(st.lists(fillers, max_size=3)):
+        name = re.sub(r"\*+", filler, resource.address).replace("?", "q")
+        normal = to_domain(name)
+        if normal not in known:
+            known.append(normal)
+        domains.append(PolicyDomain(name, draw(proxies(known.index(normal))), draw(resolved)))
+    return domains
+
+
+def proxies(number: int) -> st.SearchStrategy[list[IPv4Address | IPv6Address]]:
+    first = 4 * number
+    own = [
+        base + first + n
+        for base in (IPv4Address("100.96.0.0"), IPv6Address("fd00:2021:1111:8000::"))
+        for n in range(4)
+    ]
+    return st.lists(st.sampled_from(own), unique=True, max_size=4)
+
+
+@st.composite
+def authorizations(draw: st.DrawFn) -> list[PolicyAuthorization]:
+    known: list[str] = []
+    held = draw(st.lists(resources, max_size=4, unique_by=lambda one: one.id))
+    return [PolicyAuthorization(one, draw(expiries), draw(domains_of(one, known))) for one in held]
 
 
 @st.composite
@@ -76,7 +119,7 @@ def policies(draw: st.DrawFn) -> Policy:
     )
     client_ids = draw(st.lists(ids, min_size=len(peers), max_size=len(peers), unique=True))
     clients = [
-        PolicyClient(client_id, draw(part_of(peer)), draw(authorizations))
+        PolicyClient(client_id, draw(part_of(peer)), draw(authorizations()))
         for client_id, peer in zip(client_ids, peers, strict=True)
     ]
     return Policy(draw(part_of(own)), draw(plans), clients)
@@ -112,6 +155,19 @@ def test_text_bytes_and_mapping_say_the_same(policy: Policy) -> None:
     assert load_policy(text) == load_policy(text.encode()) == load_policy(json.loads(text))
 
 
+@given(policies())
+def test_whatever_never_ends_is_told_to_the_gateway(policy: Policy) -> None:
+    # At the end of time, since an expiry far ahead of `now` is an error of its own.
+    gateway = policy.gateway(sys.float_info.max)
+    assert {client.id: endless(client) for client in policy.clients} == {
+        client_id: gateway.authorizations(client_id) for client_id in gateway.clients()
+    }
+
+
+def endless(client: PolicyClient) -> dict[str, None]:
+    return {one.resource.id: None for one in client.authorizations if one.expires_at is None}
+
+
 # --- Documents that something has happened to ---------------------------------------------
 
 DOCUMENT: dict[str, object] = {
@@ -136,7 +192,21 @@ DOCUMENT: dict[str, object] = {
                     },
                     "expires_at": 1790000000,
                 },
-                {"resource": {"type": "dns", "id": "git", "address": "a.b", "filters": []}},
+                {
+                    "resource": {"type": "dns", "id": "git", "address": "*.b", "filters": []},
+                    "domains": [
+                        {
+                            "name": "a.b",
+                            "proxy_addresses": ["100.96.0.1", "fd00:2021:1111:8000::1"],
+                            "resolved_addresses": ["10.20.0.10"],
+                        },
+                        {
+                            "name": "b",
+                            "proxy_addresses": ["100.96.0.2"],
+                            "resolved_addresses": ["10.20.0.10", "fe80::1%eth0"],
+                        },
+                    ],
+                },
                 {"resource": {"type": "internet", "id": "web", "exclude": ["192.0.2.0/24"]}},
             ],
         },
@@ -145,10 +215,12 @@ DOCUMENT: dict[str, object] = {
 }
 
 WORDS = ["gateway", "clients", "id", "ipv4", "tunnel", "filters", "expires_at", "cidr", "udp", ""]
+WORDS += ["domains", "name", "proxy_addresses"]
 
 # From close by, where the next branch is, and from anywhere.
 numbers = [True, 0, -1, 65_535, 65_536, 80.0, math.nan, math.inf, 10**400]
 texts = ["", "db", "100.64.0.1", "fd00:2021:1111::3", "10.0.0.0/8", "10.0.0.1/8", "*.b", "\ud800"]
+texts += ["a.b", "b", "100.96.0.1", "dns"]
 near: st.SearchStrategy[Json] = st.sampled_from([None, [], {}, *numbers, *texts])
 anything = st.recursive(
     st.one_of(near, st.text(max_size=5), st.floats(), st.integers()),

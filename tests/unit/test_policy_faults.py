@@ -296,7 +296,8 @@ MISSPELT = [
     ("address_plan.tunel", "did you mean 'tunnel'?"),
     ("address_plan.x", "known are tunnel, dns_resources"),
     (f"{AUTHORIZATION}.expire_at", "did you mean 'expires_at'?"),
-    (f"{AUTHORIZATION}.domains", "known are resource, expires_at"),
+    (f"{AUTHORIZATION}.x", "known are resource, expires_at, domains"),
+    (f"{AUTHORIZATION}.domain", "did you mean 'domains'?"),
 ]
 
 

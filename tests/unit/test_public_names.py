@@ -32,6 +32,7 @@ NAMES = [
     "Policy",
     "PolicyAuthorization",
     "PolicyClient",
+    "PolicyDomain",
     "PortRange",
     "Reason",
     "Reject",

@@ -1,0 +1,128 @@
+"""A capture of a client that talks to a DNS resource, replayed: its packets are translated."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from firezone_filter.cli.capture import Capture
+from firezone_filter.cli.command import run
+from firezone_filter.cli.faults import Exit
+from tests.builders import checksums_hold, icmp_echo, tcp, udp
+
+from .builders import CLIENT, CLIENT_6, POLICY, pcap
+
+PROXY, PROXY_6 = "100.96.0.1", "fd00:2021:1111:8000::1"
+REAL, REAL_6 = "10.20.0.10", "2001:db8:20::10"
+
+AUTHORIZATION = {
+    "resource": {
+        "type": "dns",
+        "id": "git",
+        "address": "*.example.com",
+        "filters": [
+            {"protocol": "tcp", "port_range_start": 443, "port_range_end": 443},
+            {"protocol": "udp", "port_range_start": 443, "port_range_end": 443},
+            {"protocol": "icmp"},
+        ],
+    },
+    "domains": [
+        {
+            "name": "git.example.com",
+            "proxy_addresses": [PROXY, PROXY_6],
+            "resolved_addresses": [REAL, REAL_6],
+        }
+    ],
+}
+
+# What the capture holds, and what becomes of it: there and back, both families.
+ASKED = [
+    tcp(f"{CLIENT}:40000 > {PROXY}:443", b"hello"),
+    tcp(f"{REAL}:443 > {CLIENT}:40000", b"welcome"),
+    udp(f"[{CLIENT_6}]:40000 > [{PROXY_6}]:443", b"hello"),
+    udp(f"[{REAL_6}]:443 > [{CLIENT_6}]:40000", b"welcome"),
+    icmp_echo(f"{CLIENT} > {PROXY}"),
+    icmp_echo(f"{REAL} > {CLIENT}", reply=True),
+]
+SENT = [
+    tcp(f"{CLIENT}:40000 > {REAL}:443", b"hello"),
+    tcp(f"{PROXY}:443 > {CLIENT}:40000", b"welcome"),
+    udp(f"[{CLIENT_6}]:40000 > [{REAL_6}]:443", b"hello"),
+    udp(f"[{PROXY_6}]:443 > [{CLIENT_6}]:40000", b"welcome"),
+    icmp_echo(f"{CLIENT} > {REAL}"),
+    icmp_echo(f"{PROXY} > {CLIENT}", reply=True),
+]
+REFUSED = [
+    tcp(f"{CLIENT}:40000 > {PROXY}:22"),
+    tcp(f"{CLIENT}:40000 > 100.96.0.2:443"),
+    tcp(f"{REAL}:443 > {CLIENT}:50000"),
+]
+
+
+@frozen
+class Files:
+    """A policy with a DNS resource, and what a replay under it reads and writes."""
+
+    folder: Path
+
+    def replay(self, *packets: bytes) -> int:
+        capture = self.folder / "office.pcap"
+        capture.write_bytes(pcap(*packets))
+        policy = self.folder / "policy.json"
+        document: Any = copy.deepcopy(POLICY)
+        document["clients"][0]["authorizations"].append(AUTHORIZATION)
+        policy.write_text(json.dumps(document))
+        outputs = ["--forwarded", self.folder / "out.pcap", "--decisions", self.folder / "out"]
+        return run([str(one) for one in ("replay", capture, "--policy", policy, *outputs)])
+
+    def decided(self, key: str) -> list[object]:
+        """Return what every decision says under *key*."""
+        lines = (self.folder / "out").read_text().splitlines()
+        return [json.loads(line)[key] for line in lines]
+
+    def forwarded(self) -> list[bytes]:
+        with (self.folder / "out.pcap").open("rb") as stream:
+            return [record.frame for record in Capture(stream)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_what_passes_is_written_as_it_left(files: Files) -> None:
+    assert files.replay(*ASKED) == Exit.DONE
+    assert files.forwarded() == SENT
+
+
+def test_the_checksums_of_what_is_written_hold(files: Files) -> None:
+    files.replay(*ASKED)
+    assert all(checksums_hold(packet) for packet in files.forwarded())
+
+
+def test_decisions_say_translate(files: Files) -> None:
+    files.replay(*ASKED)
+    assert files.decided("decision") == ["translate"] * 6
+    assert files.decided("direction") == ["outbound", "inbound"] * 3
+    assert files.decided("resource") == ["git"] * 6
+
+
+def test_decisions_tell_what_arrived(files: Files) -> None:
+    files.replay(*ASKED[:2])
+    assert files.decided("source") == [CLIENT, REAL]
+    assert files.decided("destination") == [PROXY, CLIENT]
+
+
+def test_what_is_not_translated_is_not_written(files: Files) -> None:
+    files.replay(ASKED[0], *REFUSED)
+    assert files.forwarded() == SENT[:1]
+    assert files.decided("decision") == ["translate", "reject", "reject", "drop"]
+    assert files.decided("reason") == [None, "tcp-port", "no-resource", "no-resource"]
+
+
+def test_an_answer_without_a_question_is_not_translated(files: Files) -> None:
+    files.replay(ASKED[1], *ASKED[:2])
+    assert files.decided("decision") == ["drop", "translate", "translate"]

@@ -1,0 +1,169 @@
+"""`ProxyTable` by itself: what stands behind a proxy address, and for whom."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from firezone_filter.proxies import MAX_PROXIES, ProxyTable, Resolution
+from tests.translations import N4, N6, Names, both_names
+
+
+def packed(*addresses: str) -> tuple[bytes, ...]:
+    return tuple(ip_address(address).packed for address in addresses)
+
+
+def resolution(
+    proxies: tuple[str, ...], real: tuple[str, ...] = (), *, domain: str = "app.example.com"
+) -> Resolution:
+    return Resolution(domain, packed(*proxies), packed(*real))
+
+
+def numbered(first: int, last: int, *, domain: str = "app.example.com") -> Resolution:
+    """Name the proxy addresses first to last, half of each family."""
+    base = {0: ip_address("100.96.0.0"), 1: ip_address("fd00:2021:1111:8000::")}
+    proxies = tuple((base[number % 2] + number).packed for number in range(first, last + 1))
+    return Resolution(domain, proxies, packed(N4.real[0]))
+
+
+def targets(table: ProxyTable, names: Names) -> list[bytes | None]:
+    found = [table.get(address) for address in packed(*names.proxies)]
+    return [None if proxy is None else proxy.target for proxy in found]
+
+
+def test_the_bound_is_that_of_the_design() -> None:
+    assert MAX_PROXIES == 1_024
+
+
+def test_a_new_table_knows_nothing() -> None:
+    table = ProxyTable()
+    assert len(table) == 0
+    assert table.get(packed(N4.proxies[0])[0]) is None
+    assert table.withdraw("app") == []
+    assert table.has_room(resolution(N4.proxies))
+    assert not table.is_renumbered_by(resolution(N4.proxies))
+
+
+# --- Round robin ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "order"), [(0, None), (1, [0, 0, 0, 0]), (2, [0, 1, 0, 1]), (3, [0, 1, 2, 0])]
+)
+@both_names
+def test_proxies_take_the_addresses_in_turn(
+    names: Names, count: int, order: list[int] | None
+) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies, names.real[:count]))
+    real = packed(*names.real)
+    assert targets(table, names) == ([None] * 4 if order is None else [real[at] for at in order])
+
+
+@both_names
+def test_the_order_is_numeric_whatever_the_name_server_says(names: Names) -> None:
+    for told in (names.real, names.real[::-1], (names.real[1], names.real[2], names.real[0])):
+        table = ProxyTable()
+        table.assign("app", resolution(names.proxies[:3], told))
+        assert targets(table, names)[:3] == list(packed(*names.real))
+
+
+@both_names
+def test_an_address_that_is_told_twice_counts_once(names: Names) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies, (names.real[0], *names.real[:2])))
+    assert targets(table, names) == [*packed(*names.real[:2])] * 2
+
+
+@both_names
+def test_the_order_of_the_proxies_is_the_one_that_is_given(names: Names) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies[::-1], names.real[:2]))
+    assert targets(table, names) == [*packed(*names.real[1::-1])] * 2
+
+
+def test_each_family_is_counted_by_itself() -> None:
+    table = ProxyTable()
+    mixed = (N6.proxies[0], N4.proxies[0], N6.proxies[1], N4.proxies[1])
+    table.assign("app", resolution(mixed, (*N6.real[:2], *N4.real[:2])))
+    assert targets(table, N4)[:2] == list(packed(*N4.real[:2]))
+    assert targets(table, N6)[:2] == list(packed(*N6.real[:2]))
+
+
+def test_a_family_without_addresses_has_proxies_without_targets() -> None:
+    table = ProxyTable()
+    table.assign("app", resolution((*N4.proxies, *N6.proxies), N4.real[:1]))
+    assert targets(table, N4) == list(packed(N4.real[0])) * 4
+    assert targets(table, N6) == [None] * 4
+    assert len(table) == 8
+
+
+@both_names
+def test_the_last_call_that_names_a_proxy_decides_and_others_stay(names: Names) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies[:2], names.real[:1]))
+    table.assign("app", resolution(names.proxies[1:2], names.real[1:2]))
+    assert targets(table, names)[:2] == list(packed(*names.real[:2]))
+    table.assign("app", resolution(names.proxies[1:2]))
+    assert targets(table, names)[:2] == [*packed(names.real[0]), None]
+
+
+# --- For whom ------------------------------------------------------------------------------
+
+
+@both_names
+def test_a_proxy_lives_as_long_as_one_of_its_resources(names: Names) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies[:2], names.real[:1]))
+    table.assign("other", resolution(names.proxies[1:3], names.real[:1]))
+    assert table.withdraw("app") == list(packed(names.proxies[0]))
+    assert table.withdraw("app") == []
+    assert len(table) == 2
+    assert sorted(table.withdraw("other")) == list(packed(*names.proxies[1:3]))
+    assert len(table) == 0
+
+
+@both_names
+def test_only_another_domain_renumbers(names: Names) -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(names.proxies[:1], names.real[:1]))
+    for proxies, domain, expected in (
+        (names.proxies[:1], "app.example.com", False),
+        (names.proxies[:1], "db.example.com", True),
+        (names.proxies[:2], "db.example.com", True),
+        (names.proxies[1:], "db.example.com", False),
+        ((), "db.example.com", False),
+    ):
+        assert table.is_renumbered_by(resolution(proxies, domain=domain)) == expected
+
+
+def test_clear_takes_all_away() -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(N4.proxies, N4.real))
+    table.clear()
+    assert len(table) == 0
+
+
+# --- 1,024 ---------------------------------------------------------------------------------
+
+
+def test_there_is_room_for_1024_and_not_for_1025() -> None:
+    table = ProxyTable()
+    assert table.has_room(numbered(1, 1_024))
+    assert not table.has_room(numbered(1, 1_025))
+
+
+def test_those_that_stay_count_along_and_those_named_again_count_once() -> None:
+    table = ProxyTable()
+    table.assign("app", numbered(1, 1_000))
+    assert table.has_room(numbered(1_001, 1_024))
+    assert not table.has_room(numbered(1_001, 1_025))
+    assert table.has_room(numbered(1, 1_024))
+    assert not table.has_room(numbered(2, 1_025))
+
+
+def test_after_renumbering_only_the_new_ones_count() -> None:
+    table = ProxyTable()
+    table.assign("app", numbered(1, 1_024))
+    assert table.has_room(numbered(1_024, 2_047, domain="db.example.com"))
+    assert not table.has_room(numbered(1_024, 2_048, domain="db.example.com"))
+    assert not table.has_room(numbered(1_025, 1_025, domain="db.example.com"))
