@@ -80,7 +80,7 @@ def to_network(value: str | Network | Address) -> Network:
         return _without_scope(value, value)
     _check_kind("a network", value, str, IPv4Address, IPv6Address)
     if isinstance(value, str) and _MASK.search(value):
-        raise InvalidAddress(f"{value!r} has a mask, not a prefix length", value)
+        raise InvalidAddress(f"{value!r} has no number of bits behind the slash", value)
     try:
         network = ip_network(value)
     except ValueError as error:
@@ -254,8 +254,9 @@ _NOT_INTERNET = (
     "198.18.0.0/15",  # benchmarks (RFC 2544)
     "198.51.100.0/24",  # documentation (RFC 5737)
     "203.0.113.0/24",  # documentation (RFC 5737)
-    "224.0.0.0/3",  # multicast, reserved and broadcast (RFC 1112)
-    # All of IPv6 but global unicast, 2000::/3 (RFC 4291, section 2.4).
+    "224.0.0.0/3",  # multicast, reserved (RFC 1112) and broadcast (RFC 919)
+    # All of IPv6 but 2000::/3, the one block of it that global unicast addresses have
+    # been allocated from (RFC 3587, section 3).
     "::/3",
     "4000::/2",
     "8000::/1",

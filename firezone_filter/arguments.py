@@ -6,7 +6,7 @@ from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.resources import DnsResource, Resource, same_place
 
 Packet = bytes | bytearray | memoryview
-"""Any contiguous bytes-like object will do; these are the usual ones."""
+"""What type checkers let pass; at run time any contiguous bytes-like object will do."""
 
 
 def check_type(name: str, value: object, *kinds: type) -> None:
@@ -30,7 +30,10 @@ def to_bytes(packet: Packet) -> bytes:
     """Return the bytes of *packet*; a copy of what is no `bytes`, which nobody can change."""
     if type(packet) is bytes:
         return packet
-    view = memoryview(packet)
+    try:
+        view = memoryview(packet)
+    except ValueError as error:  # released, or closed
+        raise TypeError(f"a packet is bytes that can be read, not {packet!r}") from error
     if not view.c_contiguous:
         raise TypeError(f"a packet is contiguous bytes, not {shown(packet)}")
     return view.tobytes()

@@ -14,15 +14,18 @@ from firezone_filter.flowcache import FlowMemory
 from firezone_filter.fragments import FragmentMemory, Verdict
 from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
-from firezone_filter.packet.icmp import is_icmp_error, is_judged_by_quote, stays_on_link
+from firezone_filter.packet.icmp import (
+    ICMP_HEADER,
+    is_icmp_error,
+    is_judged_by_quote,
+    stays_on_link,
+)
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import far_address, rewrite_address
 from firezone_filter.proxies import ProxyTable, Resolution
 from firezone_filter.resources import Resource
 from firezone_filter.site import Site
-
-_ICMP_HEADER: Final = 8
 
 # No way there, as opposed to a way that is forbidden.
 _NO_WAY: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
@@ -187,7 +190,8 @@ class Client:
 
     def _own_refusal(self, protocol: int, port: int) -> Reason | None:
         """Return why a packet to or from the gateway's own address is refused, if it is."""
-        icmp = protocol if protocol in (ICMPV4, ICMPV6) else ICMPV4
+        # ICMP of the other IP version is malformed: whichever it is, it is the right one.
+        icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
         return self._site.own_check.refusal(protocol, port, icmp)
 
     # --- Fragments -------------------------------------------------------------------------
@@ -285,7 +289,7 @@ class Client:
             headers.protocol, headers.icmp_type
         ):
             return refused
-        quote = packet[headers.transport + _ICMP_HEADER :]
+        quote = packet[headers.transport + ICMP_HEADER :]
         quoted = read_quoted_headers(quote)
         if quoted is None or not _may_be_quoted(quoted, headers, outbound=outbound):
             return refused

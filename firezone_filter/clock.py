@@ -12,9 +12,10 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from firezone_filter.errors import InvalidTime, shown
 
-MAX_AHEAD: Final = 50 * 365.25 * 86_400
-"""How far an expiry may lie ahead: 50 years. More means two clocks mixed (Unix time is more
-than 50 years ahead of a clock that starts at boot), and the permission would never end."""
+MAX_AHEAD: Final = 50 * 31_557_600
+"""How far an expiry may lie ahead: 50 years of 365.25 days. More means that two clocks are
+mixed (Unix time is more than 50 years ahead of a clock that starts at boot), and that the
+permission would never end."""
 
 
 def is_finite(value: float) -> bool:

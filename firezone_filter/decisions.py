@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from attrs import frozen
 
-Packet = TypeVar("Packet")
+T = TypeVar("T")
 
 
 class Direction(enum.Enum):
@@ -92,7 +92,7 @@ class Forward:
         """Whether something goes on: it does."""
         return True
 
-    def to_send(self, packet: Packet) -> Packet:
+    def to_send(self, packet: T) -> T:
         """Return *packet* itself: it goes on unchanged."""
         return packet
 

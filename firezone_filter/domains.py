@@ -29,6 +29,17 @@ def to_domain(value: str) -> str:
     return ".".join(_labels(value, _LABEL, "domain name"))
 
 
+def to_pattern(value: str) -> str:
+    """Return *value* as it is, if it is a pattern.
+
+    Raises:
+        InvalidPolicy: not a pattern.
+        TypeError: not a `str`.
+    """
+    DomainPattern.parse(value)
+    return value
+
+
 def _labels(value: str, label: re.Pattern[str], kind: str) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise TypeError(f"a {kind} is a str, not {shown(value)}")

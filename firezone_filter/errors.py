@@ -22,7 +22,7 @@ class FirezoneFilterError(Exception):
     """Root of every error that the library raises on purpose."""
 
     value: object
-    """The offending value, as it was handed in."""
+    """The offending value."""
 
     def __init__(self, message: str, value: object) -> None:
         super().__init__(message)

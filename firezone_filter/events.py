@@ -38,8 +38,8 @@ Event = AuthorizationExpired | AccessExhausted
 class EventQueue:
     """Events that wait for the host, in the order in which they took effect.
 
-    At most one of a kind waits per client and resource: a host that never fetches its
-    events pays for what there is, not for what has happened.
+    At most one of a kind waits per client and resource, so that renewing and expiring over
+    and over costs nothing; what makes the queue grow are new ids, and only the host has those.
     """
 
     __slots__ = ("_by_client", "_events")

@@ -14,7 +14,7 @@ from firezone_filter.decisions import Forward
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
 
-LIFETIME: Final = 30.0
+LIFETIME: Final = 30
 """Seconds that a decision is kept: the least reassembly time of RFC 1122, section 3.3.2
 (60 to 120 s) is longer, but a sender puts all fragments of a packet on the wire at once."""
 

@@ -165,8 +165,8 @@ class Gateway(Hooks):
             check_type("client_id", client_id, str)
         wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
-        decide = self._decide_outbound if direction is _OUTBOUND else self._decide_inbound
-        return [decide(whole, client_id) for whole in wholes]
+        handle = self.handle_packet
+        return [handle(direction, whole, client_id=client_id) for whole in wholes]
 
     def _decide_outbound(self, packet: bytes, client_id: str | None) -> Decision:
         headers = read_headers(packet)

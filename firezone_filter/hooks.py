@@ -270,7 +270,7 @@ class Hooks:
         if not client.has_room_for(resolution):
             raise InvalidPolicy(
                 f"client {client_id!r} would have more than {MAX_PROXIES} proxy addresses",
-                len(resolution.proxies),
+                proxies,
             )
         self._roster.resolve(client, resource_id, resolution, self._now)
 

@@ -11,11 +11,9 @@ from attrs import field, frozen
 
 from firezone_filter.addresses import Network, to_network, to_networks
 from firezone_filter.decisions import Reason
-from firezone_filter.domains import DomainPattern
+from firezone_filter.domains import DomainPattern, to_pattern
 from firezone_filter.errors import InvalidPolicy, shown
-from firezone_filter.packet.numbers import TCP, UDP
-
-MAX_PORT: Final = 65_535
+from firezone_filter.packet.numbers import MAX_PORT, TCP, UDP
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -152,11 +150,6 @@ def _to_name(value: str) -> str:
     return value
 
 
-def _to_pattern(value: str) -> str:
-    DomainPattern.parse(value)
-    return value
-
-
 @frozen
 class CidrResource:
     """A network that a client may be allowed to reach.
@@ -192,7 +185,7 @@ class DnsResource:
     id: str = field(converter=to_id)
     """Names the resource; authorizations refer to it."""
 
-    address: str = field(converter=_to_pattern)
+    address: str = field(converter=to_pattern)
     """A name (`gitlab.example.com`) or a pattern: `*.example.com`, `**.example.com`,
     `host-?.example.com`."""
 

@@ -1,26 +1,25 @@
 """Sessions of the NAT: which translated flow is alive, under which port, and how long.
 
-Endpoint-independent (RFC 4787, section 4.1): a session belongs to a client's port and a
-proxy address, whatever the resource's port. Time comes in with each call.
+A session belongs to a client's port and a proxy address, whatever the resource's port: one
+mapping for each address that the client talks to (RFC 4787, section 4.1). Time comes in with
+each call.
 """
 
 import math
 from collections import OrderedDict
 from typing import Final
 
-from firezone_filter.packet.numbers import TCP
+from firezone_filter.packet.numbers import MAX_PORT, TCP
 from firezone_filter.packet.rewrite import Rewriting, prepare
 
 PORT_SEARCH: Final = 256
 """Ports tried when a flow's own is taken. A client that fills 257 in a row towards one
 address gets no more there; the search stays at 20 µs, whatever it does."""
 
-MAX_PORT: Final = 65_535
-
 MAX_REMEMBERED: Final = 4_096
 """Ends of sessions remembered for one client: as many as it may have flows remembered."""
 
-REMEMBERED_FOR: Final = 240.0
+REMEMBERED_FOR: Final = 240
 """Seconds for which an end is remembered: TIME-WAIT, twice the maximum segment lifetime
 (RFC 9293, section 3.4.2). What comes later is not of that flow."""
 
@@ -30,10 +29,10 @@ DATAGRAM: Final = 2
 CLOSING: Final = 3
 
 LIFETIMES: Final = (
-    60.0,  # after the last packet out, while nothing has come back
-    7_440.0,  # TCP: 2 h 4 min after the last packet (RFC 5382, REQ-5)
-    120.0,  # UDP and ICMP echo: after the last packet (RFC 4787, REQ-5)
-    5.0,  # TCP: after FINs both ways, for what is still under way
+    60,  # after the last packet out, while nothing has come back
+    7_440,  # TCP: 2 h 4 min after the last packet (RFC 5382, REQ-5)
+    120,  # UDP and ICMP echo: after the last packet (RFC 4787, REQ-5; RFC 5508, REQ-2)
+    5,  # TCP: after FINs both ways, for what is still under way
 )
 """Seconds, by state."""
 
@@ -117,7 +116,7 @@ class Session:
         """Note an allowed packet from the client; return whether it ends the session.
 
         Args:
-            resource_port: where it went; 0 for ICMP echo.
+            resource_port: where it went; `NO_PORT` for ICMP echo.
             flags: those of TCP; 0 for other protocols.
         """
         if self.state == CLOSING and flags & (SYN | ACK) == SYN:

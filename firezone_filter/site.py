@@ -77,13 +77,11 @@ class Site:
         "options",
         "own",
         "own_check",
-        "plan",
     )
 
     def __init__(
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
     ) -> None:
-        self.plan = plan
         self.options = options
         self.flags: Callable[[bytes], int] = address_flags(plan).flags
         self.flows = FlowTables()

@@ -43,9 +43,9 @@ _EXTENSIONS: Final = frozenset(
     {_HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION, _DESTINATION_OPTIONS}
 )
 MAX_EXTENSIONS: Final = 8
-"""Extension headers of one packet. RFC 8200 has each kind once, destination options twice:
-five that are walked. The rest is room; a longer chain costs the attacker nothing and us
-time (RFC 8504, section 5.3)."""
+"""Extension headers of one packet. RFC 8200, section 4.1, has each kind once, destination
+options twice: six of those that are walked. The rest is room; a longer chain costs its
+sender nothing, and us time."""
 
 # What must be there of a transport header: its fixed part, in a packet.
 _FIXED_PART: Final = {TCP: 20, UDP: 8, ICMPV4: 8, ICMPV6: 8}

@@ -4,6 +4,9 @@ from typing import Final
 
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 
+ICMP_HEADER: Final = 8
+"""Bytes before what an ICMP error quotes (RFC 792, RFC 4443)."""
+
 # Source quench and redirect count as errors, although they report none: both quote a
 # packet, and neither may ever be answered with an error (RFC 1122, section 3.2.2).
 _V4_ERRORS: Final = frozenset({3, 4, 5, 11, 12})

@@ -10,6 +10,9 @@ IPV4_LENGTH: Final = 4
 IPV6_LENGTH: Final = 16
 """Bytes of an address."""
 
+MAX_PORT: Final = 65_535
+"""The highest TCP or UDP port."""
+
 ICMPV4: Final = 1
 TCP: Final = 6
 UDP: Final = 17

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from firezone_filter.packet.checksums import adjust, adjust_udp, difference
 from firezone_filter.packet.headers import Headers
+from firezone_filter.packet.icmp import ICMP_HEADER
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, IPV6_LENGTH, TCP, UDP
 
 _WORD = Struct("!H")
@@ -23,7 +24,6 @@ _SOURCE_PORT_AT: Final = 0
 _DESTINATION_PORT_AT: Final = 2
 ECHO_ID_AT: Final = 4
 _ICMP_CHECKSUM_AT: Final = 2
-_ICMP_HEADER: Final = 8
 
 
 class Rewriting(NamedTuple):
@@ -140,7 +140,7 @@ def rewrite_error(
         rewriting: how the quoted packet changes.
         source: whether the error's source takes the new address, else its destination.
     """
-    quote_at = error.transport + _ICMP_HEADER
+    quote_at = error.transport + ICMP_HEADER
     quote = packet[quote_at:]
     new_quote = rewrite(quote, quoted.transport, rewriting)
     outer = bytearray(rewrite_address(packet[:quote_at], rewriting.address, source=source))

@@ -10,13 +10,13 @@ from collections.abc import Callable, Hashable
 from typing import Final, assert_never
 
 from firezone_filter.addresses import Network, to_network
-from firezone_filter.domains import DomainPattern
+from firezone_filter.domains import DomainPattern, to_pattern
 from firezone_filter.errors import InvalidAddress
+from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.policy.document import Fields, Node, build
 from firezone_filter.policy.faults import Faults
 from firezone_filter.resources import (
     ALL_PORTS,
-    MAX_PORT,
     CidrResource,
     DnsResource,
     Filter,
@@ -98,7 +98,7 @@ def _read_cidr(fields: Fields, resource_id: str | None, name: str | None) -> Res
 
 
 def _read_dns(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
-    address = fields.require("address").text(_to_pattern)
+    address = fields.require("address").text(to_pattern)
     filters = read_filters(fields.require("filters"))
     return build(DnsResource, id=resource_id, address=address, filters=filters, name=name)
 
@@ -172,11 +172,6 @@ def _to_network(text: str) -> Network:
     if not _WITH_LENGTH.fullmatch(text):
         raise InvalidAddress(f"{text!r} is not a network with a prefix length", text)
     return to_network(text)
-
-
-def _to_pattern(text: str) -> str:
-    DomainPattern.parse(text)
-    return text
 
 
 # --- Writing ------------------------------------------------------------------------------

@@ -650,7 +650,7 @@ def test_thousands_of_networks_come_and_go_one_by_one() -> None:
 def test_what_has_come_and_gone_leaves_nothing_behind() -> None:
     table = table_of(*[(host(number), "db", NONE) for number in range(2_000)])
     table.revoke("db")
-    assert (len(table), list(table), table._radix.nodes()) == (0, [], [])
+    assert (len(table), list(table), table._add.__self__.nodes()) == (0, [], [])
 
 
 def test_nested_networks_answer_one_inside_the_other() -> None:
