@@ -81,10 +81,10 @@ class Client:
         self.access.withdraw(authorization.resource.id)
         self.forget_decisions()
 
-    def has_room_for(self, resolution: Resolution) -> bool:
-        """Tell whether the client may have the proxy addresses of a resolution."""
+    def proxies_after(self, resolution: Resolution) -> int:
+        """Return how many proxy addresses the client would have then."""
         proxies = ProxyTable() if self.access.nat is None else self.access.nat.proxies
-        return proxies.has_room(resolution)
+        return proxies.count_after(resolution)
 
     def forget_old(self, now: float) -> bool:
         """Forget what has been kept for its time; return whether nothing is left."""

@@ -267,10 +267,12 @@ class Hooks:
             tuple(address.packed for address in proxies),
             tuple(address.packed for address in resolved if self._may_be_resolved(address)),
         )
-        if not client.has_room_for(resolution):
+        number = client.proxies_after(resolution)
+        if number > MAX_PROXIES:
             raise InvalidPolicy(
-                f"client {client_id!r} would have more than {MAX_PROXIES} proxy addresses",
-                proxies,
+                f"client {client_id!r} would have {number} proxy addresses, more than "
+                f"{MAX_PROXIES}",
+                number,
             )
         self._roster.resolve(client, resource_id, resolution, self._now)
 

@@ -59,10 +59,10 @@ class ProxyTable:
         known = (self._proxies.get(address) for address in resolution.proxies)
         return any(proxy is not None and proxy.domain != resolution.domain for proxy in known)
 
-    def has_room(self, resolution: Resolution) -> bool:
-        """Tell whether there is room for what would be known then."""
+    def count_after(self, resolution: Resolution) -> int:
+        """Return how many addresses would be known then."""
         stay = () if self.is_renumbered_by(resolution) else self._proxies.keys()
-        return len({*stay, *resolution.proxies}) <= MAX_PROXIES
+        return len({*stay, *resolution.proxies})
 
     def assign(self, resource_id: str, resolution: Resolution) -> None:
         """Let addresses stand for a name, each for one of the real addresses.

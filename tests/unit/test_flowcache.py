@@ -3,10 +3,10 @@
 import pytest
 
 from firezone_filter import Forward
-from firezone_filter.flowcache import MAX_FLOWS, FlowMemory, Flows, FlowTables
+from firezone_filter.flowcache import MAX_FLOWS, FlowMemory, FlowTables
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import TCP, UDP
-from tests.builders import ESP, GRE, icmp_echo, ip, tcp, udp
+from tests.builders import ESP, GRE, fragment, hop_by_hop, icmp_echo, ip, tcp, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_families
 
 PASSED = Forward("alice", "db")
@@ -21,7 +21,10 @@ def remember(
 ) -> None:
     headers = read_headers(packet)
     assert headers is not None
-    memory.remember(headers, packet, decision, outbound=outbound)
+    if outbound:
+        memory.remember_outbound(headers, packet, decision)
+    else:
+        memory.remember_inbound(headers, packet, decision)
 
 
 def numbered(protocol: int, number: int) -> bytes:
@@ -35,11 +38,12 @@ def key(packet: bytes) -> bytes:
 
 
 def sizes(tables: FlowTables) -> tuple[int, int, int, int]:
+    """Count TCP and UDP flows, first outbound, then inbound."""
     return (
-        len(tables.outbound_tcp),
-        len(tables.outbound_udp),
-        len(tables.inbound_tcp),
-        len(tables.inbound_udp),
+        len(tables.outbound[TCP]),
+        len(tables.outbound[UDP]),
+        len(tables.inbound[TCP]),
+        len(tables.inbound[UDP]),
     )
 
 
@@ -47,15 +51,12 @@ def test_the_bound_is_half_of_that_of_the_design_for_each_protocol() -> None:
     assert 2 * MAX_FLOWS == 4_096
 
 
-def test_each_direction_and_protocol_has_its_table() -> None:
+def test_every_protocol_number_has_a_table_and_those_of_tcp_and_udp_are_their_own() -> None:
     tables = FlowTables()
-    found: list[Flows] = [
-        tables.table(protocol, outbound=outbound)
-        for outbound in (True, False)
-        for protocol in (TCP, UDP)
-    ]
-    named = [tables.outbound_tcp, tables.outbound_udp, tables.inbound_tcp, tables.inbound_udp]
-    assert [id(table) for table in found] == [id(table) for table in named]
+    assert (len(tables.outbound), len(tables.inbound)) == (256, 256)
+    assert tables.outbound[TCP] is not tables.outbound[UDP]
+    assert tables.outbound[TCP] is not tables.inbound[TCP]
+    assert tables.outbound[UDP] is not tables.inbound[UDP]
 
 
 @both_families
@@ -65,10 +66,10 @@ def test_a_flow_is_remembered_under_its_addresses_and_ports(family: Family) -> N
     packets = (family.tcp(OUTBOUND), family.udp(OUTBOUND))
     for packet in packets:
         remember(memory, packet)
-    assert tables.outbound_tcp == {key(packets[0]): PASSED}
-    assert tables.outbound_udp == {key(packets[1]): PASSED}
+    assert tables.outbound[TCP] == {key(packets[0]): PASSED}
+    assert tables.outbound[UDP] == {key(packets[1]): PASSED}
     remember(memory, family.tcp(INBOUND), outbound=False)
-    assert tables.inbound_tcp == {key(family.tcp(INBOUND)): PASSED}
+    assert tables.inbound[TCP] == {key(family.tcp(INBOUND)): PASSED}
     assert sizes(tables) == (1, 1, 1, 0)
 
 
@@ -79,12 +80,37 @@ def test_a_flow_is_remembered_under_its_addresses_and_ports(family: Family) -> N
         icmp_echo(V6.flow(OUTBOUND)),
         ip(V4.flow(OUTBOUND), ESP, bytes(24)),
         ip(V6.flow(OUTBOUND), GRE, bytes(24)),
+        # Options and extension headers; 20 bytes of options put the ports of IPv4 where
+        # those of plain IPv6 are.
+        udp(V4.flow(OUTBOUND, 53), options=b"\x01"),
+        udp(V4.flow(OUTBOUND, 53), options=b"\x01" * 20),
+        udp(V6.flow(OUTBOUND, 53), extensions=[hop_by_hop()]),
+        # A fragment, and an IPv6 packet that has its header only.
+        fragment(udp(V4.flow(OUTBOUND, 53), bytes(40)), 0, 16),
+        fragment(udp(V6.flow(OUTBOUND, 53), bytes(40)), 0, 16),
+        fragment(udp(V6.flow(OUTBOUND, 53)), 0, more=False),
+    ],
+    ids=[
+        "echo",
+        "echo6",
+        "esp",
+        "gre6",
+        "options",
+        "many-options",
+        "extension",
+        "fragment",
+        "fragment6",
+        "atomic",
     ],
 )
-def test_other_protocols_are_not_remembered(packet: bytes) -> None:
+@both_ways
+def test_nothing_but_plain_whole_tcp_and_udp_is_remembered(
+    packet: bytes, *, outbound: bool
+) -> None:
     tables = FlowTables()
-    remember(FlowMemory(tables), packet)
-    assert sizes(tables) == (0, 0, 0, 0)
+    remember(FlowMemory(tables), packet, outbound=outbound)
+    assert not any(tables.outbound)
+    assert not any(tables.inbound)
 
 
 def test_a_flow_that_is_remembered_already_takes_no_second_place() -> None:
@@ -93,7 +119,7 @@ def test_a_flow_that_is_remembered_already_takes_no_second_place() -> None:
     remember(memory, numbered(TCP, 0))
     for number in (0, *range(1, MAX_FLOWS)):
         remember(memory, numbered(TCP, number))
-    assert key(numbered(TCP, 0)) in tables.outbound_tcp
+    assert key(numbered(TCP, 0)) in tables.outbound[TCP]
 
 
 @both_ways
@@ -101,7 +127,7 @@ def test_a_flow_that_is_remembered_already_takes_no_second_place() -> None:
 def test_at_the_limit_the_oldest_goes_first(protocol: int, *, outbound: bool) -> None:
     tables = FlowTables()
     memory = FlowMemory(tables)
-    flows = tables.table(protocol, outbound=outbound)
+    flows = (tables.outbound if outbound else tables.inbound)[protocol]
     for number in range(MAX_FLOWS):
         remember(memory, numbered(protocol, number), outbound=outbound)
     assert key(numbered(protocol, 0)) in flows
@@ -118,9 +144,9 @@ def test_the_oldest_goes_first_also_the_second_time_round() -> None:
     memory = FlowMemory(tables)
     for number in range(2 * MAX_FLOWS + 1):
         remember(memory, numbered(UDP, number))
-    assert len(tables.outbound_udp) == MAX_FLOWS
-    assert key(numbered(UDP, MAX_FLOWS)) not in tables.outbound_udp
-    assert key(numbered(UDP, MAX_FLOWS + 1)) in tables.outbound_udp
+    assert len(tables.outbound[UDP]) == MAX_FLOWS
+    assert key(numbered(UDP, MAX_FLOWS)) not in tables.outbound[UDP]
+    assert key(numbered(UDP, MAX_FLOWS + 1)) in tables.outbound[UDP]
 
 
 def test_what_is_pushed_out_and_comes_again_is_the_youngest() -> None:
@@ -128,9 +154,9 @@ def test_what_is_pushed_out_and_comes_again_is_the_youngest() -> None:
     memory = FlowMemory(tables)
     for number in (*range(MAX_FLOWS + 1), 0):
         remember(memory, numbered(UDP, number))
-    assert key(numbered(UDP, 0)) in tables.outbound_udp
-    assert key(numbered(UDP, 1)) not in tables.outbound_udp
-    assert key(numbered(UDP, 2)) in tables.outbound_udp
+    assert key(numbered(UDP, 0)) in tables.outbound[UDP]
+    assert key(numbered(UDP, 1)) not in tables.outbound[UDP]
+    assert key(numbered(UDP, 2)) in tables.outbound[UDP]
 
 
 def test_no_direction_and_protocol_pushes_out_another() -> None:
@@ -152,7 +178,7 @@ def test_no_client_pushes_out_or_forgets_another() -> None:
     for number in range(MAX_FLOWS + 5):
         remember(alice, numbered(UDP, number))
     alice.forget()
-    assert tables.outbound_udp == {key(foreign): OTHER}
+    assert tables.outbound[UDP] == {key(foreign): OTHER}
 
 
 def test_forget_leaves_nothing_and_the_memory_fills_up_again() -> None:

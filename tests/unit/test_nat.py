@@ -10,7 +10,7 @@ from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
 from firezone_filter.proxies import Resolution
 from firezone_filter.sessions import Lifetimes
-from tests.builders import ESP, RST, icmp, icmp_echo, icmp_error, ip
+from tests.builders import ESP, RST, UDP, icmp, icmp_echo, icmp_error, ip
 from tests.translations import N4, N6, NAME, Names, both_names, every_kind
 
 LIMITS = (100, 100)
@@ -159,13 +159,13 @@ def test_a_new_session_forgets_inbound_flows_and_an_old_one_nothing(names: Names
     nat = nat_for(names, flows=flows)
     direct = Forward("alice", "db")
     nat.translate_outbound(*read(names.sent(number=1)), 0.0)
-    for outbound in (True, False):
-        flows.remember(*read(names.came()), direct, outbound=outbound)
+    flows.remember_outbound(*read(names.sent()), direct)
+    flows.remember_inbound(*read(names.came()), direct)
     nat.translate_outbound(*read(names.sent(number=1)), 0.0)
     nat.translate_outbound(*read(names.sent(far=names.proxies[2])), 0.0)
-    assert (len(tables.outbound_udp), len(tables.inbound_udp)) == (1, 1)
+    assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 1)
     nat.translate_outbound(*read(names.sent(number=2)), 0.0)
-    assert (len(tables.outbound_udp), len(tables.inbound_udp)) == (1, 0)
+    assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 0)
 
 
 # --- Errors --------------------------------------------------------------------------------
