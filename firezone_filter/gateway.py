@@ -108,35 +108,43 @@ class Gateway(Hooks):
         if packet.__class__ is not bytes:
             packet = to_bytes(packet)
         if direction is _OUTBOUND:
-            flows = self._flows.outbound
+            flows = self._outbound
         elif direction is _INBOUND:
-            flows = self._flows.inbound
+            flows = self._inbound
         else:
             raise TypeError(f"direction is a Direction, not {shown(direction)}")
-        if client_id is not None:
+        if client_id is not None and client_id.__class__ is not str:
             check_type("client_id", client_id, str)
         if now is not None:
-            if now.__class__ is float and self._now <= now < self._roster.deadlines.next:
+            if now.__class__ is float and self._now <= now < self._deadlines.next:
                 self._now = now
             else:
                 self._advance(to_time(now))
         # Established flows end here: what every packet is checked for, and one look-up. It
         # is a tenth of the whole way, and stands here because a call more is a tenth of it.
+        found: Forward | None
         size = len(packet)
         if size >= _LEAST_IPV4:
-            found: Forward | None = None
             first, length, fragmented, protocol, flow = _IPV4_FLOW(packet)
             if first == _PLAIN_IPV4:
-                whole = length == size and not fragmented & _IS_FRAGMENT
-                if whole and (protocol != TCP or size >= _LEAST_IPV4_TCP):
+                if length == size and not fragmented & _IS_FRAGMENT:
                     found = flows[protocol].get(flow)
+                    if (
+                        found is not None
+                        and (size >= _LEAST_IPV4_TCP or protocol != TCP)
+                        and (client_id is None or client_id == found.client_id)
+                    ):
+                        return found
             elif first >> 4 == IPV6 and size >= _LEAST_IPV6:
                 length, protocol, flow = _IPV6_FLOW(packet)
-                whole = length + _IPV6_HEADER == size
-                if whole and (protocol != TCP or size >= _LEAST_IPV6_TCP):
+                if length + _IPV6_HEADER == size:
                     found = flows[protocol].get(flow)
-            if found is not None and (client_id is None or client_id == found.client_id):
-                return found
+                    if (
+                        found is not None
+                        and (size >= _LEAST_IPV6_TCP or protocol != TCP)
+                        and (client_id is None or client_id == found.client_id)
+                    ):
+                        return found
         if direction is _OUTBOUND:
             return self._decide_outbound(packet, client_id)
         return self._decide_inbound(packet, client_id)
