@@ -88,9 +88,7 @@ class Access:
         if self.nat is not None:
             self.nat.withdraw(resource_id)
 
-    def permission(
-        self, far: bytes, flags: int, protocol: int, port: int
-    ) -> Authorization | Reason:
+    def permission(self, far: bytes, flags: int, protocol: int, port: int) -> Forward | Reason:
         """Return what permits to exchange such packets with a far address, or why not.
 
         Args:
@@ -106,11 +104,11 @@ class Access:
             return self._internet_permission(far, flags, match)
         if match is None:
             return Reason.NO_RESOURCE
-        return match.reason or self.authorizations[match.resource_id]
+        return match.reason or self.authorizations[match.resource_id].forward
 
     def _internet_permission(
         self, far: bytes, flags: int, match: Match | None
-    ) -> Authorization | Reason:
+    ) -> Forward | Reason:
         """Let the Internet resources compete with what the table says.
 
         They have prefix length 0. Who permits goes first, then the longer prefix, then the
@@ -124,11 +122,11 @@ class Access:
             for resource_id, excluded in self._internet.items()
         )
         if match is not None and best > internet:
-            return match.reason or self.authorizations[match.resource_id]
+            return match.reason or self.authorizations[match.resource_id].forward
         permitted, _, resource_id = internet
-        return self.authorizations[resource_id] if permitted else Reason.NOT_INTERNET
+        return self.authorizations[resource_id].forward if permitted else Reason.NOT_INTERNET
 
-    def _dns_permission(self, proxy: bytes, protocol: int, port: int) -> Authorization | Reason:
+    def _dns_permission(self, proxy: bytes, protocol: int, port: int) -> Forward | Reason:
         """Ask the DNS resources that a proxy address was given for, the greatest id first."""
         known = None if self.nat is None else self.nat.proxies.get(proxy)
         if known is None:
@@ -139,7 +137,7 @@ class Access:
             authorization = self.authorizations[resource_id]
             reason = authorization.check.refusal(protocol, port, icmp)
             if reason is None:
-                return authorization
+                return authorization.forward
             refusal = refusal or reason
         return refusal or Reason.NO_RESOURCE
 

@@ -112,8 +112,10 @@ class Client:
 
     # --- One packet ----------------------------------------------------------------------
 
-    def judge_outbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
-        """Decide about a packet from this client.
+    def judge_outbound(  # noqa: PLR0911 - one return for a row of the table
+        self, headers: Headers, flags: int, packet: bytes, now: float
+    ) -> Decision:
+        """Decide about a whole packet or a first fragment from the client.
 
         Args:
             headers: the packet's; its source is one of the client's addresses.
@@ -121,27 +123,6 @@ class Client:
             packet: the packet itself.
             now: the time, not before that of any other call.
         """
-        if headers.fragment is not None:
-            return self._judge_fragment(headers, flags, packet, now, outbound=True)
-        return self._judge_outbound(headers, flags, packet, now)
-
-    def judge_inbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
-        """Decide about a packet to this client.
-
-        Args:
-            headers: the packet's; its destination is one of the client's addresses.
-            flags: what is known of its source.
-            packet: the packet itself.
-            now: the time, not before that of any other call.
-        """
-        if headers.fragment is not None:
-            return self._judge_fragment(headers, flags, packet, now, outbound=False)
-        return self._judge_inbound(headers, flags, packet, now)
-
-    def _judge_outbound(  # noqa: PLR0911 - one return for a row of the table
-        self, headers: Headers, flags: int, packet: bytes, now: float
-    ) -> Decision:
-        """Judge a whole packet or a first fragment from the client, by its destination."""
         is_own = False
         if flags & TUNNEL:
             # Clients never reach each other, only the gateway itself.
@@ -163,10 +144,17 @@ class Client:
             return self._reject(permitted, headers, packet, now)
         if flags & DNS:
             return self._translate_outbound(permitted, headers, packet, now)
-        return permitted.forward
+        return permitted
 
-    def _judge_inbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
-        """Judge a whole packet or a first fragment to the client, by its source."""
+    def judge_inbound(self, headers: Headers, flags: int, packet: bytes, now: float) -> Decision:
+        """Decide about a whole packet or a first fragment to the client.
+
+        Args:
+            headers: the packet's; its destination is one of the client's addresses.
+            flags: what is known of its source.
+            packet: the packet itself.
+            now: the time, not before that of any other call.
+        """
         is_own = False
         if flags & (TUNNEL | DNS):
             # Nobody outside may speak with an address from inside.
@@ -186,7 +174,7 @@ class Client:
         permitted = self.access.permission(
             headers.source, flags, headers.protocol, headers.source_port
         )
-        return self.drop(permitted) if isinstance(permitted, Reason) else permitted.forward
+        return self.drop(permitted) if isinstance(permitted, Reason) else permitted
 
     def _own_refusal(self, protocol: int, port: int) -> Reason | None:
         """Return why a packet to or from the gateway's own address is refused, if it is."""
@@ -196,15 +184,16 @@ class Client:
 
     # --- Fragments -------------------------------------------------------------------------
 
-    def _judge_fragment(
+    def judge_fragment(
         self, headers: Headers, flags: int, packet: bytes, now: float, *, outbound: bool
     ) -> Decision:
+        """Decide about a fragment: the first is judged, and the later ones follow it."""
         fragment = cast("Fragment", headers.fragment)
         if fragment.start:
             return self._judge_later(headers, fragment, packet, now, outbound=outbound)
         if self.fragments.contradicts(headers, fragment, now, outbound=outbound):
             return self.drop(Reason.FRAGMENT)
-        judge = self._judge_outbound if outbound else self._judge_inbound
+        judge = self.judge_outbound if outbound else self.judge_inbound
         decision = judge(headers, flags, packet, now)
         verdict = self._verdict(decision, outbound=outbound)
         if verdict is None:
@@ -241,13 +230,13 @@ class Client:
     # --- Translation -----------------------------------------------------------------------
 
     def _translate_outbound(
-        self, permitted: Authorization, headers: Headers, packet: bytes, now: float
+        self, permitted: Forward, headers: Headers, packet: bytes, now: float
     ) -> Decision:
         """Translate a permitted packet to a proxy address, if there is a way."""
         nat = cast("Nat", self.access.nat)  # without one, nothing covers a proxy address
         translated = nat.translate_outbound(headers, packet, now)
         if isinstance(translated, bytes):
-            return _translated(translated, permitted.forward)
+            return _translated(translated, permitted)
         if translated is Reason.NAT_EXHAUSTED:
             # It may pass in a moment: no reason to tell the client that it never will.
             return self.drop(translated)
@@ -264,10 +253,10 @@ class Client:
             if isinstance(permitted, Reason):
                 return self.drop(permitted)
             translated = nat.translate_inbound(session, headers, packet, now)
-            return _translated(translated, permitted.forward)
+            return _translated(translated, permitted)
         permitted = self.access.permission(headers.source, flags, protocol, port)
         if not isinstance(permitted, Reason):
-            return permitted.forward
+            return permitted
         if nat.has_ended(headers, packet, now):
             return self.drop(Reason.EXPIRED_NAT_SESSION)
         return self.drop(permitted)
@@ -320,7 +309,7 @@ class Client:
         if flags & (TUNNEL | DNS) and not translated:
             return None
         permitted = self.access.permission(far, flags, protocol, port)
-        return None if isinstance(permitted, Reason) else permitted.forward
+        return None if isinstance(permitted, Reason) else permitted
 
     # --- Refusals ------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from firezone_filter.decisions import Forward
 from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.numbers import IPV6, TCP, UDP
+from firezone_filter.packet.numbers import IPV6_LENGTH, TCP, UDP
 
 MAX_FLOWS: Final = 2_048
 """Flows remembered of one client, for each direction and protocol: 4,096 a direction, the
@@ -60,7 +60,14 @@ class _Ring:
         self._keys: list[bytes] = []
         self._oldest = 0
 
-    def remember(self, key: bytes, decision: Forward) -> None:
+    def remember(self, headers: Headers, packet: bytes, decision: Forward) -> None:
+        if headers.transport == _PLAIN_IPV4:
+            key = packet[12:24]
+        elif headers.transport == _PLAIN_IPV6 and len(headers.source) == IPV6_LENGTH:
+            key = packet[8:44]
+        else:
+            # Behind options or extension headers the ports are not where they are looked for.
+            return
         if key in self._flows:
             return
         if len(self._keys) < MAX_FLOWS:
@@ -90,22 +97,24 @@ class FlowMemory:
         self._rings: dict[int, _Ring] = {}
 
     def remember_outbound(self, headers: Headers, packet: bytes, decision: Forward) -> None:
-        """Remember the decision about a packet, if it is one that is remembered."""
-        key = _key(headers, packet)
-        if key is not None:
-            self._ring(headers.protocol, self._tables.outbound).remember(key, decision)
+        """Remember the decision about a whole packet, if it is one that is remembered."""
+        ring = self._rings.get(headers.protocol) or self._new_ring(headers.protocol)
+        if ring is not None:
+            ring.remember(headers, packet, decision)
 
     def remember_inbound(self, headers: Headers, packet: bytes, decision: Forward) -> None:
-        """Remember the decision about a packet, if it is one that is remembered."""
-        key = _key(headers, packet)
-        if key is not None:
-            self._ring(-headers.protocol, self._tables.inbound).remember(key, decision)
+        """Remember the decision about a whole packet, if it is one that is remembered."""
+        ring = self._rings.get(-headers.protocol) or self._new_ring(-headers.protocol)
+        if ring is not None:
+            ring.remember(headers, packet, decision)
 
-    def _ring(self, number: int, tables: list[Flows]) -> _Ring:
-        """Return a ring by its protocol number, negative for what comes in."""
-        ring = self._rings.get(number)
-        if ring is None:
-            ring = self._rings[number] = _Ring(tables[abs(number)])
+    def _new_ring(self, number: int) -> _Ring | None:
+        """Make the ring of a protocol, negative for what comes in; `None` for most."""
+        protocol = abs(number)
+        if protocol not in (TCP, UDP):
+            return None
+        tables = self._tables.outbound if number > 0 else self._tables.inbound
+        ring = self._rings[number] = _Ring(tables[protocol])
         return ring
 
     def forget(self) -> None:
@@ -118,14 +127,3 @@ class FlowMemory:
         for number, ring in self._rings.items():
             if number < 0:
                 ring.forget()
-
-
-def _key(headers: Headers, packet: bytes) -> bytes | None:
-    """Return addresses and ports as they stand in a packet that may be remembered."""
-    protocol = headers.protocol
-    if headers.fragment is not None or (protocol != TCP and protocol != UDP):  # noqa: PLR1714
-        return None
-    if headers.transport == _PLAIN_IPV4:
-        return packet[12:24]
-    # Behind options or extension headers the ports are not where they are looked for.
-    return packet[8:44] if headers.transport == _PLAIN_IPV6 and packet[0] >> 4 == IPV6 else None

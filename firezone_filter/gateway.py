@@ -187,14 +187,15 @@ class Gateway(Hooks):
             client = self._roster.by_address.get(headers.source)
         else:
             client = self._roster.clients.get(client_id)
-        if client is None:
-            return _UNKNOWN_CLIENT
-        if headers.source not in client.addresses:
             # A client sends from its own addresses only; otherwise it could borrow
             # another's access.
-            return client.drop(Reason.SOURCE_NOT_ALLOWED)
+            if client is not None and headers.source not in client.addresses:
+                return client.drop(Reason.SOURCE_NOT_ALLOWED)
+        if client is None:
+            return _UNKNOWN_CLIENT
         if headers.fragment is not None:
             self._roster.note_transient(client)
+            return client.judge_fragment(headers, flags, packet, self._now, outbound=True)
         decision = client.judge_outbound(headers, flags, packet, self._now)
         if decision.__class__ is Forward:
             client.flows.remember_outbound(headers, packet, decision)
@@ -209,9 +210,10 @@ class Gateway(Hooks):
             return _NOT_A_PEER
         if client is None or (client_id is not None and client_id != client.id):
             return _UNKNOWN_CLIENT
+        flags = self._site.flags(headers.source)
         if headers.fragment is not None:
             self._roster.note_transient(client)
-        flags = self._site.flags(headers.source)
+            return client.judge_fragment(headers, flags, packet, self._now, outbound=False)
         decision = client.judge_inbound(headers, flags, packet, self._now)
         if decision.__class__ is Forward:
             client.flows.remember_inbound(headers, packet, decision)

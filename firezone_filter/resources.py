@@ -277,7 +277,10 @@ class PermitCheck:
             return None
         bounds = self._ports.get(protocol)
         if bounds is not None:
-            return None if _has(bounds, port) else _PORT_REASON[protocol]
+            # An odd number of bounds at or below the port: it is inside a range. One
+            # bisection costs the same for one range as for eight (90 ns; a loop 450 ns).
+            has_port = bounds == _EVERY_PORT if port is None else bisect_right(bounds, port) & 1
+            return None if has_port else _PORT_REASON[protocol]
         if protocol == icmp:
             return None if self._icmp else Reason.ICMP
         return Reason.PROTOCOL
@@ -298,11 +301,3 @@ def _bounds(ranges: list[PortRange]) -> tuple[int, ...]:
         else:
             bounds += (ports.first, ports.last + 1)
     return tuple(bounds)
-
-
-def _has(bounds: tuple[int, ...], port: int | None) -> bool:
-    if port is None:
-        return bounds == _EVERY_PORT
-    # An odd number of bounds at or below the port: it is inside a range. One bisection
-    # costs the same for one range as for eight (90 ns against 450 ns for a loop).
-    return bisect_right(bounds, port) & 1 == 1
