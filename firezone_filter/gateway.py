@@ -22,7 +22,7 @@ _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
 
 # What the decision about an established flow depends on: the first bytes of its packets.
-_IPV4_FLOW = Struct("!BxHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
+_IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
 _IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
 _PLAIN_IPV4 = 0x45  # no options
 _IS_FRAGMENT = 0x3FFF  # more to come, or an offset
@@ -125,8 +125,9 @@ class Gateway(Hooks):
         found: Forward | None
         size = len(packet)
         if size >= _LEAST_IPV4:
-            first, length, fragmented, protocol, flow = _IPV4_FLOW(packet)
+            first = packet[0]
             if first == _PLAIN_IPV4:
+                length, fragmented, protocol, flow = _IPV4_FLOW(packet)
                 if length == size and not fragmented & _IS_FRAGMENT:
                     found = flows[protocol].get(flow)
                     if (

@@ -1,0 +1,1 @@
+"""How fast, and beside what: benches, and the scripts that read and add to them."""

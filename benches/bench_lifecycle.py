@@ -1,0 +1,125 @@
+"""What a host calls when a portal says so: with more resources, with more clients.
+
+The pathological case is a client with a full memory of flows, both ways: each change of
+what it may do forgets all of them.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from benches.conftest import Measure
+from benches.loops import timed
+from benches.scenes import (
+    INBOUND,
+    NOW,
+    OUTBOUND,
+    V4,
+    addresses_of,
+    forget_flows,
+    gateway_for_alice,
+    gateway_with_clients,
+    gateway_with_networks,
+    other_resource,
+    packet,
+)
+from firezone_filter import Gateway
+
+_CALLS = 50
+_SPARE = 100_000
+_REMEMBERED = 2_048
+
+Scaled = Callable[[int], int]
+
+
+_RESOURCES = (10, 1_000, 10_000)
+
+each_number_of_resources = pytest.mark.parametrize("size", _RESOURCES)
+
+
+@pytest.fixture(scope="module")
+def wide(scaled: Scaled) -> dict[int, Gateway]:
+    """Return gateways by how many resources one client has."""
+    return {size: gateway_with_networks(scaled(size)) for size in _RESOURCES}
+
+
+@each_number_of_resources
+def test_authorize(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
+    gateway = wide[size]
+    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
+
+    def run() -> None:
+        for resource in resources:
+            gateway.authorize("alice", resource)
+
+    def setup() -> None:
+        for resource in resources:
+            gateway.revoke("alice", resource.id)
+
+    measure("lifecycle: authorize", f"{size:,}", run, count=_CALLS, setup=setup)
+    assert resources[-1].id in gateway.authorizations("alice")
+
+
+@each_number_of_resources
+def test_revoke(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
+    gateway = wide[size]
+    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
+
+    def run() -> bool:
+        for resource in resources:
+            revoked = gateway.revoke("alice", resource.id)
+        return revoked
+
+    def setup() -> None:
+        for resource in resources:
+            gateway.authorize("alice", resource)
+
+    revoked = measure("lifecycle: revoke", f"{size:,}", run, count=_CALLS, setup=setup)
+    assert revoked
+
+
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_client_connected(size: int, scaled: Scaled, measure: Measure) -> None:
+    gateway = gateway_with_clients(scaled(size))
+    newcomers = [(f"new-{number}", addresses_of(_SPARE + number)) for number in range(_CALLS)]
+
+    def run() -> None:
+        for client_id, addresses in newcomers:
+            gateway.client_connected(client_id, addresses, NOW)
+
+    def setup() -> None:
+        for client_id, _ in newcomers:
+            gateway.client_disconnected(client_id)
+
+    measure("lifecycle: client_connected", f"{size:,}", run, count=_CALLS, setup=setup)
+    assert newcomers[-1][0] in gateway
+
+
+@pytest.mark.parametrize("flows", [0, _REMEMBERED])
+def test_authorize_when_flows_are_remembered(flows: int, measure: Measure) -> None:
+    gateway = gateway_for_alice()
+    traffic = [
+        timed(
+            gateway,
+            direction,
+            [packet(V4, direction, protocol, client_port=1 + port) for port in range(flows)],
+            NOW,
+        )
+        for direction in (OUTBOUND, INBOUND)
+        for protocol in ("tcp", "udp")
+    ]
+
+    def setup() -> None:
+        forget_flows(gateway)
+        if flows:
+            assert all(run().allowed for run in traffic)
+
+    measure(
+        "lifecycle: authorize, flows remembered of each kind",
+        f"{flows:,}",
+        lambda: gateway.authorize("alice", V4.resource()),
+        count=1,
+        setup=setup,
+        rounds=30,
+    )
+    assert V4.resource_id in gateway.authorizations("alice")

@@ -1,0 +1,186 @@
+"""What must not grow: packets, with more networks in a table and more clients connected.
+
+The pathological case for the tree is a host in each network in turn, so that no node is
+warm; for the clients, a packet of each in turn. Many resources with the same network are
+asked one by one, longest for a packet that none of them permits.
+"""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from itertools import cycle, islice
+
+import pytest
+
+from benches.conftest import Measure
+from benches.loops import timed
+from benches.scenes import (
+    FILTERS,
+    NEW_FLOWS,
+    NOW,
+    OUTBOUND,
+    REFUSED_PORT,
+    ROUND,
+    V4,
+    Flow,
+    client_address,
+    forget_flows,
+    gateway_for_alice,
+    gateway_with_clients,
+    gateway_with_networks,
+    host,
+    network,
+    new_flows,
+    packet,
+)
+from firezone_filter import (
+    CidrResource,
+    ClientFilterTable,
+    Drop,
+    Forward,
+    Gateway,
+    GatewayOptions,
+    Match,
+    Reason,
+)
+
+_TCP = 6
+_LOOK_UPS = 2_000
+
+_NETWORKS = (10, 1_000, 100_000)
+_CLIENTS = (1, 100, 10_000)
+
+Scaled = Callable[[int], int]
+
+# All sizes stand side by side, so that those that are compared run one after the other.
+each_number_of_networks = pytest.mark.parametrize("size", _NETWORKS)
+each_number_of_clients = pytest.mark.parametrize("size", _CLIENTS)
+
+
+@pytest.fixture(scope="module")
+def wide(scaled: Scaled) -> dict[int, Gateway]:
+    """Return gateways by how many networks one client has."""
+    return {size: gateway_with_networks(scaled(size)) for size in _NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def busy(scaled: Scaled) -> dict[int, Gateway]:
+    """Return gateways by how many clients are connected."""
+    return {size: gateway_with_clients(scaled(size)) for size in _CLIENTS}
+
+
+# --- Networks ----------------------------------------------------------------------------
+
+
+@each_number_of_networks
+def test_a_look_up_in_a_table(size: int, scaled: Scaled, measure: Measure) -> None:
+    table = ClientFilterTable()
+    for number in range(scaled(size)):
+        table.allow(network(number), f"resource-{number}", FILTERS)
+    numbers = list(islice(cycle(range(scaled(size))), _LOOK_UPS))
+    hosts = [ip_address(host(number)) for number in numbers]
+
+    def run() -> Match | None:
+        for address in hosts:
+            match = table.match(address, _TCP, 443)
+        return match
+
+    match = measure("networks: look-up in a table", f"{size:,}", run, count=_LOOK_UPS, rounds=60)
+    assert match == Match(f"resource-{numbers[-1]}", network(numbers[-1]), None)
+
+
+@each_number_of_networks
+def test_an_established_flow_among_networks(
+    size: int, wide: dict[int, Gateway], measure: Measure
+) -> None:
+    run = timed(wide[size], OUTBOUND, [packet(V4, OUTBOUND)] * ROUND, NOW)
+    decision = measure("networks: established flow", f"{size:,}", run, count=ROUND)
+    assert decision == Forward("alice", V4.resource_id)
+
+
+@each_number_of_networks
+def test_first_packets_to_one_host(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
+    packets = new_flows(Flow(V4, OUTBOUND))
+    decision = measure(
+        "networks: first packet, one host",
+        f"{size:,}",
+        timed(wide[size], OUTBOUND, packets, NOW),
+        count=len(packets),
+        setup=lambda: forget_flows(wide[size]),
+        rounds=60,
+    )
+    assert decision == Forward("alice", V4.resource_id)
+
+
+@each_number_of_networks
+def test_first_packets_to_a_host_in_each_network(
+    size: int, scaled: Scaled, wide: dict[int, Gateway], measure: Measure
+) -> None:
+    numbers = list(islice(cycle(range(scaled(size))), NEW_FLOWS))
+    packets = [
+        packet(V4, OUTBOUND, far=host(number), client_port=10_000 + place)
+        for place, number in enumerate(numbers)
+    ]
+    decision = measure(
+        "networks: first packet, all hosts",
+        f"{size:,}",
+        timed(wide[size], OUTBOUND, packets, NOW),
+        count=len(packets),
+        setup=lambda: forget_flows(wide[size]),
+        rounds=60,
+    )
+    assert decision == Forward("alice", f"resource-{numbers[-1]}")
+
+
+@pytest.mark.parametrize("size", [1, 10, 1_000])
+def test_refused_by_many_resources_of_one_network(
+    size: int, scaled: Scaled, measure: Measure
+) -> None:
+    gateway = gateway_for_alice(options=GatewayOptions(reject=False))
+    for number in range(scaled(size) - 1):
+        gateway.authorize("alice", CidrResource(f"more-{number}", V4.network, FILTERS))
+    packets = new_flows(Flow(V4, OUTBOUND), port=REFUSED_PORT)[:100]
+    run = timed(gateway, OUTBOUND, packets, NOW)
+    group = "resources of one network: refused"
+    decision = measure(group, f"{size:,}", run, count=len(packets), rounds=30)
+    assert decision == Drop(Reason.TCP_PORT, "alice")
+
+
+# --- Clients -----------------------------------------------------------------------------
+
+
+@each_number_of_clients
+def test_an_established_flow_among_clients(
+    size: int, busy: dict[int, Gateway], measure: Measure
+) -> None:
+    run = timed(busy[size], OUTBOUND, [packet(V4, OUTBOUND)] * ROUND, NOW)
+    decision = measure("clients: established flow", f"{size:,}", run, count=ROUND)
+    assert decision == Forward("alice", V4.resource_id)
+
+
+@each_number_of_clients
+def test_first_packets_among_clients(
+    size: int, busy: dict[int, Gateway], measure: Measure
+) -> None:
+    packets = new_flows(Flow(V4, OUTBOUND))
+    decision = measure(
+        "clients: first packet",
+        f"{size:,}",
+        timed(busy[size], OUTBOUND, packets, NOW),
+        count=len(packets),
+        setup=lambda: forget_flows(busy[size]),
+        rounds=60,
+    )
+    assert decision == Forward("alice", V4.resource_id)
+
+
+@each_number_of_clients
+def test_an_established_flow_of_each_client_in_turn(
+    size: int, scaled: Scaled, busy: dict[int, Gateway], measure: Measure
+) -> None:
+    addresses = [V4.client, *map(client_address, range(scaled(size) - 1))]
+    flows = [packet(V4, OUTBOUND, client=address) for address in addresses]
+    packets = list(islice(cycle(flows), max(ROUND, len(flows))))
+    run = timed(busy[size], OUTBOUND, packets, NOW)
+    group = "clients: flows of all in turn"
+    decision = measure(group, f"{size:,}", run, count=len(packets), rounds=100)
+    assert decision.allowed

@@ -1,0 +1,77 @@
+"""What is timed: loops over packets, each as a host would write it.
+
+A loop of its own for every way to call: an indirection in between would cost as much as
+what is measured. Each returns the last decision, so that a bench can assert it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from firezone_filter import Decision, Direction, Gateway
+
+D = TypeVar("D")
+
+
+def each(judge: Callable[[bytes], D], packets: Sequence[bytes]) -> Callable[[], D]:
+    """Hand packets to a bare function."""
+
+    def run() -> D:
+        for packet in packets:
+            decision = judge(packet)
+        return decision
+
+    return run
+
+
+def alone(
+    gateway: Gateway, direction: Direction, packets: Sequence[bytes]
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway, and nothing else."""
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for packet in packets:
+            decision = handle(direction, packet)
+        return decision
+
+    return run
+
+
+def timed(
+    gateway: Gateway, direction: Direction, packets: Sequence[bytes], now: float
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway, with the time."""
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for packet in packets:
+            decision = handle(direction, packet, now)
+        return decision
+
+    return run
+
+
+def named(
+    gateway: Gateway, direction: Direction, packets: Sequence[bytes], now: float, client_id: str
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway, with the time and the peer that the tunnel knows."""
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for packet in packets:
+            decision = handle(direction, packet, now, client_id=client_id)
+        return decision
+
+    return run
+
+
+def batched(
+    gateway: Gateway, direction: Direction, packets: Sequence[bytes], now: float
+) -> Callable[[], Decision]:
+    """Hand all packets to a gateway at once."""
+    handle = gateway.handle_packets
+
+    def run() -> Decision:
+        return handle(direction, packets, now)[-1]
+
+    return run
