@@ -1,7 +1,7 @@
 """What one client may reach: its authorizations, and which resource answers for an address."""
 
-from functools import lru_cache
 from typing import assert_never
+from weakref import WeakValueDictionary
 
 from attrs import define, field
 
@@ -133,7 +133,7 @@ class Access:
             return Reason.NO_RESOURCE
         icmp = ICMPV4 if len(proxy) == IPV4_LENGTH else ICMPV6
         refusal: Reason | None = None
-        for resource_id in sorted(known.resources, reverse=True):
+        for resource_id in reversed(known.resources):
             authorization = self.authorizations[resource_id]
             reason = authorization.check.refusal(protocol, port, icmp)
             if reason is None:
@@ -142,6 +142,13 @@ class Access:
         return refusal or Reason.NO_RESOURCE
 
 
-@lru_cache(maxsize=1024)
+# As long as anybody uses them, as it is with filters.
+_compiled: WeakValueDictionary[tuple[Network, ...], RangeMap] = WeakValueDictionary()
+
+
 def _excluded(networks: tuple[Network, ...]) -> RangeMap:
-    return RangeMap((network, NOT_INTERNET) for network in networks)
+    ranges = _compiled.get(networks)
+    if ranges is None:
+        ranges = RangeMap((network, NOT_INTERNET) for network in networks)
+        _compiled[networks] = ranges
+    return ranges

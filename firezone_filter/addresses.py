@@ -277,7 +277,7 @@ class RangeMap:
     costs the same for one network as for fifty.
     """
 
-    __slots__ = ("_families",)
+    __slots__ = ("__weakref__", "_families")
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)

@@ -16,6 +16,15 @@ def check_type(name: str, value: object, *kinds: type) -> None:
         raise TypeError(f"{name} is a {expected}, not {shown(value)}")
 
 
+def to_text(name: str, value: str) -> str:
+    """Return the `str` that *value*, the argument called *name*, is.
+
+    A plain one: a subclass may compare and hash as it likes, or not at all.
+    """
+    check_type(name, value, str)
+    return str.__str__(value)
+
+
 def check_same_place(held: Resource, resource: Resource) -> None:
     """Check that *resource* is where the one of its id is that a client has."""
     if not same_place(held, resource):

@@ -50,7 +50,7 @@ class Client:
         self.id = client_id
         self.addresses = addresses.packed()
         self.access = Access(client_id)
-        self.fragments = FragmentMemory()
+        self.fragments = FragmentMemory(site.reminders)
         self._site = site
         self.flows = FlowMemory(site.flows)
         self._own = Forward(client_id, None)
@@ -66,7 +66,7 @@ class Client:
 
     def close(self) -> None:
         """Leave nothing behind in what all clients share."""
-        self.flows.forget()
+        self.forget_decisions()
         if self.access.nat is not None:
             self.access.nat.close()
 
@@ -85,15 +85,6 @@ class Client:
         """Return how many proxy addresses the client would have then."""
         proxies = ProxyTable() if self.access.nat is None else self.access.nat.proxies
         return proxies.count_after(resolution)
-
-    def forget_old(self, now: float) -> bool:
-        """Forget what has been kept for its time; return whether nothing is left."""
-        self.fragments.forget_old(now)
-        nat = self.access.nat
-        if nat is not None:
-            nat.forget_old(now)
-        # Sessions end by themselves, but their ends are remembered for a while.
-        return not self.fragments and nat is None
 
     def resolve(self, resource_id: str, resolution: Resolution) -> None:
         """Let proxy addresses stand for a name of a DNS resource."""

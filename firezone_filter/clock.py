@@ -51,6 +51,13 @@ class Timed(Protocol):
     """Which of the deadlines that were set for it counts."""
 
 
+class Keeper(Timed, Protocol):
+    """What keeps things for a while, the oldest first; its deadline is that of the oldest."""
+
+    def forget_old(self, now: float) -> float | None:
+        """Forget what has been kept for its time; return when to come again, if at all."""
+
+
 T = TypeVar("T", bound=Timed)
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from attrs import define
 
+from firezone_filter.clock import NO_DEADLINE, Deadlines, Keeper
 from firezone_filter.decisions import Forward
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
@@ -47,10 +48,12 @@ class _Kept:
 class FragmentMemory:
     """The decisions that one client's later fragments follow, oldest first."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_reminders", "deadline")
 
-    def __init__(self) -> None:
+    def __init__(self, reminders: Deadlines[Keeper]) -> None:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._reminders = reminders
+        self.deadline = NO_DEADLINE
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -105,6 +108,8 @@ class FragmentMemory:
         elif len(self._kept) >= MAX_KEPT:
             self._kept.popitem(last=False)
         self._kept[key] = _Kept(verdict, _kind(headers), judged, now)
+        if self.deadline == NO_DEADLINE:
+            self._reminders.set(self, now + LIFETIME)
 
     def forget(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
         """Forget the decision about a packet: another first fragment of it was refused."""
@@ -113,14 +118,16 @@ class FragmentMemory:
     def forget_all(self) -> None:
         """Forget everything: what the client may do has changed."""
         self._kept.clear()
+        self._reminders.set(self, None)
 
-    def forget_old(self, now: float) -> None:
-        """Forget what has been kept for its time."""
+    def forget_old(self, now: float) -> float | None:
+        """Forget what has been kept for its time; return when to come again, if at all."""
         while self._kept:
             key, kept = next(iter(self._kept.items()))
             if now < kept.started + LIFETIME:
-                break
+                return kept.started + LIFETIME
             del self._kept[key]
+        return None
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from struct import Struct
 
 from firezone_filter.addresses import MULTICAST, TUNNEL, AddressPlan, TunnelAddresses
-from firezone_filter.arguments import Packet, check_type, to_bytes, to_list_of_bytes
+from firezone_filter.arguments import Packet, check_type, to_bytes, to_list_of_bytes, to_text
 from firezone_filter.clock import to_time
 from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason
 from firezone_filter.errors import shown
@@ -105,7 +105,7 @@ class Gateway(Hooks):
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
-        if packet.__class__ is not bytes:
+        if type(packet) is not bytes:
             packet = to_bytes(packet)
         if direction is _OUTBOUND:
             flows = self._outbound
@@ -113,10 +113,10 @@ class Gateway(Hooks):
             flows = self._inbound
         else:
             raise TypeError(f"direction is a Direction, not {shown(direction)}")
-        if client_id is not None and client_id.__class__ is not str:
-            check_type("client_id", client_id, str)
+        if client_id is not None and type(client_id) is not str:
+            client_id = to_text("client_id", client_id)
         if now is not None:
-            if now.__class__ is float and self._now <= now < self._deadlines.next:
+            if type(now) is float and self._now <= now < self._deadlines.next:
                 self._now = now
             else:
                 self._advance(to_time(now))
@@ -171,7 +171,7 @@ class Gateway(Hooks):
         """
         check_type("direction", direction, Direction)
         if client_id is not None:
-            check_type("client_id", client_id, str)
+            client_id = to_text("client_id", client_id)
         wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
         handle = self.handle_packet
@@ -195,10 +195,9 @@ class Gateway(Hooks):
         if client is None:
             return _UNKNOWN_CLIENT
         if headers.fragment is not None:
-            self._roster.note_transient(client)
             return client.judge_fragment(headers, flags, packet, self._now, outbound=True)
         decision = client.judge_outbound(headers, flags, packet, self._now)
-        if decision.__class__ is Forward:
+        if type(decision) is Forward:
             client.flows.remember_outbound(headers, packet, decision)
         return decision
 
@@ -213,10 +212,9 @@ class Gateway(Hooks):
             return _UNKNOWN_CLIENT
         flags = self._site.flags(headers.source)
         if headers.fragment is not None:
-            self._roster.note_transient(client)
             return client.judge_fragment(headers, flags, packet, self._now, outbound=False)
         decision = client.judge_inbound(headers, flags, packet, self._now)
-        if decision.__class__ is Forward:
+        if type(decision) is Forward:
             client.flows.remember_inbound(headers, packet, decision)
         return decision
 

@@ -20,6 +20,7 @@ from firezone_filter.arguments import (
     check_stands_for,
     check_type,
     to_id_sets,
+    to_text,
 )
 from firezone_filter.client import Client
 from firezone_filter.clock import MAX_AHEAD, to_time
@@ -87,7 +88,7 @@ class Hooks:
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
-        to_id(client_id)
+        client_id = to_id(client_id)
         check_type("addresses", addresses, TunnelAddresses)
         checked = None if now is None else to_time(now)
         self._check_in_tunnel(addresses)
@@ -107,7 +108,7 @@ class Hooks:
         Raises:
             TypeError: *client_id* is not a `str`.
         """
-        check_type("client_id", client_id, str)
+        client_id = to_text("client_id", client_id)
         return self._roster.disconnect(client_id)
 
     def authorize(
@@ -132,7 +133,7 @@ class Hooks:
             TypeError: a wrong type.
             UnknownClient: no such client is connected.
         """
-        check_type("client_id", client_id, str)
+        client_id = to_text("client_id", client_id)
         check_type("resource", resource, CidrResource, DnsResource, InternetResource)
         checked = self._to_expiry(expires_at)
         client = self._connected(client_id)
@@ -151,8 +152,8 @@ class Hooks:
         Raises:
             TypeError: a wrong type.
         """
-        check_type("client_id", client_id, str)
-        check_type("resource_id", resource_id, str)
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
         authorization = self._roster.authorization(client_id, resource_id)
         if authorization is None:
             return False
@@ -190,8 +191,8 @@ class Hooks:
             InvalidTime: as `authorize`.
             TypeError: a wrong type.
         """
-        check_type("client_id", client_id, str)
-        check_type("resource_id", resource_id, str)
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
         checked = self._to_expiry(expires_at)
         authorization = self._roster.authorization(client_id, resource_id)
         if authorization is None:
@@ -251,8 +252,8 @@ class Hooks:
             UnknownClient: no such client is connected.
             UnknownResource: the client is not authorized for it.
         """
-        check_type("client_id", client_id, str)
-        check_type("resource_id", resource_id, str)
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
         name = to_domain(domain)
         proxies = to_addresses(proxy_addresses)
         resolved = to_resolved(resolved_addresses)
@@ -309,7 +310,7 @@ class Hooks:
             TypeError: *client_id* is not a `str`.
             UnknownClient: no such client is connected.
         """
-        check_type("client_id", client_id, str)
+        client_id = to_text("client_id", client_id)
         authorizations = self._connected(client_id).access.authorizations
         return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
 
@@ -329,8 +330,8 @@ class Hooks:
             self._now = now
             self._roster.start_clock(now)
         elif now > self._now:
-            self._now = now
-            self._roster.expire(now)
+            before, self._now = self._now, now
+            self._roster.expire(now, before)
 
     def _to_expiry(self, expires_at: float | None) -> float | None:
         if expires_at is None:

@@ -59,8 +59,8 @@ class Nat:
             self._sessions.forget_proxies(set(ended))
 
     def close(self) -> None:
-        """Let all sessions go: the client has."""
-        self._sessions.forget_all()
+        """Leave nothing behind in what all clients share: the client has gone."""
+        self._sessions.close()
 
     # --- Packets ---------------------------------------------------------------------------
 
@@ -132,10 +132,6 @@ class Nat:
         return self._sessions.find_outbound((quoted.protocol, number, quoted.source), now)
 
     # --- Memory ----------------------------------------------------------------------------
-
-    def forget_old(self, now: float) -> None:
-        """Forget what has been remembered for its time."""
-        self._sessions.forget_old_ends(now)
 
     def start_clock(self, now: float) -> None:
         """Count what ended before the first `now` from there."""

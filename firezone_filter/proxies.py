@@ -1,5 +1,6 @@
 """Proxy addresses: which name each stands for, and which real address is behind it."""
 
+from bisect import insort
 from typing import Final
 
 from attrs import define, frozen
@@ -35,8 +36,8 @@ class Proxy:
     target: bytes | None
     """The real address that new sessions go to; `None` if the name has none."""
 
-    resources: set[str]
-    """Ids of the DNS resources that it was given for."""
+    resources: list[str]
+    """Ids of the DNS resources that it was given for, ascending."""
 
 
 class ProxyTable:
@@ -81,16 +82,18 @@ class ProxyTable:
     def _assign(self, resource_id: str, domain: str, address: bytes, target: bytes | None) -> None:
         proxy = self._proxies.get(address)
         if proxy is None:
-            self._proxies[address] = Proxy(domain, target, {resource_id})
+            self._proxies[address] = Proxy(domain, target, [resource_id])
         else:
             proxy.target = target
-            proxy.resources.add(resource_id)
+            if resource_id not in proxy.resources:
+                insort(proxy.resources, resource_id)
 
     def withdraw(self, resource_id: str) -> list[bytes]:
         """Take a resource away; return the addresses that were given for nothing else."""
         ended = []
         for address, proxy in list(self._proxies.items()):
-            proxy.resources.discard(resource_id)
+            if resource_id in proxy.resources:
+                proxy.resources.remove(resource_id)
             if not proxy.resources:
                 del self._proxies[address]
                 ended.append(address)

@@ -3,9 +3,9 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
+from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
@@ -141,7 +141,8 @@ def to_id(value: str) -> str:
         raise TypeError(f"an id is a str, not {shown(value)}")
     if not value:
         raise InvalidPolicy("an id is not empty", value)
-    return value
+    # A plain one: a subclass may compare and hash as it likes, or not at all.
+    return str.__str__(value)
 
 
 def _to_name(value: str) -> str:
@@ -253,7 +254,7 @@ class PermitCheck:
     have one check between them.
     """
 
-    __slots__ = ("_everything", "_icmp", "_ports")
+    __slots__ = ("__weakref__", "_everything", "_icmp", "_ports")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self._everything = not filters
@@ -286,10 +287,16 @@ class PermitCheck:
         return Reason.PROTOCOL
 
 
-@lru_cache(maxsize=4096)
+# As long as anybody uses them: policies come and go, and their filters with them.
+_compiled: WeakValueDictionary[tuple[Filter, ...], PermitCheck] = WeakValueDictionary()
+
+
 def compile_filters(filters: tuple[Filter, ...]) -> PermitCheck:
     """Compile *filters*, or return what the same ones were compiled to before."""
-    return PermitCheck(filters)
+    check = _compiled.get(filters)
+    if check is None:
+        check = _compiled[filters] = PermitCheck(filters)
+    return check
 
 
 def _bounds(ranges: list[PortRange]) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from firezone_filter.site import Site
 class Roster:
     """Who is connected, and what each may reach until when."""
 
-    __slots__ = ("_site", "_transient", "by_address", "clients", "deadlines", "events")
+    __slots__ = ("_site", "by_address", "clients", "deadlines", "events")
 
     def __init__(self, site: Site) -> None:
         self.clients: dict[str, Client] = {}
@@ -26,8 +26,6 @@ class Roster:
         self.events = EventQueue()
         self._site = site
         self.deadlines: Deadlines[Authorization] = Deadlines()
-        # Who may have something to forget: a walk over all clients would cost more.
-        self._transient: dict[str, Client] = {}
 
     def connect(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
         """Begin a session, in place of any that the client had."""
@@ -47,7 +45,6 @@ class Roster:
         for authorization in client.access.authorizations.values():
             self.deadlines.set(authorization, None)
         client.close()
-        self._transient.pop(client_id, None)
         self.events.withdraw_all(client_id)
         return True
 
@@ -87,7 +84,6 @@ class Roster:
         """Let proxy addresses of a client stand for a name."""
         self._site.lifetimes.forget_old(now)
         client.resolve(resource_id, resolution)
-        self.note_transient(client)
 
     def set_expiry(
         self, authorization: Authorization, expires_at: float | None, now: float
@@ -96,32 +92,31 @@ class Roster:
         authorization.expires_at = expires_at
         self.deadlines.set(authorization, expires_at)
         if expires_at is not None:
-            self.expire(now)
+            self.expire(now, now)
 
-    def expire(self, now: float) -> None:
-        """End what has reached its expiry."""
+    def expire(self, now: float, before: float) -> None:
+        """End what has reached its expiry between *before* and *now*.
+
+        An expiry that lies before *before* has only just been set: it takes effect there.
+        """
         for authorization in self.deadlines.due(now):
             # What has no expiry has no deadline that could be due.
             at = cast("float", authorization.expires_at)
             self.events.put(
                 AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
-            self.end(authorization, at)
-
-    def note_transient(self, client: Client) -> None:
-        """Remember that a client may have something to forget when its time is over."""
-        self._transient[client.id] = client
+            self.end(authorization, max(at, before))
 
     def forget_old(self, now: float) -> None:
         """Forget what has been kept for its time."""
         self._site.lifetimes.forget_old(now)
-        for client in list(self._transient.values()):
-            if client.forget_old(now):
-                del self._transient[client.id]
+        for keeper in self._site.reminders.due(now):
+            self._site.reminders.set(keeper, keeper.forget_old(now))
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
         self.deadlines.start_clock()
+        self._site.reminders.start_clock()
         self._site.lifetimes.start_clock(now)
         for client in self.clients.values():
             client.start_clock(now)

@@ -7,7 +7,7 @@ import attrs
 from attrs import field, frozen
 
 from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
-from firezone_filter.clock import is_finite
+from firezone_filter.clock import Deadlines, Keeper, is_finite
 from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.flowcache import FlowTables
 from firezone_filter.resources import Filter, compile_filters, to_filters
@@ -77,6 +77,7 @@ class Site:
         "options",
         "own",
         "own_check",
+        "reminders",
     )
 
     def __init__(
@@ -85,7 +86,8 @@ class Site:
         self.options = options
         self.flags: Callable[[bytes], int] = address_flags(plan).flags
         self.flows = FlowTables()
-        self.lifetimes = Lifetimes()
+        self.reminders: Deadlines[Keeper] = Deadlines()
+        self.lifetimes = Lifetimes(self.reminders)
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses

@@ -4,7 +4,7 @@ import pytest
 
 from firezone_filter.access import Access, Authorization
 from firezone_filter.addresses import AddressPlan, address_flags
-from firezone_filter.clock import NO_DEADLINE
+from firezone_filter.clock import NO_DEADLINE, Deadlines
 from firezone_filter.decisions import Forward, Reason
 from firezone_filter.flowcache import FlowMemory, FlowTables
 from firezone_filter.nat import Nat
@@ -38,16 +38,18 @@ def access_to(*resources: Resource) -> Access:
 
 def resolved(access: Access, resource_id: str, *proxies: str, domain: str = "a.example") -> None:
     """Let proxy addresses stand for what a DNS resource is about."""
-    access.nat = access.nat or Nat(Lifetimes(), (10, 10), FlowMemory(FlowTables()))
+    access.nat = access.nat or Nat(Lifetimes(Deadlines()), (10, 10), FlowMemory(FlowTables()))
     packed = tuple(ip_address(proxy).packed for proxy in proxies)
     access.nat.resolve(resource_id, Resolution(domain, packed, ()))
 
 
-def asked(access: Access, address: str, protocol: int = TCP, port: int = 443) -> str | Reason:
+def asked(
+    access: Access, address: str, protocol: int = TCP, port: int = 443
+) -> str | Reason | None:
     """Return the id of what permits, or why nothing does."""
     far = ip_address(address).packed
     found = access.permission(far, PLAN.flags(far), protocol, port)
-    return found.resource.id if isinstance(found, Authorization) else found
+    return found.resource_id if isinstance(found, Forward) else found
 
 
 # --- Authorizations ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 
 from firezone_filter import Forward
+from firezone_filter.clock import Deadlines
 from firezone_filter.fragments import LIFETIME, MAX_KEPT, FragmentMemory, Verdict
 from firezone_filter.packet.headers import Fragment, Headers, read_headers
 from tests.builders import ip_fragment, tcp, udp
@@ -49,7 +50,7 @@ def test_the_bounds_are_those_of_the_design() -> None:
 
 @both_families
 def test_a_new_memory_is_empty_and_has_nothing_to_follow(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     assert len(memory) == 0
     assert memory.follow(*later(family), 0.0, outbound=True) is None
     memory.forget_old(1e9)
@@ -59,14 +60,14 @@ def test_a_new_memory_is_empty_and_has_nothing_to_follow(family: str) -> None:
 
 @both_families
 def test_what_is_kept_is_followed_by_the_same_object(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family), ALLOWED, 0.0, outbound=True)
     assert memory.follow(*later(family), 0.0, outbound=True) is ALLOWED
 
 
 @both_families
 def test_it_never_grows_beyond_its_limit(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     for number in range(MAX_KEPT + 10):
         memory.keep(*first(family, identification=number), ALLOWED, 0.0, outbound=True)
     assert len(memory) == MAX_KEPT
@@ -76,7 +77,7 @@ def test_it_never_grows_beyond_its_limit(family: str) -> None:
 
 @both_families
 def test_forget_old_lets_go_of_what_is_over_and_keeps_the_rest(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family, identification=1), ALLOWED, 0.0, outbound=True)
     memory.keep(*first(family, identification=2), ALLOWED, 0.5, outbound=True)
     memory.forget_old(29.999)
@@ -89,7 +90,7 @@ def test_forget_old_lets_go_of_what_is_over_and_keeps_the_rest(family: str) -> N
 
 @both_families
 def test_a_second_start_goes_to_the_end_of_the_row(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family, identification=1), ALLOWED, 0.0, outbound=True)
     memory.keep(*first(family, identification=2), ALLOWED, 1.0, outbound=True)
     memory.keep(*first(family, identification=1), ALLOWED, 2.0, outbound=True)
@@ -100,7 +101,7 @@ def test_a_second_start_goes_to_the_end_of_the_row(family: str) -> None:
 
 @both_families
 def test_an_overlap_forgets_and_the_end_of_what_was_judged_does_not(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first_of_tcp(family), ALLOWED, 0.0, outbound=True)
     assert memory.follow(*later(family, 24, protocol=6), 0.0, outbound=True) is ALLOWED
     assert memory.follow(*later(family, 16, protocol=6), 0.0, outbound=True) is None
@@ -109,7 +110,7 @@ def test_an_overlap_forgets_and_the_end_of_what_was_judged_does_not(family: str)
 
 @both_families
 def test_another_kind_contradicts_and_forgets(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family), ALLOWED, 0.0, outbound=True)
     assert not memory.contradicts(*first(family), 0.0, outbound=True)
     assert len(memory) == 1
@@ -120,14 +121,14 @@ def test_another_kind_contradicts_and_forgets(family: str) -> None:
 
 @both_families
 def test_nothing_is_contradicted_when_its_time_is_over(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family), ALLOWED, 0.0, outbound=True)
     assert not memory.contradicts(*first(family, port=54), 30.0, outbound=True)
 
 
 @both_families
 def test_forgetting_is_by_direction(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family), ALLOWED, 0.0, outbound=True)
     memory.forget(*first(family), outbound=False)
     assert len(memory) == 1
@@ -137,7 +138,7 @@ def test_forgetting_is_by_direction(family: str) -> None:
 
 @both_families
 def test_forget_all_leaves_nothing(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family, identification=1), ALLOWED, 0.0, outbound=True)
     memory.keep(*first(family, identification=2), ALLOWED, 0.0, outbound=False)
     memory.forget_all()
@@ -146,7 +147,7 @@ def test_forget_all_leaves_nothing(family: str) -> None:
 
 @both_families
 def test_the_clock_starts_for_what_was_kept_before(family: str) -> None:
-    memory = FragmentMemory()
+    memory = FragmentMemory(Deadlines())
     memory.keep(*first(family), ALLOWED, 0.0, outbound=True)
     memory.start_clock(1_000.0)
     assert memory.follow(*later(family), 1_029.0, outbound=True) is ALLOWED

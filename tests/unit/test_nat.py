@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from firezone_filter import Forward, Reason
+from firezone_filter.clock import Deadlines
 from firezone_filter.flowcache import FlowMemory, FlowTables
 from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
@@ -24,7 +25,7 @@ def packed(*addresses: str) -> tuple[bytes, ...]:
 def nat_for(
     names: Names, *, limits: tuple[int, int] = LIMITS, flows: FlowMemory | None = None
 ) -> Nat:
-    nat = Nat(Lifetimes(), limits, flows or FlowMemory(FlowTables()))
+    nat = Nat(Lifetimes(Deadlines()), limits, flows or FlowMemory(FlowTables()))
     nat.resolve("app", Resolution(NAME, packed(*names.proxies[:2]), packed(*names.real[:2])))
     return nat
 
@@ -140,7 +141,7 @@ def test_resolving_the_same_name_again_leaves_sessions_alone(names: Names) -> No
 
 @both_names
 def test_close_lets_all_sessions_go(names: Names) -> None:
-    lifetimes = Lifetimes()
+    lifetimes = Lifetimes(Deadlines())
     nat = Nat(lifetimes, LIMITS, FlowMemory(FlowTables()))
     nat.resolve("app", Resolution(NAME, packed(names.proxies[0]), packed(names.real[0])))
     nat.translate_outbound(*read(names.sent()), 0.0)
@@ -215,7 +216,7 @@ def test_old_ends_are_forgotten_and_the_clock_starts() -> None:
     nat = nat_for(N4)
     nat.translate_outbound(*read(N4.sent("tcp", flags=RST)), 0.0)
     nat.start_clock(1_000.0)
-    nat.forget_old(1_239.0)
+    nat._sessions.forget_old(1_239.0)
     assert nat.has_ended(*read(N4.came("tcp")), 1_239.0)
-    nat.forget_old(1_240.0)
+    nat._sessions.forget_old(1_240.0)
     assert not nat._sessions._remembered
