@@ -12,7 +12,7 @@ from firezone_filter.bucket import TokenBucket
 from firezone_filter.decisions import Decision, Drop, Forward, Reason, Reject, Translate
 from firezone_filter.flowcache import FlowMemory
 from firezone_filter.fragments import FragmentMemory, Verdict
-from firezone_filter.nat import Nat, translate_error
+from firezone_filter.nat import Nat, translate_error, translated
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
 from firezone_filter.packet.icmp import (
     ICMP_HEADER,
@@ -215,8 +215,8 @@ class Client:
             return self.drop(Reason.FRAGMENT)
         if verdict.address is None:
             return verdict.decision
-        translated = rewrite_address(packet, verdict.address, source=not outbound)
-        return _translated(translated, verdict.decision)
+        changed = rewrite_address(packet, verdict.address, source=not outbound)
+        return translated(changed, verdict.decision)
 
     # --- Translation -----------------------------------------------------------------------
 
@@ -225,13 +225,13 @@ class Client:
     ) -> Decision:
         """Translate a permitted packet to a proxy address, if there is a way."""
         nat = cast("Nat", self.access.nat)  # without one, nothing covers a proxy address
-        translated = nat.translate_outbound(headers, packet, now)
-        if isinstance(translated, bytes):
-            return _translated(translated, permitted)
-        if translated is Reason.NAT_EXHAUSTED:
+        flow = nat.outbound(headers, packet, permitted, now)
+        if flow is Reason.NAT_EXHAUSTED:
             # It may pass in a moment: no reason to tell the client that it never will.
-            return self.drop(translated)
-        return self._reject(translated, headers, packet, now)
+            return self.drop(flow)
+        if isinstance(flow, Reason):
+            return self._reject(flow, headers, packet, now)
+        return cast("Translate", flow.translate(packet, now))  # its session has just been found
 
     def _judge_through_nat(
         self, nat: Nat, headers: Headers, flags: int, packet: bytes, now: float
@@ -243,8 +243,8 @@ class Client:
             permitted = self.access.permission(session.proxy, DNS, protocol, port)
             if isinstance(permitted, Reason):
                 return self.drop(permitted)
-            translated = nat.translate_inbound(session, headers, packet, now)
-            return _translated(translated, permitted)
+            flow = nat.inbound(session, headers, packet, permitted)
+            return cast("Translate", flow.translate(packet, now))
         permitted = self.access.permission(headers.source, flags, protocol, port)
         if not isinstance(permitted, Reason):
             return permitted
@@ -285,7 +285,7 @@ class Client:
             return refused
         if session:
             error = translate_error(session, headers, quoted, packet, outbound=outbound)
-            return _translated(error, permitted)
+            return translated(error, permitted)
         return permitted
 
     def _may_be_told(
@@ -331,10 +331,6 @@ class Client:
         if not self._site.options.reject or is_icmp_error(headers.protocol, headers.icmp_type):
             return False
         return self._bucket.take(now)
-
-
-def _translated(packet: bytes, permitted: Forward) -> Translate:
-    return Translate(packet, permitted.client_id, cast("str", permitted.resource_id))
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:

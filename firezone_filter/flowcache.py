@@ -6,11 +6,11 @@ whatever else it depended on empties the memory of the client when it changes. R
 packets push nothing out, and no client can push out another's.
 """
 
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from firezone_filter.decisions import Forward
+from firezone_filter.decisions import Forward, Translate
 from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.numbers import IPV6_LENGTH, TCP, UDP
+from firezone_filter.packet.numbers import IPV4_LENGTH, TCP, UDP
 
 MAX_FLOWS: Final = 2_048
 """Flows remembered of one client, for each direction and protocol: 4,096 a direction, the
@@ -21,8 +21,26 @@ oldest out first. A browser has a few hundred. At about 250 bytes a flow, 2 MiB 
 _PLAIN_IPV4: Final = 20
 _PLAIN_IPV6: Final = 40
 
-Flows = dict[bytes, Forward]
-"""Decisions by both addresses and both ports, as they stand in the packet."""
+
+def is_plain(headers: Headers) -> bool:
+    """Tell whether a packet is one of TCP or UDP with nothing before its ports."""
+    plain = _PLAIN_IPV4 if len(headers.source) == IPV4_LENGTH else _PLAIN_IPV6
+    return headers.transport == plain and headers.protocol in (TCP, UDP)
+
+
+class TranslatedFlow(Protocol):
+    """What the NAT has prepared for the packets of one flow in one direction."""
+
+    client_id: str
+
+    def translate(self, packet: bytes, now: float) -> Translate | None:
+        """Translate a packet; `None` if its session has ended."""
+
+
+T = TypeVar("T")
+
+Flows = dict[bytes, T]
+"""Something by both addresses and both ports, as they stand in the packet."""
 
 
 class FlowTables:
@@ -32,51 +50,56 @@ class FlowTables:
     address. Decisions say who that is.
     """
 
-    __slots__ = ("inbound", "outbound")
+    __slots__ = ("inbound", "outbound", "translated_inbound", "translated_outbound")
 
     def __init__(self) -> None:
-        self.outbound = _by_protocol()
+        self.outbound: list[Flows[Forward]] = _by_protocol()
         """By protocol number; all but those of TCP and UDP are empty, and stay so."""
 
-        self.inbound = _by_protocol()
+        self.inbound: list[Flows[Forward]] = _by_protocol()
+        """The same for what comes back."""
+
+        self.translated_outbound: list[Flows[TranslatedFlow]] = _by_protocol()
+        """Flows that go through the NAT. No decisions: each packet asks its session."""
+
+        self.translated_inbound: list[Flows[TranslatedFlow]] = _by_protocol()
         """The same for what comes back."""
 
 
-def _by_protocol() -> list[Flows]:
+def _by_protocol() -> list[Flows[T]]:
     # A list, and not a dict of two, because it is asked with every packet: an index takes
     # 5 ns, a `get` 30 ns.
-    tables: list[Flows] = [{}] * 256
+    tables: list[Flows[T]] = [{}] * 256
     tables[TCP], tables[UDP] = {}, {}
     return tables
 
 
-class _Ring:
+class _Ring(Generic[T]):
     """The keys of one client in one table, in the order in which they came."""
 
     __slots__ = ("_flows", "_keys", "_oldest")
 
-    def __init__(self, flows: Flows) -> None:
+    def __init__(self, flows: Flows[T]) -> None:
         self._flows = flows
         self._keys: list[bytes] = []
         self._oldest = 0
 
-    def remember(self, headers: Headers, packet: bytes, decision: Forward) -> None:
-        if headers.transport == _PLAIN_IPV4:
-            key = packet[12:24]
-        elif headers.transport == _PLAIN_IPV6 and len(headers.source) == IPV6_LENGTH:
-            key = packet[8:44]
-        else:
-            # Behind options or extension headers the ports are not where they are looked for.
+    def remember(self, headers: Headers, packet: bytes, value: T) -> None:
+        # Behind options or extension headers the ports are not where they are looked for.
+        if not is_plain(headers):
             return
-        if key in self._flows:
-            return
+        key = packet[12:24] if headers.transport == _PLAIN_IPV4 else packet[8:44]
+        if key not in self._flows:
+            self._make_room(key)
+        self._flows[key] = value
+
+    def _make_room(self, key: bytes) -> None:
         if len(self._keys) < MAX_FLOWS:
             self._keys.append(key)
         else:
             del self._flows[self._keys[self._oldest]]
             self._keys[self._oldest] = key
             self._oldest = (self._oldest + 1) % MAX_FLOWS
-        self._flows[key] = decision
 
     def forget(self) -> None:
         for key in self._keys:
@@ -88,42 +111,66 @@ class _Ring:
 class FlowMemory:
     """What is remembered of one client."""
 
-    __slots__ = ("_rings", "_tables")
+    __slots__ = ("_rings", "_tables", "_translated")
 
     def __init__(self, tables: FlowTables) -> None:
         self._tables = tables
-        # Made when they are needed: most clients of a large gateway are idle, and four
-        # empty rings would be a quarter of what such a client costs.
-        self._rings: dict[int, _Ring] = {}
+        # Made when they are needed: most clients of a large gateway are idle, and empty
+        # rings would be a good part of what such a client costs. By protocol number,
+        # negative for what comes in.
+        self._rings: dict[int, _Ring[Forward]] = {}
+        self._translated: dict[int, _Ring[TranslatedFlow]] = {}
 
     def remember_outbound(self, headers: Headers, packet: bytes, decision: Forward) -> None:
         """Remember the decision about a whole packet, if it is one that is remembered."""
-        ring = self._rings.get(headers.protocol) or self._new_ring(headers.protocol)
+        protocol = headers.protocol
+        ring = self._rings.get(protocol)
+        if ring is None:
+            ring = _new_ring(self._rings, protocol, self._tables.outbound[protocol])
         if ring is not None:
             ring.remember(headers, packet, decision)
 
     def remember_inbound(self, headers: Headers, packet: bytes, decision: Forward) -> None:
         """Remember the decision about a whole packet, if it is one that is remembered."""
-        ring = self._rings.get(-headers.protocol) or self._new_ring(-headers.protocol)
+        protocol = headers.protocol
+        ring = self._rings.get(-protocol)
+        if ring is None:
+            ring = _new_ring(self._rings, -protocol, self._tables.inbound[protocol])
         if ring is not None:
             ring.remember(headers, packet, decision)
 
-    def _new_ring(self, number: int) -> _Ring | None:
-        """Make the ring of a protocol, negative for what comes in; `None` for most."""
-        protocol = abs(number)
-        if protocol not in (TCP, UDP):
-            return None
-        tables = self._tables.outbound if number > 0 else self._tables.inbound
-        ring = self._rings[number] = _Ring(tables[protocol])
-        return ring
+    def remember_translated(
+        self, headers: Headers, packet: bytes, flow: TranslatedFlow, *, outbound: bool
+    ) -> None:
+        """Remember what the NAT has prepared for a whole packet, as it arrived."""
+        protocol = headers.protocol
+        if outbound:
+            number, tables = protocol, self._tables.translated_outbound
+        else:
+            number, tables = -protocol, self._tables.translated_inbound
+        ring = self._translated.get(number)
+        if ring is None:
+            ring = _new_ring(self._translated, number, tables[protocol])
+        if ring is not None:
+            ring.remember(headers, packet, flow)
 
     def forget(self) -> None:
         """Forget all: what the client may do has changed."""
         for ring in self._rings.values():
             ring.forget()
+        for translated in self._translated.values():
+            translated.forget()
 
     def forget_inbound(self) -> None:
-        """Forget what comes in: a new session of the NAT may take it over."""
+        """Forget what comes in around the NAT: a new session may take it over."""
         for number, ring in self._rings.items():
             if number < 0:
                 ring.forget()
+
+
+def _new_ring(rings: dict[int, _Ring[T]], number: int, flows: Flows[T]) -> _Ring[T] | None:
+    """Make the ring of a protocol, negative for what comes in; `None` for most."""
+    if abs(number) not in (TCP, UDP):
+        return None
+    ring = rings[number] = _Ring(flows)
+    return ring

@@ -133,6 +133,7 @@ class FragmentMemory:
         """Count what began before the first `now` from there."""
         for kept in self._kept.values():
             kept.started = now
+        self._reminders.set(self, now + LIFETIME if self._kept else None)
 
     def _live(self, key: _Key, now: float) -> _Kept | None:
         self.forget_old(now)

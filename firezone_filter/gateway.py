@@ -10,7 +10,7 @@ from struct import Struct
 from firezone_filter.addresses import MULTICAST, TUNNEL, AddressPlan, TunnelAddresses
 from firezone_filter.arguments import Packet, check_type, to_bytes, to_list_of_bytes, to_text
 from firezone_filter.clock import to_time
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason
+from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Translate
 from firezone_filter.errors import shown
 from firezone_filter.events import Event
 from firezone_filter.hooks import Hooks
@@ -128,24 +128,24 @@ class Gateway(Hooks):
             first = packet[0]
             if first == _PLAIN_IPV4:
                 length, fragmented, protocol, flow = _IPV4_FLOW(packet)
-                if length == size and not fragmented & _IS_FRAGMENT:
+                if (
+                    length == size
+                    and not fragmented & _IS_FRAGMENT
+                    and (size >= _LEAST_IPV4_TCP or protocol != TCP)
+                ):
                     found = flows[protocol].get(flow)
-                    if (
-                        found is not None
-                        and (size >= _LEAST_IPV4_TCP or protocol != TCP)
-                        and (client_id is None or client_id == found.client_id)
-                    ):
+                    if found is not None and (client_id is None or client_id == found.client_id):
                         return found
+                    if decision := self._translate(direction, protocol, flow, packet, client_id):
+                        return decision
             elif first >> 4 == IPV6 and size >= _LEAST_IPV6:
                 length, protocol, flow = _IPV6_FLOW(packet)
-                if length + _IPV6_HEADER == size:
+                if length + _IPV6_HEADER == size and (size >= _LEAST_IPV6_TCP or protocol != TCP):
                     found = flows[protocol].get(flow)
-                    if (
-                        found is not None
-                        and (size >= _LEAST_IPV6_TCP or protocol != TCP)
-                        and (client_id is None or client_id == found.client_id)
-                    ):
+                    if found is not None and (client_id is None or client_id == found.client_id):
                         return found
+                    if decision := self._translate(direction, protocol, flow, packet, client_id):
+                        return decision
         if direction is _OUTBOUND:
             return self._decide_outbound(packet, client_id)
         return self._decide_inbound(packet, client_id)
@@ -176,6 +176,23 @@ class Gateway(Hooks):
         self._advance(None if now is None else to_time(now))
         handle = self.handle_packet
         return [handle(direction, whole, client_id=client_id) for whole in wholes]
+
+    def _translate(
+        self,
+        direction: Direction,
+        protocol: int,
+        flow: bytes,
+        packet: bytes,
+        client_id: str | None,
+    ) -> Translate | None:
+        """Translate a packet of an established flow through the NAT, if it is one."""
+        if direction is _OUTBOUND:
+            found = self._translated_outbound[protocol].get(flow)
+        else:
+            found = self._translated_inbound[protocol].get(flow)
+        if found is None or (client_id is not None and client_id != found.client_id):
+            return None
+        return found.translate(packet, self._now)
 
     def _decide_outbound(self, packet: bytes, client_id: str | None) -> Decision:
         headers = read_headers(packet)

@@ -5,22 +5,90 @@
 """
 
 from struct import Struct
-from typing import Final
+from typing import Final, cast
 
-from firezone_filter.decisions import Reason
-from firezone_filter.flowcache import FlowMemory
+from firezone_filter.decisions import Forward, Reason, Translate
+from firezone_filter.flowcache import FlowMemory, is_plain
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.packet.rewrite import ECHO_ID_AT, prepare, rewrite, rewrite_error
+from firezone_filter.packet.rewrite import (
+    ECHO_ID_AT,
+    FlowRewriting,
+    prepare,
+    rewrite,
+    rewrite_error,
+)
 from firezone_filter.proxies import ProxyTable, Resolution
 from firezone_filter.sessions import Lifetimes, Session, SessionTable
 
 _ID = Struct("!H")
+_PORTS = Struct("!HH")
 _TCP_FLAGS_AT: Final = 13
 
 # Echo request and reply (RFC 792, RFC 4443).
 _ECHO_REQUEST: Final = {ICMPV4: 8, ICMPV6: 128}
 _ECHO_REPLY: Final = {ICMPV4: 0, ICMPV6: 129}
+
+
+class NatFlow:
+    """The packets of one session in one direction, to or from one port of the resource.
+
+    Prepared with the first of them; the next ones only have to be of the same flow.
+    """
+
+    __slots__ = (
+        "_flags_at",
+        "_permitted",
+        "_port",
+        "_quick",
+        "_rewriting",
+        "_see",
+        "_session",
+        "_sessions",
+        "_transport",
+        "client_id",
+    )
+
+    def __init__(
+        self,
+        sessions: SessionTable,
+        session: Session,
+        headers: Headers,
+        permitted: Forward,
+        *,
+        outbound: bool,
+    ) -> None:
+        self.client_id = permitted.client_id
+        self._permitted = permitted
+        self._sessions = sessions
+        self._session = session
+        self._transport = headers.transport
+        self._flags_at = headers.transport + _TCP_FLAGS_AT if headers.protocol == TCP else None
+        self._quick: FlowRewriting | None = None
+        if outbound:
+            self._see = sessions.see_outbound
+            self._port = headers.destination_port
+            self._rewriting = session.outward
+        else:
+            self._see = sessions.see_inbound
+            self._port = headers.source_port
+            self._rewriting = session.inward
+        if is_plain(headers):
+            ends = _ends(session, headers, outbound=outbound)
+            self._quick = FlowRewriting(ends, headers.transport, self._rewriting)
+
+    def translate(self, packet: bytes, now: float) -> Translate | None:
+        """Translate a packet of the flow, and let its session live on.
+
+        `None` if the session has ended: then the packet is judged like the first of a flow.
+        """
+        if not self._sessions.is_live(self._session, now):
+            return None
+        flags = 0 if self._flags_at is None else packet[self._flags_at]
+        self._see(self._session, self._port, flags, now)
+        if self._quick is None:
+            return translated(rewrite(packet, self._transport, self._rewriting), self._permitted)
+        return translated(self._quick.apply(packet), self._permitted)
 
 
 class Nat:
@@ -64,18 +132,37 @@ class Nat:
 
     # --- Packets ---------------------------------------------------------------------------
 
-    def translate_outbound(self, headers: Headers, packet: bytes, now: float) -> bytes | Reason:
-        """Translate a permitted packet to a proxy address, or say why it cannot be."""
+    def outbound(
+        self, headers: Headers, packet: bytes, permitted: Forward, now: float
+    ) -> NatFlow | Reason:
+        """Return the flow of a permitted packet to a proxy address, or why it has none."""
         number = _number(headers, packet, outbound=True)
         if number is None:
             return Reason.PROTOCOL
         session = self._session_outbound((headers.protocol, number, headers.destination), now)
         if isinstance(session, Reason):
             return session
-        translated = rewrite(packet, headers.transport, session.outward)
-        flags = _tcp_flags(headers, packet)
-        self._sessions.see_outbound(session, headers.destination_port, flags, now)
-        return translated
+        return self._flow(session, headers, packet, permitted, outbound=True)
+
+    def inbound(
+        self, session: Session, headers: Headers, packet: bytes, permitted: Forward
+    ) -> NatFlow:
+        """Return the flow of a permitted packet that belongs to a live session."""
+        return self._flow(session, headers, packet, permitted, outbound=False)
+
+    def _flow(
+        self,
+        session: Session,
+        headers: Headers,
+        packet: bytes,
+        permitted: Forward,
+        *,
+        outbound: bool,
+    ) -> NatFlow:
+        flow = NatFlow(self._sessions, session, headers, permitted, outbound=outbound)
+        if headers.fragment is None:
+            self._flows.remember_translated(headers, packet, flow, outbound=outbound)
+        return flow
 
     def _session_outbound(self, key: tuple[int, int, bytes], now: float) -> Session | Reason:
         session = self._sessions.find_outbound(key, now)
@@ -96,15 +183,6 @@ class Nat:
         if number is None:
             return None
         return self._sessions.find_inbound((headers.protocol, number, headers.source), now)
-
-    def translate_inbound(
-        self, session: Session, headers: Headers, packet: bytes, now: float
-    ) -> bytes:
-        """Translate a permitted inbound packet of a live session."""
-        translated = rewrite(packet, headers.transport, session.inward)
-        flags = _tcp_flags(headers, packet)
-        self._sessions.see_inbound(session, headers.source_port, flags, now)
-        return translated
 
     def has_ended(self, headers: Headers, packet: bytes, now: float) -> bool:
         """Tell whether an inbound packet belonged to a session that was forgotten lately."""
@@ -172,5 +250,15 @@ def _number(headers: Headers, packet: bytes, *, outbound: bool) -> int | None:
     return number
 
 
-def _tcp_flags(headers: Headers, packet: bytes) -> int:
-    return packet[headers.transport + _TCP_FLAGS_AT] if headers.protocol == TCP else 0
+def _ends(session: Session, headers: Headers, *, outbound: bool) -> bytes:
+    """Return what addresses and ports become, as they stand in a packet."""
+    (_, port, proxy), (_, translated_port, resolved) = session.forward_key, session.reverse_key
+    if outbound:
+        ports = _PORTS.pack(translated_port, headers.destination_port)
+        return headers.source + resolved + ports
+    return proxy + headers.destination + _PORTS.pack(headers.source_port, port)
+
+
+def translated(packet: bytes, permitted: Forward) -> Translate:
+    """Return the decision for a translated packet that is *permitted*."""
+    return Translate(packet, permitted.client_id, cast("str", permitted.resource_id))

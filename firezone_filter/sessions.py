@@ -37,6 +37,8 @@ LIFETIMES: Final = (
 )
 """Seconds, by state."""
 
+_STEADY: Final = (ESTABLISHED, DATAGRAM)
+
 # Flags of TCP (RFC 9293, section 3.1).
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -59,6 +61,7 @@ class Session:
         "_fin_outbound",
         "_resource_port",
         "_several",
+        "ended",
         "forward_key",
         "inward",
         "outward",
@@ -92,6 +95,7 @@ class Session:
         )
         self.state = UNANSWERED
         self.since = 0.0
+        self.ended = False
         self._begin()
 
     def _begin(self) -> None:
@@ -102,6 +106,14 @@ class Session:
     def expires_at(self) -> float:
         """When it is forgotten if no packet comes."""
         return self.since + LIFETIMES[self.state]
+
+    def goes_on(self, resource_port: int, flags: int) -> bool:
+        """Tell whether an allowed packet, either way, does nothing but prolong it."""
+        return (
+            self.state in _STEADY
+            and not flags & (FIN | SYN | RST)
+            and resource_port == self._resource_port
+        )
 
     def next_state(self) -> int:
         """Return the state that what was seen amounts to."""
@@ -176,8 +188,12 @@ class Lifetimes:
             self.add(session, now)
         elif state != CLOSING:
             # The time after the FINs is for stragglers, and they do not prolong it.
-            session.since = now
-            self._queues[state].move_to_end(session)
+            self.touch(session, now)
+
+    def touch(self, session: Session, now: float) -> None:
+        """Let a session live on in the state that it is in."""
+        session.since = now
+        self._queues[session.state].move_to_end(session)
 
     def remove(self, session: Session) -> None:
         """Let go of a session."""
@@ -256,16 +272,25 @@ class SessionTable:
                 return wrapped
         return None
 
+    def is_live(self, session: Session, now: float) -> bool:
+        """Tell whether a session goes on."""
+        self._lifetimes.forget_old(now)
+        return not session.ended
+
     def see_outbound(self, session: Session, port: int, flags: int, now: float) -> None:
         """Let an allowed packet from the client confirm, prolong or end its session."""
-        if session.see_outbound(port, flags):
+        if session.goes_on(port, flags):
+            self._lifetimes.touch(session, now)
+        elif session.see_outbound(port, flags):
             self.end(session, now)
         else:
             self._lifetimes.prolong(session, now)
 
     def see_inbound(self, session: Session, port: int, flags: int, now: float) -> None:
         """Let an allowed packet to the client confirm, prolong or end its session."""
-        if session.see_inbound(port, flags):
+        if session.goes_on(port, flags):
+            self._lifetimes.touch(session, now)
+        elif session.see_inbound(port, flags):
             self.end(session, now)
         else:
             self._lifetimes.prolong(session, now)
@@ -318,8 +343,10 @@ class SessionTable:
         """Count what ended before the first `now` from there."""
         for key in self._remembered:
             self._remembered[key] = now
+        self._lifetimes.reminders.set(self, now + REMEMBERED_FOR if self._remembered else None)
 
     def _remove(self, session: Session) -> None:
         del self._forward[session.forward_key]
         del self._reverse[session.reverse_key]
         self._lifetimes.remove(session)
+        session.ended = True

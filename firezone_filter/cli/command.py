@@ -78,10 +78,6 @@ def replay_command(
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return Exit.CLOSED_PIPE
-    except OSError as error:
-        _say(f"writing stops: {error.strerror}")
-    finally:
-        _finish_output()
     return Exit.UNUSABLE
 
 
@@ -95,6 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit status, one of `Exit`.
     """
     _prepare_streams()
+    streams = sys.stdout, sys.stderr
     try:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False))
     except click.ClickException as error:
@@ -102,6 +99,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return Exit.UNUSABLE
     except click.Abort:
         return Exit.INTERRUPTED
+    except SystemExit:
+        # Nobody reads the help any more: click ends the process, and has changed the streams.
+        sys.stdout, sys.stderr = streams
+        return Exit.CLOSED_PIPE
+    except OSError as error:
+        _say(f"writing stops: {error.strerror}")
+        return Exit.UNUSABLE
+    finally:
+        _finish_output()
 
 
 def _say(line: str) -> None:

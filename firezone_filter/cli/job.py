@@ -16,6 +16,7 @@ from firezone_filter.cli.render import print_summary
 from firezone_filter.cli.replay import replay
 from firezone_filter.cli.report import report
 from firezone_filter.cli.summary import Summary
+from firezone_filter.cli.terminal import console
 from firezone_filter.cli.writers import DecisionWriter, ForwardedWriter, Writer
 from firezone_filter.policy import Policy
 
@@ -82,7 +83,7 @@ class Job:
     def _bar_console(self) -> Console:
         # A bar between the lines of `--decisions -` would garble both.
         garbles = STANDARD in self._outputs() and sys.stdout.isatty()
-        return Console(stderr=True, force_interactive=False if garbles else None)
+        return console(sys.stderr, interactive=False if garbles else None)
 
     def _print(self, summary: Summary, policy: Policy) -> None:
         sys.stdout.flush()

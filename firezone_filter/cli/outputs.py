@@ -1,12 +1,14 @@
 """The files that a run writes: never one that it reads, and never half of one in silence."""
 
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Final, Self, TextIO, cast
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from firezone_filter.cli.faults import UnusableError
 
@@ -14,32 +16,77 @@ STANDARD: Final = "-"
 """The name that means standard input or output."""
 
 
-def refuse_clashes(inputs: Iterable[str], outputs: Iterable[str]) -> None:
+@frozen
+class _Use:
+    """Something that is read or written."""
+
+    name: str
+    """What to call it."""
+
+    status: os.stat_result | None
+    """What the system says of the file; `None` if there is none (yet)."""
+
+    path: str
+    """Where a file that is not there yet would be."""
+
+    def destroys(self, other: "_Use") -> bool:
+        """Tell whether writing this one as well destroys *other*."""
+        if self.status is None or other.status is None:
+            return self.status is other.status and self.path == other.path
+        # Only files are destroyed: /dev/null may well be named twice.
+        return os.path.samestat(self.status, other.status) and stat.S_ISREG(self.status.st_mode)
+
+
+def refuse_clashes(inputs: Iterable[str], outputs: Sequence[str]) -> None:
     """Make sure that no output would destroy an input or another output.
 
+    A redirection may lead to a file that is named as well, so standard output counts, to which
+    something always goes, if only the summary; and standard error, with what is complained of.
+
     Raises:
-        UnusableError: An output is the same file as another of the names.
+        UnusableError: An output is the same file as another of the names, or as a stream.
     """
-    taken = [(name, _path(name, "/dev/stdin")) for name in inputs]
+    taken = [
+        _stream("standard input", sys.stdin) if name == STANDARD else _file(name)
+        for name in inputs
+    ]
+    standard = _stream("standard output", sys.stdout)
+    _refuse(standard, taken)
+    taken += [standard, _stream("standard error", sys.stderr)]
     for name in outputs:
-        path = _path(name, "/dev/stdout")
-        for other, other_path in taken:
-            if (path == other_path and name == STANDARD) or _same_file(path, other_path):
-                raise UnusableError(f"{name}: cannot be written, it is in use as {other}")
-        taken.append((name, path))
+        if name != STANDARD:
+            use = _file(name)
+            _refuse(use, taken)
+            taken.append(use)
+    if outputs.count(STANDARD) > 1:
+        raise _clash(STANDARD, STANDARD)
 
 
-def _path(name: str, standard: str) -> Path:
-    # A redirection may lead to a file that is named as well.
-    return Path(standard if name == STANDARD else name)
+def _refuse(use: _Use, taken: Iterable[_Use]) -> None:
+    for other in taken:
+        if use.destroys(other):
+            raise _clash(use.name, other.name)
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def _clash(name: str, other: str) -> UnusableError:
+    return UnusableError(f"{name}: cannot be written, it is in use as {other}")
+
+
+def _file(name: str) -> _Use:
     try:
-        # Only files are destroyed: /dev/null may well be named twice.
-        return one.samefile(other) and one.is_file()
+        status = Path(name).stat()
     except OSError:
-        return one.resolve() == other.resolve()
+        status = None
+    # Not Path.resolve(), which raises for a loop of links, but only up to Python 3.12.
+    return _Use(name, status, os.path.realpath(name))
+
+
+def _stream(name: str, stream: TextIO | None) -> _Use:
+    try:
+        status = None if stream is None else os.fstat(stream.fileno())
+    except (OSError, ValueError):  # no file, or closed
+        status = None
+    return _Use(name, status, f"<{name}>")
 
 
 @define

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, TextIO, assert_never
 
-from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
@@ -24,11 +23,10 @@ from firezone_filter.cli.summary import (
     Summary,
     Tally,
 )
+from firezone_filter.cli.terminal import WIDTH, console
 from firezone_filter.decisions import Direction
 from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
 from firezone_filter.policy import Policy
-
-WIDTH: Final = 80
 
 MAX_FLOWS_SHOWN: Final = 3
 MAX_ROWS_SHOWN: Final = 20
@@ -43,12 +41,12 @@ _Line = tuple[str, str]
 
 def print_summary(stream: TextIO, summary: Summary, policy: Policy, name: str) -> None:
     """Print *summary*, of the replay of the capture *name* under *policy*, to *stream*."""
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    screen = console(stream)
     # If nobody reads, rich would end the process on its own; so it only colours.
-    with console.capture() as coloured:
+    with screen.capture() as coloured:
         for text, style in _lines(summary, _resource_names(policy), name):
             # Longer than a line are only names: a pipe gets them whole.
-            console.print(Text(text, style), soft_wrap=True)
+            screen.print(Text(text, style), soft_wrap=True)
     stream.write(coloured.get())
 
 

@@ -24,10 +24,9 @@ def adjust(checksum: int, change: int) -> int:
     A wrong checksum stays as wrong as it was: whether a packet arrived intact is for its
     receiver to find out.
     """
-    total = (~checksum & _WORD) + change
-    if total > _WORD:
-        total -= _WORD
-    return ~total & _WORD
+    # The checksum is the complement of the sum: what the sum gains, the checksum loses.
+    changed = checksum - change
+    return changed if changed >= 0 else changed + _WORD
 
 
 def adjust_udp(checksum: int, change: int) -> int:

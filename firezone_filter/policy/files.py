@@ -14,7 +14,7 @@ from firezone_filter.addresses import (
     to_resolved,
 )
 from firezone_filter.domains import DomainPattern, to_domain
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.policy.document import Fields, Node, build
 from firezone_filter.policy.portal_shapes import (
@@ -102,7 +102,7 @@ def dump_policy(policy: Policy) -> str:
         TypeError: not a `Policy`.
     """
     if not isinstance(policy, Policy):
-        raise TypeError(f"a Policy is written, not {policy!r}")
+        raise TypeError(f"a Policy is written, not {shown(policy)}")
     text = json.dumps(_write_policy(policy), indent=2)
     load_policy(text)  # No text gets out that could not be read back.
     return text

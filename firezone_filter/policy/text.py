@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.policy.document import Fields, Node
 from firezone_filter.policy.faults import Faults, Place, is_finite, show
 
@@ -44,7 +44,7 @@ def _parse(source: str | bytes | Mapping[str, object]) -> object:
     if not isinstance(text, str):
         raise TypeError(
             "nothing is opened here: hand in the text of the file (str or bytes), or a parsed "
-            f"mapping, not {source!r}"
+            f"mapping, not {shown(source)}"
         )
     try:
         return json.loads(

@@ -1,9 +1,9 @@
 """`Policy`, as it was written down, and the gateway that it makes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from attrs import field, frozen
-from attrs.validators import deep_iterable, instance_of
+from attrs import Attribute, field, frozen
 
 from firezone_filter.addresses import (
     Address,
@@ -12,8 +12,10 @@ from firezone_filter.addresses import (
     to_addresses,
     to_resolved,
 )
+from firezone_filter.arguments import check_type
 from firezone_filter.clock import to_time
 from firezone_filter.domains import DomainPattern, to_domain
+from firezone_filter.errors import shown
 from firezone_filter.gateway import Gateway
 from firezone_filter.policy.document import Node
 from firezone_filter.policy.faults import Faults, Place
@@ -27,23 +29,46 @@ from firezone_filter.resources import (
 )
 from firezone_filter.site import GatewayOptions
 
+T = TypeVar("T")
+
+
+def _is_a(*kinds: type) -> Callable[[Any, "Attribute[Any]", Any], None]:
+    """Return a validator: that of attrs cannot show every value that it refuses."""
+
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        check_type(attribute.name, value, *kinds)
+
+    return check
+
+
+def _to_tuple(name: str, values: Iterable[T], kind: type[T]) -> tuple[T, ...]:
+    # An empty text or mapping is a slip, not "none": it is iterable only by accident.
+    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
+        values, Iterable
+    ):
+        raise TypeError(f"{name} are an iterable of {kind.__name__}, not {shown(values)}")
+    several = tuple(values)
+    for one in several:
+        check_type(f"each of {name}", one, kind)
+    return several
+
 
 def _to_expiry(value: float | None) -> float | None:
     return None if value is None else to_time(value)
 
 
 def _to_domains(values: Iterable["PolicyDomain"]) -> tuple["PolicyDomain", ...]:
-    return tuple(values)
+    return _to_tuple("domains", values, PolicyDomain)
 
 
 def _to_authorizations(
     values: Iterable["PolicyAuthorization"],
 ) -> tuple["PolicyAuthorization", ...]:
-    return tuple(values)
+    return _to_tuple("authorizations", values, PolicyAuthorization)
 
 
 def _to_clients(values: Iterable["PolicyClient"]) -> tuple["PolicyClient", ...]:
-    return tuple(values)
+    return _to_tuple("clients", values, PolicyClient)
 
 
 @frozen
@@ -76,17 +101,13 @@ class PolicyAuthorization:
         TypeError: a wrong type.
     """
 
-    resource: Resource = field(
-        validator=instance_of((CidrResource, DnsResource, InternetResource))
-    )
+    resource: Resource = field(validator=_is_a(CidrResource, DnsResource, InternetResource))
     """What the client may reach."""
 
     expires_at: float | None = field(default=None, converter=_to_expiry)
     """When the permission ends, in Unix seconds; `None` for never."""
 
-    domains: tuple[PolicyDomain, ...] = field(
-        default=(), converter=_to_domains, validator=deep_iterable(instance_of(PolicyDomain))
-    )
+    domains: tuple[PolicyDomain, ...] = field(default=(), converter=_to_domains)
     """What names of a DNS resource have resolved to. Where a proxy address stands more than
     once, for one name, the last one decides."""
 
@@ -103,13 +124,11 @@ class PolicyClient:
     id: str = field(converter=to_id)
     """Names the client."""
 
-    addresses: TunnelAddresses = field(validator=instance_of(TunnelAddresses))
+    addresses: TunnelAddresses = field(validator=_is_a(TunnelAddresses))
     """Its addresses inside the tunnel."""
 
     authorizations: tuple[PolicyAuthorization, ...] = field(
-        default=(),
-        converter=_to_authorizations,
-        validator=deep_iterable(instance_of(PolicyAuthorization)),
+        default=(), converter=_to_authorizations
     )
     """What it may reach; nothing where there are none."""
 
@@ -132,15 +151,13 @@ class Policy:
         TypeError: a wrong type.
     """
 
-    addresses: TunnelAddresses = field(validator=instance_of(TunnelAddresses))
+    addresses: TunnelAddresses = field(validator=_is_a(TunnelAddresses))
     """The gateway's own addresses inside the tunnel."""
 
-    address_plan: AddressPlan = field(default=AddressPlan(), validator=instance_of(AddressPlan))
+    address_plan: AddressPlan = field(default=AddressPlan(), validator=_is_a(AddressPlan))
     """Which addresses mean clients, and which stand for DNS resources."""
 
-    clients: tuple[PolicyClient, ...] = field(
-        default=(), converter=_to_clients, validator=deep_iterable(instance_of(PolicyClient))
-    )
+    clients: tuple[PolicyClient, ...] = field(default=(), converter=_to_clients)
     """The clients, in their order."""
 
     def __attrs_post_init__(self) -> None:

@@ -7,10 +7,10 @@ import pytest
 from firezone_filter import Forward, Reason
 from firezone_filter.clock import Deadlines
 from firezone_filter.flowcache import FlowMemory, FlowTables
-from firezone_filter.nat import Nat, translate_error
+from firezone_filter.nat import Nat, NatFlow, translate_error
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
 from firezone_filter.proxies import Resolution
-from firezone_filter.sessions import Lifetimes
+from firezone_filter.sessions import Lifetimes, Session
 from tests.builders import ESP, RST, UDP, icmp, icmp_echo, icmp_error, ip
 from tests.translations import N4, N6, NAME, Names, both_names, every_kind
 
@@ -42,6 +42,26 @@ def read_quote(quote: bytes) -> tuple[Headers, bytes]:
     return headers, quote
 
 
+PERMITTED = Forward("alice", "app")
+
+
+def goes_out(nat: Nat, headers: Headers, packet: bytes, now: float) -> bytes | Reason:
+    """Return what leaves for the network, or why nothing does."""
+    flow = nat.outbound(headers, packet, PERMITTED, now)
+    return flow if isinstance(flow, Reason) else sent(flow, packet, now)
+
+
+def comes_back(nat: Nat, session: Session, headers: Headers, packet: bytes, now: float) -> bytes:
+    """Return what the client gets."""
+    return sent(nat.inbound(session, headers, packet, PERMITTED), packet, now)
+
+
+def sent(flow: NatFlow, packet: bytes, now: float) -> bytes:
+    decision = flow.translate(packet, now)
+    assert decision is not None
+    return decision.packet
+
+
 # --- Out and back --------------------------------------------------------------------------
 
 
@@ -49,12 +69,12 @@ def read_quote(quote: bytes) -> tuple[Headers, bytes]:
 @both_names
 def test_a_packet_goes_out_and_its_answer_comes_back(names: Names, kind: str) -> None:
     nat = nat_for(names)
-    out = nat.translate_outbound(*read(names.sent(kind)), 0.0)
+    out = goes_out(nat, *read(names.sent(kind)), 0.0)
     assert out == names.sent(kind, far=names.real[0])
     came = read(names.came(kind))
     session = nat.session_inbound(*came, 0.0)
     assert session is not None
-    back = nat.translate_inbound(session, *came, 0.0)
+    back = comes_back(nat, session, *came, 0.0)
     assert back == names.came(kind, far=names.proxies[0])
 
 
@@ -69,7 +89,7 @@ def test_what_has_neither_port_nor_echo_id_is_no_protocol_of_the_nat(names: Name
         icmp(flow, kinds[0]),
         icmp_echo(flow, reply=True),
     ):
-        assert nat.translate_outbound(*read(packet), 0.0) is Reason.PROTOCOL
+        assert goes_out(nat, *read(packet), 0.0) is Reason.PROTOCOL
     for packet in (ip(back, ESP, bytes(24)), icmp(back, kinds[0]), icmp_echo(back)):
         assert nat.session_inbound(*read(packet), 0.0) is None
         assert not nat.has_ended(*read(packet), 0.0)
@@ -78,9 +98,9 @@ def test_what_has_neither_port_nor_echo_id_is_no_protocol_of_the_nat(names: Name
 @both_names
 def test_a_proxy_without_a_real_address_has_no_translation(names: Names) -> None:
     nat = nat_for(names)
-    unknown = nat.translate_outbound(*read(names.sent(far=names.proxies[2])), 0.0)
+    unknown = goes_out(nat, *read(names.sent(far=names.proxies[2])), 0.0)
     nat.resolve("app", Resolution(NAME, packed(names.proxies[0]), ()))
-    empty = nat.translate_outbound(*read(names.sent()), 0.0)
+    empty = goes_out(nat, *read(names.sent()), 0.0)
     assert (unknown, empty) == (Reason.NO_TRANSLATION, Reason.NO_TRANSLATION)
 
 
@@ -88,7 +108,7 @@ def test_a_proxy_without_a_real_address_has_no_translation(names: Names) -> None
 @both_names
 def test_without_room_there_is_no_session(names: Names, limits: tuple[int, int]) -> None:
     nat = nat_for(names, limits=limits)
-    assert nat.translate_outbound(*read(names.sent()), 0.0) is Reason.NAT_EXHAUSTED
+    assert goes_out(nat, *read(names.sent()), 0.0) is Reason.NAT_EXHAUSTED
     assert nat.session_inbound(*read(names.came()), 0.0) is None
 
 
@@ -96,9 +116,9 @@ def test_without_room_there_is_no_session(names: Names, limits: tuple[int, int])
 def test_flags_count_in_tcp_alone(names: Names) -> None:
     nat = nat_for(names)
     reset_like = b"\x04" * 20
-    nat.translate_outbound(*read(names.sent("udp", payload=reset_like)), 0.0)
-    nat.translate_outbound(*read(names.sent("echo", payload=reset_like)), 0.0)
-    nat.translate_outbound(*read(names.sent("tcp", flags=RST)), 0.0)
+    goes_out(nat, *read(names.sent("udp", payload=reset_like)), 0.0)
+    goes_out(nat, *read(names.sent("echo", payload=reset_like)), 0.0)
+    goes_out(nat, *read(names.sent("tcp", flags=RST)), 0.0)
     assert nat.session_inbound(*read(names.came("udp")), 0.0) is not None
     assert nat.session_inbound(*read(names.came("echo")), 0.0) is not None
     assert nat.session_inbound(*read(names.came("tcp")), 0.0) is None
@@ -112,8 +132,8 @@ def test_flags_count_in_tcp_alone(names: Names) -> None:
 def test_withdrawing_a_resource_ends_the_sessions_of_its_proxies(names: Names) -> None:
     nat = nat_for(names)
     nat.resolve("other", Resolution(NAME, packed(names.proxies[1]), packed(*names.real[:1])))
-    nat.translate_outbound(*read(names.sent(number=1)), 0.0)
-    nat.translate_outbound(*read(names.sent(number=2, far=names.proxies[1])), 0.0)
+    goes_out(nat, *read(names.sent(number=1)), 0.0)
+    goes_out(nat, *read(names.sent(number=2, far=names.proxies[1])), 0.0)
     nat.withdraw("app")
     assert nat.session_inbound(*read(names.came(number=1)), 0.0) is None
     assert nat.session_inbound(*read(names.came(number=2)), 0.0) is not None
@@ -124,7 +144,7 @@ def test_withdrawing_a_resource_ends_the_sessions_of_its_proxies(names: Names) -
 @both_names
 def test_renumbering_lets_all_translations_and_sessions_go(names: Names) -> None:
     nat = nat_for(names)
-    nat.translate_outbound(*read(names.sent()), 0.0)
+    goes_out(nat, *read(names.sent()), 0.0)
     nat.resolve("app", Resolution(OTHER_NAME, packed(names.proxies[1]), packed(names.real[2])))
     assert len(nat.proxies) == 1
     assert nat.session_inbound(*read(names.came()), 0.0) is None
@@ -134,7 +154,7 @@ def test_renumbering_lets_all_translations_and_sessions_go(names: Names) -> None
 @both_names
 def test_resolving_the_same_name_again_leaves_sessions_alone(names: Names) -> None:
     nat = nat_for(names)
-    nat.translate_outbound(*read(names.sent()), 0.0)
+    goes_out(nat, *read(names.sent()), 0.0)
     nat.resolve("app", Resolution(NAME, packed(*names.proxies), ()))
     assert nat.session_inbound(*read(names.came()), 0.0) is not None
 
@@ -144,7 +164,7 @@ def test_close_lets_all_sessions_go(names: Names) -> None:
     lifetimes = Lifetimes(Deadlines())
     nat = Nat(lifetimes, LIMITS, FlowMemory(FlowTables()))
     nat.resolve("app", Resolution(NAME, packed(names.proxies[0]), packed(names.real[0])))
-    nat.translate_outbound(*read(names.sent()), 0.0)
+    goes_out(nat, *read(names.sent()), 0.0)
     assert len(lifetimes) == 1
     nat.close()
     assert len(lifetimes) == 0
@@ -159,13 +179,13 @@ def test_a_new_session_forgets_inbound_flows_and_an_old_one_nothing(names: Names
     flows = FlowMemory(tables)
     nat = nat_for(names, flows=flows)
     direct = Forward("alice", "db")
-    nat.translate_outbound(*read(names.sent(number=1)), 0.0)
+    goes_out(nat, *read(names.sent(number=1)), 0.0)
     flows.remember_outbound(*read(names.sent()), direct)
     flows.remember_inbound(*read(names.came()), direct)
-    nat.translate_outbound(*read(names.sent(number=1)), 0.0)
-    nat.translate_outbound(*read(names.sent(far=names.proxies[2])), 0.0)
+    goes_out(nat, *read(names.sent(number=1)), 0.0)
+    goes_out(nat, *read(names.sent(far=names.proxies[2])), 0.0)
     assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 1)
-    nat.translate_outbound(*read(names.sent(number=2)), 0.0)
+    goes_out(nat, *read(names.sent(number=2)), 0.0)
     assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 0)
 
 
@@ -176,7 +196,7 @@ def test_a_new_session_forgets_inbound_flows_and_an_old_one_nothing(names: Names
 @both_names
 def test_a_quote_of_either_direction_finds_its_session(names: Names, kind: str) -> None:
     nat = nat_for(names)
-    nat.translate_outbound(*read(names.sent(kind)), 0.0)
+    goes_out(nat, *read(names.sent(kind)), 0.0)
     gone_on = read_quote(names.sent(kind, far=names.real[0]))
     delivered = read_quote(names.came(kind, far=names.proxies[0]))
     session = nat.session_quoted(*gone_on, 0.0, outbound=True)
@@ -196,7 +216,7 @@ def test_a_quote_of_another_protocol_has_no_session(names: Names) -> None:
 @every_kind
 def test_an_error_is_translated_with_its_quote(names: Names, kind: str) -> None:
     nat = nat_for(names)
-    nat.translate_outbound(*read(names.sent(kind)), 0.0)
+    goes_out(nat, *read(names.sent(kind)), 0.0)
     quote = names.sent(kind, far=names.real[0])
     session = nat.session_quoted(*read_quote(quote), 0.0, outbound=True)
     assert session is not None
@@ -214,7 +234,7 @@ def test_an_error_is_translated_with_its_quote(names: Names, kind: str) -> None:
 
 def test_old_ends_are_forgotten_and_the_clock_starts() -> None:
     nat = nat_for(N4)
-    nat.translate_outbound(*read(N4.sent("tcp", flags=RST)), 0.0)
+    goes_out(nat, *read(N4.sent("tcp", flags=RST)), 0.0)
     nat.start_clock(1_000.0)
     nat._sessions.forget_old(1_239.0)
     assert nat.has_ended(*read(N4.came("tcp")), 1_239.0)

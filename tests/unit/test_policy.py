@@ -12,6 +12,7 @@ from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
     PolicyClient,
+    PolicyDomain,
     dump_policy,
     load_policy,
 )
@@ -304,6 +305,67 @@ def test_a_wrong_type_is_a_type_error(
 ) -> None:
     with pytest.raises(TypeError):
         call(*arguments)
+
+
+TOO_LONG = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        (PolicyAuthorization, (TOO_LONG,)),
+        (PolicyAuthorization, ([TOO_LONG],)),
+        (PolicyAuthorization, (DB, [TOO_LONG])),
+        (PolicyAuthorization, (DB, None, TOO_LONG)),
+        (PolicyAuthorization, (DB, None, [TOO_LONG])),
+        (PolicyDomain, (TOO_LONG, (), ())),
+        (PolicyDomain, ("a.b", TOO_LONG, ())),
+        (PolicyDomain, ("a.b", [TOO_LONG], ())),
+        (PolicyDomain, ("a.b", (), TOO_LONG)),
+        (PolicyDomain, ("a.b", (), [TOO_LONG])),
+        (PolicyClient, (TOO_LONG, ALICE)),
+        (PolicyClient, ("alice", TOO_LONG)),
+        (PolicyClient, ("alice", ALICE, TOO_LONG)),
+        (PolicyClient, ("alice", ALICE, [TOO_LONG])),
+        (Policy, (TOO_LONG,)),
+        (Policy, (GATEWAY, TOO_LONG)),
+        (Policy, (GATEWAY, AddressPlan(), TOO_LONG)),
+        (Policy, (GATEWAY, AddressPlan(), [TOO_LONG])),
+        (dump_policy, (TOO_LONG,)),
+        (load_policy, (TOO_LONG,)),
+        (load_policy, ([TOO_LONG],)),
+    ],
+)
+def test_a_wrong_type_is_a_type_error_even_if_it_cannot_be_shown(
+    call: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
+    with pytest.raises(TypeError, match=r"\(too long to show\)$"):
+        call(*arguments)
+
+
+# Iterable by accident, and empty: it would be taken for "none".
+@pytest.mark.parametrize("nothing", ["", b"", bytearray(), memoryview(b""), {}])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda none: PolicyDomain("a.b", none, ()), id="proxy_addresses"),
+        pytest.param(lambda none: PolicyDomain("a.b", (), none), id="resolved_addresses"),
+        pytest.param(lambda none: PolicyAuthorization(DB, domains=none), id="domains"),
+        pytest.param(lambda none: PolicyClient("a", ALICE, none), id="authorizations"),
+        pytest.param(lambda none: Policy(GATEWAY, clients=none), id="clients"),
+    ],
+)
+def test_an_empty_text_or_mapping_is_no_list_of_nothing(
+    make: Callable[[object], object], nothing: object
+) -> None:
+    with pytest.raises(TypeError, match=r" are an iterable"):
+        make(nothing)
+
+
+def test_lists_by_hand_may_be_any_iterable_and_are_read_once() -> None:
+    alice = PolicyClient("alice", ALICE, (PolicyAuthorization(one) for one in [DB]))
+    policy = Policy(GATEWAY, clients=iter([alice]))
+    assert policy == Policy(GATEWAY, clients=[authorized(DB)])
 
 
 # --- Dumping ------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_filters_that_nobody_uses_are_let_go() -> None:
     assert filters not in _compiled
 
 
-class Unhashable(str):
+class Unhashable(str):  # noqa: PLW1641 - that it has no hash is what it is for
     """A text that compares, and so cannot be hashed."""
 
     __slots__ = ()

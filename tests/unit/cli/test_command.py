@@ -317,6 +317,56 @@ def test_two_outputs_are_not_one_file(files: Files) -> None:
     assert files.replay("--decisions", new, "--forwarded", new) == Exit.UNUSABLE
 
 
+@pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
+def test_an_output_is_not_the_file_that_gets_the_summary(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    out = files.folder / "out"
+    with out.open("w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert files.replay(option, out) == Exit.UNUSABLE
+    complaint = f"{out}: cannot be written, it is in use as standard output"
+    assert said().err == [f"firezone-filter: {complaint}"]
+
+
+def test_the_summary_is_not_appended_to_the_capture(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files.capture.read_bytes()
+    with files.capture.open("a", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert files.replay() == Exit.UNUSABLE
+    assert files.capture.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--decisions", "--forwarded", "--policy"])
+def test_a_loop_of_links_is_told_in_one_line(
+    files: Files, said: Callable[[], Said], option: str
+) -> None:
+    loop = files.folder / "loop"
+    loop.symlink_to(loop)
+    assert files.replay(option, loop) == Exit.UNUSABLE
+    assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
+
+
+def test_a_capture_that_is_a_loop_of_links_is_told_in_one_line(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    loop = files.folder / "loop"
+    loop.symlink_to(loop)
+    assert files.replay_of(loop, "--decisions", files.folder / "new") == Exit.UNUSABLE
+    assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
+
+
+@pytest.mark.parametrize("columns", ["0", "²"])
+def test_columns_that_cannot_be_do_not_hide_the_summary(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert files.replay() == Exit.DONE
+    assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
+
+
 def test_an_output_stays_as_it_was_if_the_capture_is_unusable(files: Files) -> None:
     decisions = files.folder / "decisions.jsonl"
     decisions.write_text("precious")
@@ -358,6 +408,26 @@ def test_a_full_disk_behind_standard_output_is_told_once(
         monkeypatch.setattr(sys, "stdout", full)
         assert files.replay() == Exit.UNUSABLE
     assert said().err == ["firezone-filter: writing stops: No space left on device"]
+
+
+@needs_full_disk
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["replay", "--help"]])
+def test_help_that_cannot_be_written_is_told_in_one_line(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    with FULL.open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run(arguments) == Exit.UNUSABLE
+    assert said().err == ["firezone-filter: writing stops: No space left on device"]
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["replay", "--help"]])
+def test_help_that_nobody_reads_is_no_matter(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    with closed_pipe(monkeypatch):
+        assert run(arguments) == Exit.CLOSED_PIPE
+    assert said().err == []
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--decisions", "-"], ["--forwarded", "-"]])

@@ -46,6 +46,88 @@ def test_two_outputs_are_not_both_standard_output() -> None:
     assert refused([], ["-", "-"]) == "-: cannot be written, it is in use as -"
 
 
+@pytest.mark.parametrize(
+    ("stream", "called"), [("stdout", "standard output"), ("stderr", "standard error")]
+)
+def test_an_output_is_not_the_file_of_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, called: str
+) -> None:
+    name = str(tmp_path / "new")
+    with Path(name).open("w", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, stream, opened)
+        assert refused([], [name]) == f"{name}: cannot be written, it is in use as {called}"
+
+
+def test_an_output_is_not_the_file_of_standard_output_even_if_the_summary_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(tmp_path / "new")
+    with Path(name).open("w", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+        assert refused([], ["-", name]).startswith(name)
+
+
+def test_an_output_is_not_the_file_of_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(tmp_path / "in")
+    Path(name).touch()
+    with Path(name).open(encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdin", opened)
+        assert refused(["-"], [name]).endswith("it is in use as standard input")
+
+
+@pytest.mark.parametrize("outputs", [[], ["-"]])
+def test_standard_output_is_not_the_file_of_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[str]
+) -> None:
+    name = str(tmp_path / "in")
+    with Path(name).open("a", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+        complaint = f"standard output: cannot be written, it is in use as {name}"
+        assert refused([name], outputs) == complaint
+
+
+def test_standard_output_and_standard_error_may_be_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+        monkeypatch.setattr(sys, "stderr", opened)
+        refuse_clashes([], ["-", str(tmp_path / "new")])
+
+
+def test_a_pipe_is_not_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+        refuse_clashes([], [f"/dev/fd/{writer}"])
+    os.close(reader)
+
+
+def test_streams_that_are_closed_clash_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+    monkeypatch.setattr(sys, "stdin", None)
+    refuse_clashes(["-"], ["-", str(tmp_path / "log")])
+
+
+def test_a_loop_of_links_is_told_by_the_system(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    refuse_clashes([str(tmp_path)], [str(loop)])
+    with Outputs(print) as outputs, pytest.raises(UnusableError, match="Too many levels"):
+        outputs.text(str(loop))
+
+
+def test_two_outputs_are_not_one_loop_of_links(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert refused([], [str(loop)] * 2).startswith(str(loop))
+
+
 def test_standard_input_and_output_do_not_clash() -> None:
     refuse_clashes(["-"], ["-"])
 

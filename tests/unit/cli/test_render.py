@@ -5,8 +5,9 @@ import io
 import pytest
 
 from firezone_filter.cli.headers import Flow
-from firezone_filter.cli.render import MAX_FLOWS_SHOWN, MAX_ROWS_SHOWN, WIDTH, print_summary
+from firezone_filter.cli.render import MAX_FLOWS_SHOWN, MAX_ROWS_SHOWN, print_summary
 from firezone_filter.cli.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
+from firezone_filter.cli.terminal import WIDTH
 from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject
 from firezone_filter.events import AccessExhausted, AuthorizationExpired
 
@@ -106,6 +107,16 @@ def test_nothing_is_coloured_in_a_pipe() -> None:
 def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" in "".join(rendered(refused(REFUSED)))
+
+
+@pytest.mark.parametrize("variable", ["COLUMNS", "LINES"])
+@pytest.mark.parametrize("size", ["0", "²", "9" * 5000, "no"])
+def test_the_summary_is_whole_whatever_the_environment_says_of_sizes(
+    monkeypatch: pytest.MonkeyPatch, variable: str, size: str
+) -> None:
+    expected = rendered(refused(REFUSED))
+    monkeypatch.setenv(variable, size)
+    assert rendered(refused(REFUSED)) == expected
 
 
 def test_only_the_busiest_flows_are_shown() -> None:
