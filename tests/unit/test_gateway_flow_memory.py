@@ -21,12 +21,17 @@ from firezone_filter import (
     InvalidTime,
     Reason,
     Tcp,
+    Translate,
     TunnelAddresses,
     Udp,
 )
 from firezone_filter.flowcache import MAX_FLOWS
 from tests.builders import (
+    ACK,
     ESP,
+    FIN,
+    RST,
+    SYN,
     Extension,
     destination_options,
     fragment,
@@ -51,7 +56,20 @@ from tests.scenes import (
     gateway_for_alice,
     refusal,
 )
-from tests.translations import N4, N6, TICK, app, resolve
+from tests.translations import (
+    N4,
+    N6,
+    NAME,
+    TICK,
+    Names,
+    Shape,
+    app,
+    both_names,
+    gateway_with,
+    resolve,
+    through,
+    without_checksum,
+)
 
 PASSED: Final = Forward("alice", "db")
 MALFORMED: Final = Drop(Reason.MALFORMED, None)
@@ -638,3 +656,295 @@ def test_refused_packets_push_nothing_out(direction: Direction) -> None:
     assert len(tables[17]) == MAX_FLOWS
     assert first[12:24] in tables[17]
     assert last[12:24] in tables[17]
+
+
+# --- What goes through the NAT -------------------------------------------------------------
+
+
+def translated_flows(gateway: Gateway) -> tuple[int, int]:
+    """Count the flows for which a translation is prepared, outbound and inbound."""
+    flows = gateway._site.flows
+    return sum(map(len, flows.translated_outbound)), sum(map(len, flows.translated_inbound))
+
+
+def translating(names: Names, *, options: GatewayOptions | None = None) -> Gateway:
+    """Let TCP and UDP through the NAT, two packets each way."""
+    gateway = gateway_with(names, Tcp("443-444"), Udp("443-444"), options=options)
+    for kind in ("tcp", "udp") * 2:
+        assert gateway.handle_packet(OUTBOUND, names.sent(kind)).allowed
+        assert gateway.handle_packet(INBOUND, names.came(kind)).allowed
+    assert translated_flows(gateway) == (2, 2)
+    assert remembered(gateway) == (0, 0)
+    return gateway
+
+
+def arriving(names: Names, direction: Direction, kind: str = "udp", data: bytes = b"") -> bytes:
+    build = names.sent if direction is OUTBOUND else names.came
+    return build(kind, payload=data)
+
+
+def going_on(names: Names, direction: Direction, kind: str = "udp", data: bytes = b"") -> bytes:
+    if direction is OUTBOUND:
+        return names.sent(kind, far=names.real[0], payload=data)
+    return names.came(kind, far=names.proxies[0], payload=data)
+
+
+tcp_and_udp = pytest.mark.parametrize("kind", ["tcp", "udp"])
+
+
+@pytest.mark.parametrize("data", [b"", b"o", b"odd", b"even", bytes(range(256)) * 5])
+@tcp_and_udp
+@both_directions
+@both_names
+def test_an_established_translated_flow_is_rewritten_like_its_first_packet(
+    names: Names, direction: Direction, kind: str, data: bytes
+) -> None:
+    gateway = translating(names)
+    packet = arriving(names, direction, kind, data)
+    expected = through(going_on(names, direction, kind, data))
+    for again in (packet, bytearray(packet), memoryview(packet)):
+        assert gateway.handle_packet(direction, again) == expected
+        assert gateway.handle_packet(direction, again, client_id="alice") == expected
+        assert gateway.handle_packets(direction, [again]) == [expected]
+
+
+@both_directions
+@both_names
+def test_a_changed_port_is_rewritten_in_an_established_flow_too(
+    names: Names, direction: Direction
+) -> None:
+    gateway = translating(names)
+    resolve(gateway, names, proxies=names.proxies[1:2])
+    second = names.proxies[1]
+    for _ in range(3):
+        sent = gateway.handle_packet(OUTBOUND, names.sent(far=second, payload=b"odd"))
+        assert sent == through(names.sent(number=5402, far=names.real[0], payload=b"odd"))
+        came = gateway.handle_packet(INBOUND, names.came(number=5402, payload=b"odd"))
+        assert came == through(names.came(far=second, payload=b"odd"))
+    assert translated_flows(gateway) == (1, 1)
+    assert gateway.handle_packet(direction, arriving(names, direction)).allowed
+
+
+@both_directions
+@both_names
+def test_an_established_translated_flow_keeps_its_checksum_of_zero(
+    names: Names, direction: Direction
+) -> None:
+    gateway = translating(names)
+    packet = without_checksum(arriving(names, direction))
+    expected = through(without_checksum(going_on(names, direction)))
+    assert gateway.handle_packet(direction, packet) == expected
+
+
+@both_names
+def test_an_established_flow_sends_ones_for_a_checksum_that_would_become_zero(
+    names: Names,
+) -> None:
+    gateway = translating(names)
+    place = (20 if names is N4 else 40) + 6
+    data = names.sent(far=names.real[0], payload=bytes(2))[place : place + 2]
+    decision = gateway.handle_packet(OUTBOUND, names.sent(payload=data))
+    assert decision == through(names.sent(far=names.real[0], payload=data))
+    assert isinstance(decision, Translate)
+    assert decision.packet[place : place + 2] == b"\xff\xff"
+
+
+@tcp_and_udp
+@both_directions
+@both_names
+def test_an_established_translated_flow_is_checked_like_any_other(
+    names: Names, direction: Direction, kind: str
+) -> None:
+    gateway = translating(names)
+    packet = arriving(names, direction, kind)
+    header, part = (20 if names is N4 else 40), (20 if kind == "tcp" else 8)
+    for size in range(len(packet)):
+        assert gateway.handle_packet(direction, packet[:size]) == MALFORMED
+    for size in range(header, header + part):
+        assert gateway.handle_packet(direction, resized(packet[:size])) == MALFORMED
+    for by in (-8, -1, 1, 0x100):
+        assert gateway.handle_packet(direction, resized(packet, by)) == MALFORMED
+    later = fragment(arriving(names, direction, kind, bytes(40)), 24)
+    assert gateway.handle_packet(direction, later) == Drop(Reason.FRAGMENT, "alice")
+    assert gateway.handle_packet(direction, packet).allowed
+
+
+@both_names
+def test_another_client_id_gets_no_translation_of_an_established_flow(names: Names) -> None:
+    gateway = translating(names)
+    for direction, expected in (
+        (OUTBOUND, Drop(Reason.SOURCE_NOT_ALLOWED, "bob")),
+        (INBOUND, Drop(Reason.UNKNOWN_CLIENT, None)),
+    ):
+        packet = arriving(names, direction)
+        assert gateway.handle_packet(direction, packet, client_id="bob") == expected
+
+
+@both_names
+def test_options_extension_headers_and_echoes_are_translated_but_not_remembered(
+    names: Names,
+) -> None:
+    gateway = gateway_with(names)
+    shape: Shape = {"options": b"\x01" * 20} if names is N4 else {"extensions": (hop_by_hop(),)}
+    for _ in range(2):
+        for direction, packet in (
+            (OUTBOUND, names.sent(**shape)),
+            (INBOUND, names.came(**shape)),
+            (OUTBOUND, names.sent("echo")),
+            (INBOUND, names.came("echo")),
+            (OUTBOUND, fragment(names.sent(payload=bytes(40)), 0, 16)),
+            (INBOUND, fragment(names.came(payload=bytes(40)), 0, 16)),
+        ):
+            assert isinstance(gateway.handle_packet(direction, packet), Translate)
+    assert translated_flows(gateway) == (0, 0)
+
+
+@tcp_and_udp
+@both_directions
+@both_names
+def test_packets_of_an_established_flow_prolong_its_session_until_it_is_over(
+    names: Names, direction: Direction, kind: str
+) -> None:
+    lifetime = 7_440.0 if kind == "tcp" else 120.0
+    packet = arriving(names, direction, kind)
+    for later, expected in (
+        (lifetime - TICK, through(names.came(kind, far=names.proxies[0]))),
+        (lifetime, Drop(Reason.EXPIRED_NAT_SESSION, "alice")),
+    ):
+        gateway = translating(names)
+        assert gateway.handle_packet(direction, packet, 100.0).allowed
+        assert gateway.handle_packet(INBOUND, names.came(kind), 100.0 + later) == expected
+
+
+@both_names
+def test_an_established_flow_out_begins_another_session_when_its_own_is_over(
+    names: Names,
+) -> None:
+    gateway = translating(names)
+    gateway.domain_resolved(
+        "alice", "app", NAME, proxy_addresses=names.proxies[:1], resolved_addresses=names.real[1:2]
+    )
+    assert gateway.handle_packet(OUTBOUND, names.sent()) == through(names.sent(far=names.real[0]))
+    out_again = gateway.handle_packet(OUTBOUND, names.sent(), 120.0)
+    assert out_again == through(names.sent(far=names.real[1]))
+    back = gateway.handle_packet(INBOUND, names.came(far=names.real[1]))
+    assert back == through(names.came(far=names.proxies[0]))
+
+
+@both_directions
+@both_names
+def test_a_reset_in_an_established_flow_ends_it_at_once(
+    names: Names, direction: Direction
+) -> None:
+    gateway = translating(names)
+    build = names.sent if direction is OUTBOUND else names.came
+    assert gateway.handle_packet(direction, build("tcp", flags=RST)).allowed
+    ended = Drop(Reason.EXPIRED_NAT_SESSION, "alice")
+    assert gateway.handle_packet(INBOUND, names.came("tcp")) == ended
+    assert gateway.handle_packet(INBOUND, names.came("udp")).allowed
+
+
+@both_names
+def test_fins_in_an_established_flow_close_it_and_a_syn_starts_it_anew(names: Names) -> None:
+    for flags, ends in ((ACK, 5.0), (SYN, 60.0)):
+        for now, expected in ((ends - TICK, None), (ends, Reason.EXPIRED_NAT_SESSION)):
+            gateway = translating(names)
+            gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=FIN))
+            gateway.handle_packet(INBOUND, names.came("tcp", flags=FIN))
+            gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=flags))
+            assert refusal(gateway.handle_packet(INBOUND, names.came("tcp"), now)) == expected
+
+
+@both_names
+def test_a_second_port_of_the_resource_is_another_flow_of_the_same_session(names: Names) -> None:
+    gateway = translating(names)
+    for _ in range(2):
+        assert gateway.handle_packet(OUTBOUND, names.sent("tcp", port=444)).allowed
+    assert gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=RST)).allowed
+    back = gateway.handle_packet(INBOUND, names.came("tcp"))
+    assert back == through(names.came("tcp", far=names.proxies[0]))
+    assert translated_flows(gateway) == (3, 2)
+
+
+NAT_MUTATORS: dict[str, Callable[[Gateway, Names], object]] = {
+    "client_connected": lambda gateway, _: gateway.client_connected("alice", ALICE),
+    "client_disconnected": lambda gateway, _: gateway.client_disconnected("alice"),
+    "authorize": lambda gateway, _: gateway.authorize("alice", V4.db()),
+    "revoke": lambda gateway, _: gateway.revoke("alice", "app"),
+    "update_resource": lambda gateway, _: gateway.update_resource(app(Tcp(444))),
+    "update_expiry": lambda gateway, _: gateway.update_expiry("alice", "app", 0.0),
+    "retain_authorizations": lambda gateway, _: gateway.retain_authorizations({}),
+    "domain_resolved": resolve,
+    "set_addresses": lambda gateway, _: gateway.set_addresses(TunnelAddresses(V4.spare)),
+}
+
+
+@pytest.mark.parametrize("mutator", NAT_MUTATORS)
+@both_names
+def test_cache_of_translated_flows_is_emptied_by(names: Names, mutator: str) -> None:
+    gateway = translating(names)
+    NAT_MUTATORS[mutator](gateway, names)
+    assert translated_flows(gateway) == (0, 0)
+
+
+@both_names
+def test_cache_of_translated_flows_is_emptied_by_expiry(names: Names) -> None:
+    gateway = translating(names)
+    gateway.update_expiry("alice", "app", 10.0)
+    gateway.handle_timeout(10.0 - TICK)
+    assert translated_flows(gateway) == (2, 2)
+    gateway.handle_timeout(10.0)
+    assert translated_flows(gateway) == (0, 0)
+
+
+@both_directions
+@both_names
+def test_a_translated_flow_does_not_outlive_its_permission(
+    names: Names, direction: Direction
+) -> None:
+    gateway = translating(names)
+    gateway.update_resource(app(Tcp(444), Udp(444)))
+    for kind, reason in (("tcp", Reason.TCP_PORT), ("udp", Reason.UDP_PORT)):
+        packet = arriving(names, direction, kind)
+        assert refusal(gateway.handle_packet(direction, packet)) == reason
+
+
+@tcp_and_udp
+@both_directions
+def test_as_many_translated_flows_are_remembered_as_may_be_and_all_are_judged_alike(
+    direction: Direction, kind: str
+) -> None:
+    gateway = gateway_with(N4)
+    assert gateway.handle_packet(OUTBOUND, N4.sent(kind)).allowed
+    build = N4.sent if direction is OUTBOUND else N4.came
+    ends = N4.real[0] if direction is OUTBOUND else N4.proxies[0]
+    for _ in range(2):
+        for port in range(MAX_FLOWS + 3):
+            expected = through(build(kind, port=port, far=ends))
+            assert gateway.handle_packet(direction, build(kind, port=port)) == expected
+    assert max(translated_flows(gateway)) == MAX_FLOWS
+
+
+@both_names
+def test_translated_flows_push_out_no_direct_ones(names: Names) -> None:
+    gateway = gateway_with(names, options=GatewayOptions(reject=False))
+    gateway.authorize("alice", names.family.db())
+    assert gateway.handle_packet(OUTBOUND, names.family.udp(OUTBOUND)).allowed
+    for port in range(MAX_FLOWS + 3):
+        assert gateway.handle_packet(OUTBOUND, names.sent(port=port)).allowed
+    assert remembered(gateway) == (1, 0)
+
+
+@both_names
+def test_a_direct_flow_takes_over_when_the_session_is_over_and_gives_way_to_a_new_one(
+    names: Names,
+) -> None:
+    gateway = translating(names)
+    gateway.authorize("alice", CidrResource("direct", names.real[0]))
+    delivered = through(names.came(far=names.proxies[0]))
+    direct = Forward("alice", "direct")
+    assert [gateway.handle_packet(INBOUND, names.came()) for _ in range(2)] == [delivered] * 2
+    gateway.handle_timeout(120.0)
+    assert [gateway.handle_packet(INBOUND, names.came()) for _ in range(2)] == [direct] * 2
+    assert gateway.handle_packet(OUTBOUND, names.sent()).allowed
+    assert [gateway.handle_packet(INBOUND, names.came()) for _ in range(2)] == [delivered] * 2

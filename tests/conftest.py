@@ -1,0 +1,21 @@
+"""How thorough property tests are: `HYPOTHESIS_PROFILE=ci`, or the quick `dev`."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
+
+# Whether a machine is busy says nothing about the code.
+COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+
+settings.register_profile("dev", COMMON, max_examples=25)
+settings.register_profile("ci", COMMON, max_examples=150, derandomize=True)
+settings.load_profile(PROFILE)
+
+
+@pytest.fixture(scope="session")
+def thorough() -> bool:
+    """Whether this run may take minutes."""
+    return PROFILE == "ci"

@@ -1,0 +1,98 @@
+"""Filter tables by themselves, against a linear scan; several at a time."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from firezone_filter import ClientFilterTable, Filter
+from tests.builders import ESP, ICMPV4, ICMPV6, TCP, UDP
+from tests.model.policy import FilterTable
+from tests.property.pools import FAR, PORTS
+from tests.property.strategies import filters
+
+ICMP = -1
+"""The one that belongs to the address."""
+
+which = st.integers(0, 1)
+ids = st.sampled_from(("a", "b", "c"))
+addresses = st.sampled_from((*FAR[4][:4], "10.0.0.4", "0.0.0.0", *FAR[6][:4], "fd10::4", "::"))  # noqa: S104
+networks = st.one_of(
+    st.tuples(addresses, st.integers(0, 32)).map(
+        lambda end: ip_network(end if ":" not in end[0] else (end[0], 4 * end[1]), strict=False)
+    )
+)
+
+
+class Tables(RuleBasedStateMachine):
+    """Two tables: what one allows is nothing to the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = [ClientFilterTable() for _ in range(2)]
+        self.models = [FilterTable() for _ in range(2)]
+
+    @rule(number=which, network=networks, resource_id=ids, permitted=filters)
+    def allow(
+        self,
+        number: int,
+        network: IPv4Network | IPv6Network,
+        resource_id: str,
+        permitted: tuple[Filter, ...],
+    ) -> None:
+        self.tables[number].allow(network, resource_id, permitted)
+        self.models[number].allow(network, resource_id, permitted)
+
+    @rule(number=which, resource_id=ids)
+    def revoke(self, number: int, resource_id: str) -> None:
+        expected = self.models[number].revoke(resource_id)
+
+        assert self.tables[number].revoke(resource_id) is expected
+
+    @rule(number=which)
+    def clear(self, number: int) -> None:
+        self.tables[number].clear()
+        self.models[number] = FilterTable()
+
+    @rule(
+        address=addresses,
+        kind=st.sampled_from((TCP, UDP, ICMP, ESP)),
+        port=st.one_of(st.none(), st.sampled_from(PORTS)),
+    )
+    def match(self, address: str, kind: int, port: int | None) -> None:
+        # The other family's ICMP has a test of its own: no packet carries it.
+        own_icmp = ICMPV6 if ":" in address else ICMPV4
+        protocol = own_icmp if kind == ICMP else kind
+        for table, model in zip(self.tables, self.models, strict=True):
+            expected = model.match(ip_address(address), protocol, port)
+            match = table.match(address, protocol, port)
+
+            found = None if match is None else (match.resource_id, match.network, match.reason)
+            assert found == expected
+            assert table.permits(address, protocol, port) is model.permits(
+                ip_address(address), protocol, port
+            )
+
+    @invariant()
+    def entries_are_the_same(self) -> None:
+        for table, model in zip(self.tables, self.models, strict=True):
+            entries = {(network, resource_id): held for network, resource_id, held in table}
+            assert entries == model.entries
+            assert len(table) == len(model.entries)
+            for resource_id in "abc":
+                assert (resource_id in table) == any(key[1] == resource_id for key in entries)
+
+
+TestTables = Tables.TestCase
+
+
+@given(filters, addresses)
+def test_icmp_of_the_other_family_is_like_any_other_protocol(
+    permitted: tuple[Filter, ...], address: str
+) -> None:
+    table = ClientFilterTable()
+    table.allow("::/0" if ":" in address else "0.0.0.0/0", "a", permitted)
+    other = ICMPV4 if ":" in address else ICMPV6
+
+    assert table.match(address, other) == table.match(address, ESP)
