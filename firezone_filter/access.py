@@ -1,7 +1,6 @@
 """What one client may reach: its authorizations, and which resource answers for an address."""
 
 from typing import assert_never
-from weakref import WeakValueDictionary
 
 from attrs import define, field
 
@@ -18,6 +17,7 @@ from firezone_filter.resources import (
     Resource,
     compile_filters,
 )
+from firezone_filter.sharing import Shared
 from firezone_filter.table import ClientFilterTable, Match
 
 
@@ -142,13 +142,8 @@ class Access:
         return refusal or Reason.NO_RESOURCE
 
 
-# As long as anybody uses them, as it is with filters.
-_compiled: WeakValueDictionary[tuple[Network, ...], RangeMap] = WeakValueDictionary()
+def _excluded_ranges(networks: tuple[Network, ...]) -> RangeMap:
+    return RangeMap((network, NOT_INTERNET) for network in networks)
 
 
-def _excluded(networks: tuple[Network, ...]) -> RangeMap:
-    ranges = _compiled.get(networks)
-    if ranges is None:
-        ranges = RangeMap((network, NOT_INTERNET) for network in networks)
-        _compiled[networks] = ranges
-    return ranges
+_excluded: Shared[tuple[Network, ...], RangeMap] = Shared(_excluded_ranges)

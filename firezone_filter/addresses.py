@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, reduce
+from functools import reduce
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -26,6 +26,7 @@ from attrs import field, frozen
 
 from firezone_filter.errors import InvalidAddress, shown
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6, IPV6_LENGTH
+from firezone_filter.sharing import Shared
 
 # After the slash stands anything but a number of bits.
 _MASK = re.compile(r"/.*[^0-9]")
@@ -312,9 +313,7 @@ def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:
     return flags
 
 
-@lru_cache(maxsize=16)
-def address_flags(plan: AddressPlan) -> RangeMap:
-    """Compile what *plan* and the standards say of every address."""
+def _flags_of(plan: AddressPlan) -> RangeMap:
     return RangeMap(
         (network, flag)
         for networks, flag in (
@@ -327,3 +326,7 @@ def address_flags(plan: AddressPlan) -> RangeMap:
         )
         for network in networks
     )
+
+
+address_flags: Shared[AddressPlan, RangeMap] = Shared(_flags_of)
+"""Compile what an address plan and the standards say of every address."""

@@ -5,7 +5,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
-from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
@@ -14,6 +13,7 @@ from firezone_filter.decisions import Reason
 from firezone_filter.domains import DomainPattern, to_pattern
 from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.packet.numbers import MAX_PORT, TCP, UDP
+from firezone_filter.sharing import Shared
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -287,16 +287,8 @@ class PermitCheck:
         return Reason.PROTOCOL
 
 
-# As long as anybody uses them: policies come and go, and their filters with them.
-_compiled: WeakValueDictionary[tuple[Filter, ...], PermitCheck] = WeakValueDictionary()
-
-
-def compile_filters(filters: tuple[Filter, ...]) -> PermitCheck:
-    """Compile *filters*, or return what the same ones were compiled to before."""
-    check = _compiled.get(filters)
-    if check is None:
-        check = _compiled[filters] = PermitCheck(filters)
-    return check
+compile_filters: Shared[tuple[Filter, ...], PermitCheck] = Shared(PermitCheck)
+"""Compile filters, or return what the same ones were compiled to before."""
 
 
 def _bounds(ranges: list[PortRange]) -> tuple[int, ...]:

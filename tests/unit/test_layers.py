@@ -17,6 +17,7 @@ SOURCES = Path(firezone_filter.__file__).parent
 # behind the last one that it needs.
 ORDER = (
     "errors",
+    "sharing",
     "packet",
     "packet.numbers",
     "packet.checksums",

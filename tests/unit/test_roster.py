@@ -14,7 +14,7 @@ from firezone_filter import (
     Tcp,
     TunnelAddresses,
 )
-from firezone_filter.resources import _compiled
+from firezone_filter.resources import compile_filters
 from tests.builders import fragment, udp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
@@ -101,10 +101,10 @@ def test_filters_that_nobody_uses_are_let_go() -> None:
     gateway = gateway_with_a_session(now=0.0)
     filters = (Tcp(1), Tcp(3), Tcp(5))
     gateway.authorize("alice", CidrResource("net", "10.0.0.0/8", filters))
-    assert filters in _compiled
+    assert filters in compile_filters
     gateway.client_disconnected("alice")
     gc.collect()
-    assert filters not in _compiled
+    assert filters not in compile_filters
 
 
 class Unhashable(str):  # noqa: PLW1641 - that it has no hash is what it is for
