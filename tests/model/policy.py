@@ -54,6 +54,10 @@ def within(address: Address, networks: Iterable[Given]) -> bool:
     return any(address in network for network in networks)
 
 
+OTHER = -1
+"""Any protocol that filters know nothing of."""
+
+
 def refusal(filters: Iterable[Given], protocol: int, port: int | None) -> str | None:
     """Name the reason why filters refuse a protocol and port; `None` if they permit it."""
     filters = list(filters)
@@ -153,8 +157,10 @@ class FilterTable:
         self, address: Address, protocol: int, port: int | None = None
     ) -> tuple[str, Given, str | None] | None:
         """Choose an entry: its resource id, its network, why it refuses."""
+        foreign = 58 if address.version == 4 else 1
+        asked = OTHER if protocol == foreign else protocol
         covering = [
-            (resource_id, network, refusal(filters, protocol, port))
+            (resource_id, network, refusal(filters, asked, port))
             for (network, resource_id), filters in self.entries.items()
             if address in network
         ]

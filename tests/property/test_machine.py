@@ -197,9 +197,8 @@ class Lifecycle(Clocked):
     @rule(number=numbers, other_way=st.booleans())
     def more_of_what_passed(self, number: int, *, other_way: bool) -> None:
         direction, packet = self.passed[number % len(self.passed)]
-        if other_way:
-            direction, packet = opposite(direction), turned(packet)
-        self.decide(direction, packet, None)
+        way = (opposite(direction), turned(packet)) if other_way else (direction, packet)
+        self.decide(*way, None)
 
     @rule(packets=st.lists(packets_out, min_size=1, max_size=6))
     def a_batch_out(self, packets: list[bytes]) -> None:

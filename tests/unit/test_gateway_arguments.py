@@ -38,6 +38,8 @@ from tests.scenes import (
 )
 
 ANYTHING: Any = object()
+RELEASED = memoryview(bytes(40))
+RELEASED.release()
 
 # --- Packets -------------------------------------------------------------------------------
 
@@ -87,8 +89,9 @@ def test_a_packet_is_not_kept_after_the_call() -> None:
         memoryview(bytes(40))[::2],
         memoryview(bytes(40))[::-1],
         ANYTHING,
+        RELEASED,
     ],
-    ids=["str", "None", "int", "list", "every other byte", "backwards", "object"],
+    ids=["str", "None", "int", "list", "every other byte", "backwards", "object", "released"],
 )
 @both_directions
 def test_what_is_not_contiguous_bytes_is_a_type_error(
