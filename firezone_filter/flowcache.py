@@ -50,7 +50,13 @@ class FlowTables:
     address. Decisions say who that is.
     """
 
-    __slots__ = ("inbound", "outbound", "translated_inbound", "translated_outbound")
+    __slots__ = (
+        "inbound",
+        "is_translating",
+        "outbound",
+        "translated_inbound",
+        "translated_outbound",
+    )
 
     def __init__(self) -> None:
         self.outbound: list[Flows[Forward]] = _by_protocol()
@@ -64,6 +70,9 @@ class FlowTables:
 
         self.translated_inbound: list[Flows[TranslatedFlow]] = _by_protocol()
         """The same for what comes back."""
+
+        self.is_translating = False
+        """Whether any flow has gone through the NAT: else there is nothing to look for."""
 
 
 def _by_protocol() -> list[Flows[T]]:
@@ -85,10 +94,13 @@ class _Ring(Generic[T]):
         self._oldest = 0
 
     def remember(self, headers: Headers, packet: bytes, value: T) -> None:
-        # Behind options or extension headers the ports are not where they are looked for.
-        if not is_plain(headers):
+        if headers.transport == _PLAIN_IPV4:
+            key = packet[12:24]
+        elif is_plain(headers):
+            key = packet[8:44]
+        else:
+            # Behind options or extension headers the ports are not where they are looked for.
             return
-        key = packet[12:24] if headers.transport == _PLAIN_IPV4 else packet[8:44]
         if key not in self._flows:
             self._make_room(key)
         self._flows[key] = value
@@ -148,6 +160,7 @@ class FlowMemory:
             number, tables = protocol, self._tables.translated_outbound
         else:
             number, tables = -protocol, self._tables.translated_inbound
+        self._tables.is_translating = True
         ring = self._translated.get(number)
         if ring is None:
             ring = _new_ring(self._translated, number, tables[protocol])

@@ -116,7 +116,7 @@ class Gateway(Hooks):
         if client_id is not None and type(client_id) is not str:
             client_id = to_text("client_id", client_id)
         if now is not None:
-            if type(now) is float and self._now <= now < self._deadlines.next:
+            if now.__class__ is float and self._now <= now < self._deadlines.next:
                 self._now = now
             else:
                 self._advance(to_time(now))
@@ -136,7 +136,9 @@ class Gateway(Hooks):
                     found = flows[protocol].get(flow)
                     if found is not None and (client_id is None or client_id == found.client_id):
                         return found
-                    if decision := self._translate(direction, protocol, flow, packet, client_id):
+                    if self._flows.is_translating and (
+                        decision := self._translate(direction, protocol, flow, packet, client_id)
+                    ):
                         return decision
             elif first >> 4 == IPV6 and size >= _LEAST_IPV6:
                 length, protocol, flow = _IPV6_FLOW(packet)
@@ -144,7 +146,9 @@ class Gateway(Hooks):
                     found = flows[protocol].get(flow)
                     if found is not None and (client_id is None or client_id == found.client_id):
                         return found
-                    if decision := self._translate(direction, protocol, flow, packet, client_id):
+                    if self._flows.is_translating and (
+                        decision := self._translate(direction, protocol, flow, packet, client_id)
+                    ):
                         return decision
         if direction is _OUTBOUND:
             return self._decide_outbound(packet, client_id)
@@ -187,9 +191,9 @@ class Gateway(Hooks):
     ) -> Translate | None:
         """Translate a packet of an established flow through the NAT, if it is one."""
         if direction is _OUTBOUND:
-            found = self._translated_outbound[protocol].get(flow)
+            found = self._flows.translated_outbound[protocol].get(flow)
         else:
-            found = self._translated_inbound[protocol].get(flow)
+            found = self._flows.translated_inbound[protocol].get(flow)
         if found is None or (client_id is not None and client_id != found.client_id):
             return None
         return found.translate(packet, self._now)
@@ -214,7 +218,7 @@ class Gateway(Hooks):
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, self._now, outbound=True)
         decision = client.judge_outbound(headers, flags, packet, self._now)
-        if type(decision) is Forward:
+        if decision.__class__ is Forward:
             client.flows.remember_outbound(headers, packet, decision)
         return decision
 
@@ -231,7 +235,7 @@ class Gateway(Hooks):
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, self._now, outbound=False)
         decision = client.judge_inbound(headers, flags, packet, self._now)
-        if type(decision) is Forward:
+        if decision.__class__ is Forward:
             client.flows.remember_inbound(headers, packet, decision)
         return decision
 

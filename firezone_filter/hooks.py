@@ -57,10 +57,8 @@ class Hooks:
         self._site = Site(addresses, plan, options)
         self._check_in_tunnel(addresses)
         self._roster = Roster(self._site)
-        flows = self._site.flows
-        self._outbound, self._inbound = flows.outbound, flows.inbound
-        self._translated_outbound = flows.translated_outbound
-        self._translated_inbound = flows.translated_inbound
+        self._flows = self._site.flows
+        self._outbound, self._inbound = self._flows.outbound, self._flows.inbound
         self._deadlines = self._roster.deadlines
         # Before the first `now` the time stands still at its start.
         self._now = 0.0

@@ -38,13 +38,13 @@ class NatFlow:
 
     __slots__ = (
         "_flags_at",
-        "_permitted",
+        "_lifetimes",
         "_port",
         "_quick",
+        "_resource_id",
         "_rewriting",
         "_see",
         "_session",
-        "_sessions",
         "_transport",
         "client_id",
     )
@@ -59,9 +59,9 @@ class NatFlow:
         outbound: bool,
     ) -> None:
         self.client_id = permitted.client_id
-        self._permitted = permitted
-        self._sessions = sessions
+        self._resource_id = cast("str", permitted.resource_id)
         self._session = session
+        self._lifetimes = sessions.lifetimes
         self._transport = headers.transport
         self._flags_at = headers.transport + _TCP_FLAGS_AT if headers.protocol == TCP else None
         self._quick: FlowRewriting | None = None
@@ -82,13 +82,18 @@ class NatFlow:
 
         `None` if the session has ended: then the packet is judged like the first of a flow.
         """
-        if not self._sessions.is_live(self._session, now):
+        session = self._session
+        if now >= self._lifetimes.wake:
+            self._lifetimes.forget_old(now)
+        if session.ended:
             return None
         flags = 0 if self._flags_at is None else packet[self._flags_at]
-        self._see(self._session, self._port, flags, now)
+        self._see(session, self._port, flags, now)
         if self._quick is None:
-            return translated(rewrite(packet, self._transport, self._rewriting), self._permitted)
-        return translated(self._quick.apply(packet), self._permitted)
+            changed = rewrite(packet, self._transport, self._rewriting)
+        else:
+            changed = self._quick.apply(packet)
+        return Translate(changed, self.client_id, self._resource_id)
 
 
 class Nat:

@@ -13,7 +13,6 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, IP
 
 _WORD = Struct("!H")
 
-_READ_WORD = _WORD.unpack_from
 _WRITE_WORD = _WORD.pack_into
 _WRITE_ENDS = Struct("!H12s").pack_into  # IPv4: header checksum, addresses, ports
 
@@ -123,7 +122,7 @@ class FlowRewriting:
     an established flow takes 400 ns, where `rewrite` takes 900 ns.
     """
 
-    __slots__ = ("_change", "_checksum_at", "_ends", "_header_change", "_is_udp")
+    __slots__ = ("_adjust", "_change", "_checksum_at", "_ends", "_header_change", "_read")
 
     def __init__(self, ends: bytes, transport: int, rewriting: Rewriting) -> None:
         """Prepare for packets whose addresses and ports become *ends*.
@@ -134,25 +133,28 @@ class FlowRewriting:
             rewriting: the change that it amounts to.
         """
         self._ends = ends
-        self._header_change = rewriting.header_change if transport == _IPV4_HEADER else None
         self._change = rewriting.transport_change
-        self._checksum_at = transport + rewriting.checksum_at
-        self._is_udp = rewriting.is_udp
+        self._checksum_at = at = transport + rewriting.checksum_at
+        self._adjust = adjust_udp if rewriting.is_udp else adjust
+        self._header_change: int | None = None
+        if transport == _IPV4_HEADER:
+            self._header_change = rewriting.header_change
+            # Both checksums in one unpacking.
+            self._read = Struct(f"!10xH{at - 12}xH").unpack_from
+        else:
+            self._read = Struct(f"!{at}xH").unpack_from
 
     def apply(self, packet: bytes) -> bytes:
         """Return a packet of the flow rewritten; its fixed headers are there."""
         changed = bytearray(packet)
         if self._header_change is None:
+            (checksum,) = self._read(packet)
             changed[_IPV6_ENDS] = self._ends
         else:
-            (checksum,) = _READ_WORD(packet, _IPV4_CHECKSUM_AT)
-            _WRITE_ENDS(
-                changed, _IPV4_CHECKSUM_AT, adjust(checksum, self._header_change), self._ends
-            )
-        at = self._checksum_at
-        (checksum,) = _READ_WORD(packet, at)
-        adjusted = adjust_udp if self._is_udp else adjust
-        _WRITE_WORD(changed, at, adjusted(checksum, self._change))
+            header, checksum = self._read(packet)
+            header = adjust(header, self._header_change)
+            _WRITE_ENDS(changed, _IPV4_CHECKSUM_AT, header, self._ends)
+        _WRITE_WORD(changed, self._checksum_at, self._adjust(checksum, self._change))
         return bytes(changed)
 
 
