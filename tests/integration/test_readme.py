@@ -94,6 +94,19 @@ def test_an_answer_from_the_network_goes_to_its_client(readme: dict[str, Any]) -
     assert tunnel.sent == [("alice", ANSWER)]
 
 
+def test_a_name_is_reached_through_its_proxy_address(readme: dict[str, Any]) -> None:
+    tun = Wire()
+    readme["from_client"]("alice", tcp("100.64.0.2:40000 > 100.96.0.1:443"), tun, Wire())
+    assert tun.sent == [tcp("100.64.0.2:40000 > 10.0.0.80:443")]
+
+
+def test_what_a_name_answers_comes_from_its_proxy_address(readme: dict[str, Any]) -> None:
+    tunnel = Wire()
+    readme["from_client"]("alice", tcp("100.64.0.2:40000 > 100.96.0.1:443"), Wire(), Wire())
+    readme["from_network"](tcp("10.0.0.80:443 > 100.64.0.2:40000"), tunnel)
+    assert tunnel.sent == [("alice", tcp("100.96.0.1:443 > 100.64.0.2:40000"))]
+
+
 def test_a_stray_packet_from_the_network_goes_nowhere(readme: dict[str, Any]) -> None:
     tunnel = Wire()
     readme["from_network"](tcp("10.0.0.5:22 > 100.64.0.2:40000"), tunnel)
