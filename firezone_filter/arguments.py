@@ -36,9 +36,7 @@ def check_same_place(held: Resource, resource: Resource) -> None:
 
 
 def to_bytes(packet: Packet) -> bytes:
-    """Return the bytes of *packet*; a copy of what is no `bytes`, which nobody can change."""
-    if type(packet) is bytes:
-        return packet
+    """Return a copy of the bytes of *packet*, which nobody can change under our hands."""
     try:
         view = memoryview(packet)
     except ValueError as error:  # released, or closed
@@ -53,7 +51,7 @@ def to_list_of_bytes(packets: Iterable[Packet]) -> list[bytes]:
     # A packet by itself is iterable too, byte by byte.
     if isinstance(packets, bytes | bytearray | memoryview | str):
         raise TypeError(f"packets are an iterable of bytes-like objects, not {shown(packets)}")
-    return [to_bytes(packet) for packet in packets]
+    return [packet if type(packet) is bytes else to_bytes(packet) for packet in packets]
 
 
 def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:

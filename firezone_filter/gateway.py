@@ -179,6 +179,8 @@ class Gateway(Hooks):
         wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
         handle = self.handle_packet
+        if client_id is None:
+            return [handle(direction, whole) for whole in wholes]
         return [handle(direction, whole, client_id=client_id) for whole in wholes]
 
     def _translate(

@@ -23,9 +23,12 @@ _FRAGMENT = Struct("!BxHI").unpack_from  # next header, offset and more, identif
 
 _new = tuple.__new__
 
-_PLAIN = Struct("!BxHxxHxBxx4s4sHH").unpack_from  # both headers of an IPv4 packet at once
+_PLAIN_IPV4 = Struct("!BxHxxHxBxx4s4sHH").unpack_from  # both headers at once
+_PLAIN_IPV6 = Struct("!4xHBx16s16sHH").unpack_from
 _NO_OPTIONS: Final = 0x45
-_LEAST_PLAIN_TCP: Final = 40
+# With these a TCP header's fixed part is there, and so is that of UDP.
+_LEAST_PLAIN_IPV4: Final = 40
+_LEAST_PLAIN_IPV6: Final = 60
 
 _IPV4_SIZE: Final = 20
 _IPV6_SIZE: Final = 40
@@ -116,25 +119,40 @@ def read_headers(packet: bytes) -> Headers | None:
         return None
     version = packet[0] >> 4
     if version == IPV4:
-        size = len(packet)
-        if size >= _LEAST_PLAIN_TCP:
-            # A whole TCP or UDP packet without options, as nearly all are, takes one
-            # unpacking: 300 ns, where the way through `_read_ipv4` takes 650 ns.
-            first, total, fragmented, protocol, source, destination, near, far = _PLAIN(packet)
-            if (
-                first == _NO_OPTIONS
-                and total == size
-                and not fragmented & (_MORE_FRAGMENTS | _OFFSET)
-                and (protocol == TCP or protocol == UDP)  # noqa: PLR1714, SIM109 - faster
-            ):
-                return _new(
-                    Headers,
-                    (source, destination, protocol, near, far, NO_PORT, _IPV4_SIZE, None),
-                )
-        return _read_ipv4(packet, whole=True)
+        return _read_plain_ipv4(packet) or _read_ipv4(packet, whole=True)
     if version == IPV6:
-        return _read_ipv6(packet, whole=True)
+        return _read_plain_ipv6(packet) or _read_ipv6(packet, whole=True)
     return None
+
+
+def _read_plain_ipv4(packet: bytes) -> Headers | None:
+    """Read a whole TCP or UDP packet without options, as nearly all are; else `None`.
+
+    It takes one unpacking: 300 ns, where the way through `_read_ipv4` takes 650 ns.
+    """
+    size = len(packet)
+    if size < _LEAST_PLAIN_IPV4:
+        return None
+    first, total, fragmented, protocol, source, destination, near, far = _PLAIN_IPV4(packet)
+    if (
+        first != _NO_OPTIONS
+        or total != size
+        or fragmented & (_MORE_FRAGMENTS | _OFFSET)
+        or (protocol != TCP and protocol != UDP)  # noqa: PLR1714 - a tuple is slower
+    ):
+        return None
+    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, _IPV4_SIZE, None))
+
+
+def _read_plain_ipv6(packet: bytes) -> Headers | None:
+    """Do the same for IPv6, without extension headers."""
+    size = len(packet)
+    if size < _LEAST_PLAIN_IPV6:
+        return None
+    payload, protocol, source, destination, near, far = _PLAIN_IPV6(packet)
+    if payload + _IPV6_SIZE != size or (protocol != TCP and protocol != UDP):  # noqa: PLR1714
+        return None
+    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, _IPV6_SIZE, None))
 
 
 def read_quoted_headers(quote: bytes) -> Headers | None:
