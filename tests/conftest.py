@@ -11,7 +11,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 
 settings.register_profile("dev", COMMON, max_examples=25)
-settings.register_profile("ci", COMMON, max_examples=150, derandomize=True)
+settings.register_profile("ci", COMMON, max_examples=100, derandomize=True)
 settings.load_profile(PROFILE)
 
 
