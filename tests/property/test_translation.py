@@ -104,9 +104,14 @@ def test_what_goes_out_is_what_would_have_been_sent_to_the_real_address(sending:
     assert through(translating(), OUTBOUND, sending.inner) == sending.outer
 
 
+# Of a checksum that is cut in its middle, the half that is there cannot be known: a quote of
+# 17 bytes of TCP is translated but for that byte, which has a test of its own.
+HALF_A_CHECKSUM = 17
+
+
 @given(
     sending=sendings(),
-    kept=st.integers(8, 60),
+    kept=st.integers(8, 60).filter(lambda kept: kept != HALF_A_CHECKSUM),
     rest=st.binary(min_size=4, max_size=4),
     from_a_router=st.booleans(),
 )
