@@ -105,7 +105,7 @@ def test_what_goes_out_is_what_would_have_been_sent_to_the_real_address(sending:
 
 
 # Of a checksum that is cut in its middle, the half that is there cannot be known: a quote of
-# 17 bytes of TCP is translated but for that byte, which has a test of its own.
+# 17 bytes of TCP is translated but for that byte (the unit tests cut quotes at every length).
 HALF_A_CHECKSUM = 17
 
 
