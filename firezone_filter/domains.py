@@ -5,6 +5,7 @@ a final dot ignored. Names in other scripts stand in their `xn--` form (RFC 5890
 """
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -83,41 +84,39 @@ class DomainPattern:
         return _matches(self.labels, labels)
 
 
-def _matches(pattern: tuple[str, ...], labels: tuple[str, ...]) -> bool:
-    """Match label by label; `**` takes as few labels as will do.
-
-    Only the last `**` is ever tried again, since an earlier one can leave to it whatever
-    it would take itself: the work is at most labels times labels, whatever the pattern.
-    """
-    at = place = 0
-    retry: tuple[int, int] | None = None
-    while place < len(labels):
-        if at < len(pattern) and pattern[at] == "**":
-            retry = (at + 1, place)
-            at += 1
-        elif at < len(pattern) and _label_matches(pattern[at], labels[place]):
-            at, place = at + 1, place + 1
-        elif retry is not None:
-            retry = (retry[0], retry[1] + 1)
-            at, place = retry
-        else:
-            return False
-    return all(rest == "**" for rest in pattern[at:])
+def _matches(pattern: Sequence[str], labels: Sequence[str]) -> bool:
+    """Match label by label; `**` is any run of labels."""
+    return _glob(pattern, labels, "**", _label_matches)
 
 
 def _label_matches(pattern: str, label: str) -> bool:
-    """Match the characters of one label, `*` as few as will do; as `_matches`."""
+    """Match the characters of one label; `*` is any run of characters, `?` one."""
+    return _glob(pattern, label, "*", _character_matches)
+
+
+def _character_matches(pattern: str, character: str) -> bool:
+    return pattern in ("?", character)
+
+
+def _glob(
+    pattern: Sequence[str], parts: Sequence[str], run: str, fits: Callable[[str, str], bool]
+) -> bool:
+    """Match part by part; *run* in the pattern takes as few parts as will do.
+
+    Only the last *run* is ever tried again, since an earlier one can leave to it whatever
+    it would take itself: the work is at most parts times parts, whatever the pattern.
+    """
     at = place = 0
     retry: tuple[int, int] | None = None
-    while place < len(label):
-        if at < len(pattern) and pattern[at] == "*":
+    while place < len(parts):
+        if at < len(pattern) and pattern[at] == run:
             retry = (at + 1, place)
             at += 1
-        elif at < len(pattern) and pattern[at] in ("?", label[place]):
+        elif at < len(pattern) and fits(pattern[at], parts[place]):
             at, place = at + 1, place + 1
         elif retry is not None:
             retry = (retry[0], retry[1] + 1)
             at, place = retry
         else:
             return False
-    return not pattern[at:].strip("*")
+    return all(rest == run for rest in pattern[at:])

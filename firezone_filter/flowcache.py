@@ -10,21 +10,17 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from firezone_filter.decisions import Forward, Translate
 from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.numbers import IPV4_LENGTH, TCP, UDP
+from firezone_filter.packet.numbers import IPV4_HEADER, IPV4_LENGTH, IPV6_HEADER, TCP, UDP
 
 MAX_FLOWS: Final = 2_048
 """Flows remembered of one client, for each direction and protocol: 4,096 a direction, the
 oldest out first. A browser has a few hundred. At about 250 bytes a flow, 2 MiB a client."""
 
-# Where the transport header begins if nothing stands before it but the IP header. IPv4
-# options may fill up to 40 bytes as well.
-_PLAIN_IPV4: Final = 20
-_PLAIN_IPV6: Final = 40
-
 
 def is_plain(headers: Headers) -> bool:
     """Tell whether a packet is one of TCP or UDP with nothing before its ports."""
-    plain = _PLAIN_IPV4 if len(headers.source) == IPV4_LENGTH else _PLAIN_IPV6
+    # By the family too: IPv4 options may fill the header up to the length of IPv6's.
+    plain = IPV4_HEADER if len(headers.source) == IPV4_LENGTH else IPV6_HEADER
     return headers.transport == plain and headers.protocol in (TCP, UDP)
 
 
@@ -94,7 +90,7 @@ class _Ring(Generic[T]):
         self._oldest = 0
 
     def remember(self, headers: Headers, packet: bytes, value: T) -> None:
-        if headers.transport == _PLAIN_IPV4:
+        if headers.transport == IPV4_HEADER:
             key = packet[12:24]
         elif is_plain(headers):
             key = packet[8:44]

@@ -15,7 +15,7 @@ from firezone_filter.errors import shown
 from firezone_filter.events import Event
 from firezone_filter.hooks import Hooks
 from firezone_filter.packet.headers import read_headers
-from firezone_filter.packet.numbers import IPV6, TCP
+from firezone_filter.packet.numbers import IPV6, IPV6_HEADER, TCP
 from firezone_filter.site import GatewayOptions
 
 _OUTBOUND = Direction.OUTBOUND
@@ -26,7 +26,6 @@ _IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment, protocol;
 _IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
 _PLAIN_IPV4 = 0x45  # no options
 _IS_FRAGMENT = 0x3FFF  # more to come, or an offset
-_IPV6_HEADER = 40
 _LEAST_IPV4 = 28
 _LEAST_IPV4_TCP = 40
 _LEAST_IPV6 = 48
@@ -142,7 +141,7 @@ class Gateway(Hooks):
                         return decision
             elif first >> 4 == IPV6 and size >= _LEAST_IPV6:
                 length, protocol, flow = _IPV6_FLOW(packet)
-                if length + _IPV6_HEADER == size and (size >= _LEAST_IPV6_TCP or protocol != TCP):
+                if length + IPV6_HEADER == size and (size >= _LEAST_IPV6_TCP or protocol != TCP):
                     found = flows[protocol].get(flow)
                     if found is not None and (client_id is None or client_id == found.client_id):
                         return found

@@ -68,7 +68,6 @@ class Session:
         "inward",
         "outward",
         "proxy",
-        "resolved",
         "resource_port",
         "reverse_key",
         "since",
@@ -87,7 +86,6 @@ class Session:
         port, translated = ports
         self.table = table
         self.proxy = proxy
-        self.resolved = resolved
         self.forward_key: ForwardKey = (protocol, port, proxy)
         self.reverse_key: ReverseKey = (protocol, translated, resolved)
         self.outward: Rewriting = prepare(

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV6, TCP, UDP
+from firezone_filter.packet.numbers import (
+    ICMPV4,
+    ICMPV6,
+    IPV4,
+    IPV4_HEADER,
+    IPV6,
+    IPV6_HEADER,
+    TCP,
+    UDP,
+)
 
 NO_PORT: Final = -1
 """Stands for a port, ICMP type or identifier that a packet does not have."""
@@ -30,8 +39,6 @@ _NO_OPTIONS: Final = 0x45
 _LEAST_PLAIN_IPV4: Final = 40
 _LEAST_PLAIN_IPV6: Final = 60
 
-_IPV4_SIZE: Final = 20
-_IPV6_SIZE: Final = 40
 _MAX_REASSEMBLED: Final = 65_535
 
 # Options of IPv4 (RFC 791, section 3.1).
@@ -141,7 +148,7 @@ def _read_plain_ipv4(packet: bytes) -> Headers | None:
         or (protocol != TCP and protocol != UDP)  # noqa: PLR1714 - a tuple is slower
     ):
         return None
-    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, _IPV4_SIZE, None))
+    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, IPV4_HEADER, None))
 
 
 def _read_plain_ipv6(packet: bytes) -> Headers | None:
@@ -150,9 +157,9 @@ def _read_plain_ipv6(packet: bytes) -> Headers | None:
     if size < _LEAST_PLAIN_IPV6:
         return None
     payload, protocol, source, destination, near, far = _PLAIN_IPV6(packet)
-    if payload + _IPV6_SIZE != size or (protocol != TCP and protocol != UDP):  # noqa: PLR1714
+    if payload + IPV6_HEADER != size or (protocol != TCP and protocol != UDP):  # noqa: PLR1714
         return None
-    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, _IPV6_SIZE, None))
+    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, IPV6_HEADER, None))
 
 
 def read_quoted_headers(quote: bytes) -> Headers | None:
@@ -173,13 +180,13 @@ def read_quoted_headers(quote: bytes) -> Headers | None:
 
 def _read_ipv4(packet: bytes, *, whole: bool) -> Headers | None:
     size = len(packet)
-    if size < _IPV4_SIZE:
+    if size < IPV4_HEADER:
         return None
     first, total, identification, fragmented, protocol, source, destination = _IPV4(packet)
     transport = (first & 0x0F) * 4
-    if transport < _IPV4_SIZE or transport > size or (whole and total != size):
+    if transport < IPV4_HEADER or transport > size or (whole and total != size):
         return None
-    if transport > _IPV4_SIZE and not _options_pass(packet[_IPV4_SIZE:transport]):
+    if transport > IPV4_HEADER and not _options_pass(packet[IPV4_HEADER:transport]):
         return None
     if protocol == ICMPV6:
         return None
@@ -217,13 +224,13 @@ def _options_pass(options: bytes) -> bool:
 
 def _read_ipv6(packet: bytes, *, whole: bool) -> Headers | None:
     size = len(packet)
-    if size < _IPV6_SIZE:
+    if size < IPV6_HEADER:
         return None
     _, payload, protocol, source, destination = _IPV6(packet)
-    if whole and payload + _IPV6_SIZE != size:
+    if whole and payload + IPV6_HEADER != size:
         return None
     if protocol not in _EXTENSIONS:
-        transport, fragment = _IPV6_SIZE, None
+        transport, fragment = IPV6_HEADER, None
     else:
         walked = _walk(packet, protocol, whole=whole)
         if walked is None:
@@ -239,7 +246,7 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
     packet: bytes, kind: int, *, whole: bool
 ) -> tuple[int, int, Fragment | None] | None:
     """Walk IPv6 extension headers; return protocol, transport and fragment, or `None`."""
-    place = _IPV6_SIZE
+    place = IPV6_HEADER
     number = fragmentable = 0
     fragment: Fragment | None = None
     while kind in _EXTENSIONS:
@@ -259,7 +266,7 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
             if not position & 0xFFF9:
                 continue
             fragment = Fragment(identification, position & 0xFFF8, bool(position & 1), 0)
-            if whole and not _fits(fragment, place - 8 - _IPV6_SIZE, len(packet) - place):
+            if whole and not _fits(fragment, place - 8 - IPV6_HEADER, len(packet) - place):
                 return None
             # What follows in a later fragment is no header, whatever it looks like.
             if fragment.start:

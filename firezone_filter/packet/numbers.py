@@ -10,6 +10,10 @@ IPV4_LENGTH: Final = 4
 IPV6_LENGTH: Final = 16
 """Bytes of an address."""
 
+IPV4_HEADER: Final = 20
+IPV6_HEADER: Final = 40
+"""Bytes of an IP header without options or extension headers."""
+
 MAX_PORT: Final = 65_535
 """The highest TCP or UDP port."""
 

@@ -9,14 +9,22 @@ from typing import Final, NamedTuple
 from firezone_filter.packet.checksums import adjust, adjust_udp, difference
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import ICMP_HEADER
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, IPV6_LENGTH, TCP, UDP
+from firezone_filter.packet.numbers import (
+    ICMPV4,
+    ICMPV6,
+    IPV4,
+    IPV4_HEADER,
+    IPV4_LENGTH,
+    IPV6_LENGTH,
+    TCP,
+    UDP,
+)
 
 _WORD = Struct("!H")
 
 _WRITE_WORD = _WORD.pack_into
 _WRITE_ENDS = Struct("!H12s").pack_into  # IPv4: header checksum, addresses, ports
 
-_IPV4_HEADER: Final = 20
 _IPV6_ENDS: Final = slice(8, 44)
 
 # Where things are in an IP header: by the length of an address.
@@ -137,7 +145,7 @@ class FlowRewriting:
         self._checksum_at = at = transport + rewriting.checksum_at
         self._adjust = adjust_udp if rewriting.is_udp else adjust
         self._header_change: int | None = None
-        if transport == _IPV4_HEADER:
+        if transport == IPV4_HEADER:
             self._header_change = rewriting.header_change
             # Both checksums in one unpacking.
             self._read = Struct(f"!10xH{at - 12}xH").unpack_from

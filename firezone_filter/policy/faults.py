@@ -1,12 +1,12 @@
 """What is wrong with a document, and where in it."""
 
 import json
-import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from attrs import frozen
 
+from firezone_filter.clock import is_finite as is_finite_number
 from firezone_filter.errors import InvalidPolicy
 
 T = TypeVar("T")
@@ -77,12 +77,7 @@ def _show_unusable(number: object) -> str:
 
 def is_finite(value: object) -> bool:
     """Tell whether *value* is anything but a number that is not finite."""
-    if not isinstance(value, int | float):
-        return True
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
-        return False
+    return not isinstance(value, int | float) or is_finite_number(value)
 
 
 # --- What is wrong ------------------------------------------------------------------------
