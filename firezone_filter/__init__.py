@@ -4,6 +4,7 @@ Only the names in `__all__` are public.
 """
 
 from firezone_filter.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.counters import Counters
 from firezone_filter.decisions import (
     Decision,
     Direction,
@@ -17,13 +18,23 @@ from firezone_filter.errors import (
     AddressInUse,
     FirezoneFilterError,
     InvalidAddress,
+    InvalidMessage,
     InvalidPolicy,
     InvalidTime,
     UnknownClient,
     UnknownResource,
 )
-from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
+from firezone_filter.events import (
+    AccessExhausted,
+    AuthorizationExpired,
+    Event,
+    FlowEnd,
+    FlowEnded,
+    FlowRefused,
+    FlowStarted,
+)
 from firezone_filter.gateway import Gateway
+from firezone_filter.logs import DecisionLog, JsonFormatter
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
@@ -32,6 +43,8 @@ from firezone_filter.policy import (
     dump_policy,
     load_policy,
 )
+from firezone_filter.portal import PortalEvent, PortalReply, PortalSession
+from firezone_filter.prometheus import prometheus_text
 from firezone_filter.resources import (
     CidrResource,
     DnsResource,
@@ -53,27 +66,38 @@ __all__ = [
     "AuthorizationExpired",
     "CidrResource",
     "ClientFilterTable",
+    "Counters",
     "Decision",
+    "DecisionLog",
     "Direction",
     "DnsResource",
     "Drop",
     "Event",
     "Filter",
     "FirezoneFilterError",
+    "FlowEnd",
+    "FlowEnded",
+    "FlowRefused",
+    "FlowStarted",
     "Forward",
     "Gateway",
     "GatewayOptions",
     "Icmp",
     "InternetResource",
     "InvalidAddress",
+    "InvalidMessage",
     "InvalidPolicy",
     "InvalidTime",
+    "JsonFormatter",
     "Match",
     "Policy",
     "PolicyAuthorization",
     "PolicyClient",
     "PolicyDomain",
     "PortRange",
+    "PortalEvent",
+    "PortalReply",
+    "PortalSession",
     "Reason",
     "Reject",
     "Resource",
@@ -85,4 +109,5 @@ __all__ = [
     "UnknownResource",
     "dump_policy",
     "load_policy",
+    "prometheus_text",
 ]

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from attrs import define, field
 
-from firezone_filter.addresses import DNS, NOT_CIDR, NOT_INTERNET, Network, RangeMap
+from firezone_filter.addresses import DNS, NOT_CIDR, NOT_INTERNET, RangeMap
 from firezone_filter.clock import NO_DEADLINE
 from firezone_filter.decisions import Forward, Reason
 from firezone_filter.nat import Nat
@@ -12,13 +12,45 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.resources import (
     CidrResource,
     DnsResource,
+    Filter,
     InternetResource,
     PermitCheck,
     Resource,
     compile_filters,
 )
 from firezone_filter.sharing import Shared
-from firezone_filter.table import ClientFilterTable, Match
+from firezone_filter.table import Alone, Entry, Match, NetworkTree
+
+
+class Terms:
+    """What a resource permits, compiled. All clients that have the same resource share one."""
+
+    __slots__ = ("__weakref__", "alone", "check", "excluded", "resource")
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.check: PermitCheck = compile_filters(_filters(resource))
+        self.alone: Alone | None = None
+        """What the tree of networks has of it."""
+        self.excluded: RangeMap | None = None
+        """What is not the Internet here."""
+        match resource:
+            case CidrResource():
+                self.alone = (Entry(resource.network, resource.id, resource.filters),)
+            case InternetResource():
+                self.excluded = RangeMap((network, NOT_INTERNET) for network in resource.exclude)
+            case DnsResource():
+                pass
+            case _:
+                assert_never(resource)
+
+
+def _filters(resource: Resource) -> tuple[Filter, ...]:
+    return () if isinstance(resource, InternetResource) else resource.filters
+
+
+terms_of: Shared[Resource, Terms] = Shared(Terms)
+"""Compile a resource, or return what an equal one was compiled to before."""
 
 
 @define(eq=False)
@@ -26,22 +58,23 @@ class Authorization:
     """One client's permission for one resource."""
 
     client_id: str
-    resource: Resource
+    terms: Terms
     expires_at: float | None = None
     deadline: int = NO_DEADLINE
-    check: PermitCheck = field(init=False)
-    forward: Forward = field(init=False)
-    """What every packet that the resource permits gets: one object for all of them."""
+    _forward: Forward | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.give(self.resource)
-        self.forward = Forward(self.client_id, self.resource.id)
+    @property
+    def resource(self) -> Resource:
+        """What the client may reach."""
+        return self.terms.resource
 
-    def give(self, resource: Resource) -> None:
-        """Let it be for *resource*, of the same id, from now on."""
-        self.resource = resource
-        filters = () if isinstance(resource, InternetResource) else resource.filters
-        self.check = compile_filters(filters)
+    @property
+    def forward(self) -> Forward:
+        """What every packet that the resource permits gets: one object for all of them."""
+        # Made with the first of them: most of what clients may reach they never do.
+        if self._forward is None:
+            self._forward = Forward(self.client_id, self.resource.id)
+        return self._forward
 
 
 class Access:
@@ -50,12 +83,12 @@ class Access:
     DNS resources cover addresses only through the proxy addresses given for them.
     """
 
-    __slots__ = ("_client_id", "_internet", "_table", "authorizations", "nat")
+    __slots__ = ("_client_id", "_internet", "_networks", "authorizations", "nat")
 
     def __init__(self, client_id: str) -> None:
         self._client_id = client_id
         self.authorizations: dict[str, Authorization] = {}
-        self._table = ClientFilterTable()
+        self._networks = NetworkTree()
         self._internet: dict[str, RangeMap] = {}
         # Only clients that use DNS resources have one: most clients of a large gateway
         # are idle, and each costs memory.
@@ -63,28 +96,26 @@ class Access:
 
     def grant(self, resource: Resource) -> Authorization:
         """Permit *resource*, in place of what its id permitted; return the authorization."""
-        match resource:
-            case CidrResource():
-                self._table.allow(resource.network, resource.id, resource.filters)
-            case InternetResource():
-                self._internet[resource.id] = _excluded(resource.exclude)
-            case DnsResource():
-                pass
-            case _:
-                assert_never(resource)
+        terms = terms_of(resource)
+        if terms.alone is not None:
+            self._networks.put(terms.alone)
+        if terms.excluded is not None:
+            self._internet[resource.id] = terms.excluded
         authorization = self.authorizations.get(resource.id)
         if authorization is None:
-            authorization = Authorization(self._client_id, resource)
+            authorization = Authorization(self._client_id, terms)
             self.authorizations[resource.id] = authorization
         else:
-            authorization.give(resource)
+            authorization.terms = terms
         return authorization
 
     def withdraw(self, resource_id: str) -> None:
         """Take a resource away that the client is authorized for."""
-        del self.authorizations[resource_id]
-        self._table.revoke(resource_id)
-        self._internet.pop(resource_id, None)
+        terms = self.authorizations.pop(resource_id).terms
+        if terms.alone is not None:
+            self._networks.take(terms.alone)
+        if terms.excluded is not None:
+            del self._internet[resource_id]
         if self.nat is not None:
             self.nat.withdraw(resource_id)
 
@@ -99,7 +130,7 @@ class Access:
         """
         if flags & DNS:
             return self._dns_permission(far, protocol, port)
-        match = None if flags & NOT_CIDR else self._table.lookup(far, protocol, port)
+        match = None if flags & NOT_CIDR else self._networks.lookup(far, protocol, port)
         if self._internet and (not match or not match.network.prefixlen):
             return self._internet_permission(far, flags, match)
         if match is None:
@@ -135,15 +166,8 @@ class Access:
         refusal: Reason | None = None
         for resource_id in reversed(known.resources):
             authorization = self.authorizations[resource_id]
-            reason = authorization.check.refusal(protocol, port, icmp)
+            reason = authorization.terms.check.refusal(protocol, port, icmp)
             if reason is None:
                 return authorization.forward
             refusal = refusal or reason
         return refusal or Reason.NO_RESOURCE
-
-
-def _excluded_ranges(networks: tuple[Network, ...]) -> RangeMap:
-    return RangeMap((network, NOT_INTERNET) for network in networks)
-
-
-_excluded: Shared[tuple[Network, ...], RangeMap] = Shared(_excluded_ranges)

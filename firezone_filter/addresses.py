@@ -278,23 +278,26 @@ class RangeMap:
     costs the same for one network as for fifty.
     """
 
-    __slots__ = ("__weakref__", "_families")
+    __slots__ = ("__weakref__", "_ipv4", "_ipv6")
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
-        self._families: dict[int, tuple[list[bytes], list[int]]] = {}
-        for version, size in ((IPV4, IPV4_LENGTH), (IPV6, IPV6_LENGTH)):
-            family = [(net, flag) for net, flag in networks if net.version == version]
-            flags = _sweep(family)
-            self._families[size] = (
-                [start.to_bytes(size) for start in flags if start < 1 << (8 * size)],
-                list(flags.values()),
-            )
+        self._ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
+        self._ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
 
     def flags(self, packed: bytes) -> int:
         """Return the flags of an address (4 or 16 bytes, network byte order)."""
-        starts, flags = self._families[len(packed)]
+        starts, flags = self._ipv4 if len(packed) == IPV4_LENGTH else self._ipv6
         return flags[bisect_right(starts, packed) - 1]
+
+
+def _compile(
+    networks: list[tuple[Network, int]], version: int, size: int
+) -> tuple[list[bytes], list[int]]:
+    """Return the addresses of a family from which on flags change, and the flags from there."""
+    flags = _sweep([(net, flag) for net, flag in networks if net.version == version])
+    starts = [start.to_bytes(size) for start in flags if start < 1 << (8 * size)]
+    return starts, list(flags.values())
 
 
 def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:

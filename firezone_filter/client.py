@@ -10,10 +10,18 @@ from firezone_filter.access import Access, Authorization
 from firezone_filter.addresses import DNS, TUNNEL, TunnelAddresses
 from firezone_filter.bucket import TokenBucket
 from firezone_filter.decisions import Decision, Drop, Forward, Reason, Reject, Translate
+from firezone_filter.events import FlowEnd
 from firezone_filter.flowcache import FlowMemory
+from firezone_filter.flows import OpenFlow
 from firezone_filter.fragments import FragmentMemory, Verdict
 from firezone_filter.nat import Nat, translate_error, translated
-from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_quoted_headers
+from firezone_filter.packet.headers import (
+    NO_PORT,
+    Fragment,
+    Headers,
+    plain_headers,
+    read_quoted_headers,
+)
 from firezone_filter.packet.icmp import (
     ICMP_HEADER,
     is_icmp_error,
@@ -24,11 +32,15 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import far_address, rewrite_address
 from firezone_filter.proxies import ProxyTable, Resolution
+from firezone_filter.recorder import FlowRecorder, count_fragment
 from firezone_filter.resources import Resource
 from firezone_filter.site import Site
 
 # No way there, as opposed to a way that is forbidden.
 _NO_WAY: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
+
+# Whoever has a session passes where these refuse a new one.
+_BY_SESSION: Final = frozenset({Reason.NO_TRANSLATION, Reason.NAT_EXHAUSTED})
 
 
 class Client:
@@ -44,6 +56,7 @@ class Client:
         "flows",
         "fragments",
         "id",
+        "recorder",
     )
 
     def __init__(self, client_id: str, addresses: TunnelAddresses, site: Site, now: float) -> None:
@@ -53,6 +66,9 @@ class Client:
         self.fragments = FragmentMemory(site.reminders)
         self._site = site
         self.flows = FlowMemory(site.flows)
+        self.recorder: FlowRecorder | None = None
+        if site.flow_log is not None:
+            self.recorder = FlowRecorder(client_id, site.flow_log, self.flows)
         self._own = Forward(client_id, None)
         self._drops: dict[Reason, Drop] = {}
         self._bucket = TokenBucket(site.options.reject_rate, site.options.reject_burst, now)
@@ -64,9 +80,11 @@ class Client:
         self.fragments.forget_all()
         self.flows.forget()
 
-    def close(self) -> None:
-        """Leave nothing behind in what all clients share."""
+    def close(self, at: float) -> None:
+        """Leave nothing behind in what all clients share; records of flows are closed."""
         self.forget_decisions()
+        if self.recorder is not None:
+            self.recorder.flows.end_all(FlowEnd.DISCONNECTED, at)
         if self.access.nat is not None:
             self.access.nat.close()
 
@@ -76,10 +94,12 @@ class Client:
         self.forget_decisions()
         return authorization
 
-    def withdraw(self, authorization: Authorization) -> None:
-        """Take an authorization away."""
+    def withdraw(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
+        """Take an authorization away; the records of its flows are closed."""
         self.access.withdraw(authorization.resource.id)
         self.forget_decisions()
+        if self.recorder is not None:
+            self.recorder.flows.end_resource(authorization.resource.id, cause, at)
 
     def proxies_after(self, resolution: Resolution) -> int:
         """Return how many proxy addresses the client would have then."""
@@ -90,7 +110,9 @@ class Client:
         """Let proxy addresses stand for a name of a DNS resource."""
         nat = self.access.nat
         if nat is None:
-            nat = self.access.nat = Nat(self._site.lifetimes, self._site.limits, self.flows)
+            nat = self.access.nat = Nat(
+                self._site.lifetimes, self._site.limits, self.flows, self.recorder
+            )
         nat.resolve(resource_id, resolution)
         self.forget_decisions()
 
@@ -173,6 +195,52 @@ class Client:
         icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
         return self._site.own_check.refusal(protocol, port, icmp)
 
+    # --- Memory --------------------------------------------------------------------------
+
+    def learn_outbound(self, protocol: int, flow: bytes, decision: Decision) -> None:
+        """Remember a decision about a plain packet for all that it holds for.
+
+        A flow that is translated or counted is remembered where that is prepared.
+        """
+        if type(decision) is Forward:
+            if self._is_plain(decision):
+                self.flows.remember_outbound(protocol, flow, decision)
+                self.flows.remember_service_outbound(protocol, flow, decision)
+        elif (refusal := self._lasting_refusal(decision)) is not None:
+            self.flows.remember_service_outbound(protocol, flow, refusal)
+
+    def learn_inbound(self, protocol: int, flow: bytes, decision: Decision) -> None:
+        """Remember a decision about a plain packet for all that it holds for.
+
+        With a NAT that is one flow: whether there is a session depends on the client's port.
+        """
+        lasting: Forward | Drop | None
+        if type(decision) is Forward:
+            if not self._is_plain(decision):
+                return
+            self.flows.remember_inbound(protocol, flow, decision)
+            lasting = decision
+        else:
+            lasting = self._lasting_refusal(decision)
+        if lasting is not None and self.access.nat is None:
+            self.flows.remember_service_inbound(protocol, flow, lasting)
+
+    def _is_plain(self, decision: Forward) -> bool:
+        """Tell whether nothing has to be done with each packet but to forward it."""
+        return self.recorder is None or decision.resource_id is None
+
+    def _lasting_refusal(self, decision: Decision) -> Drop | None:
+        """Return what all packets to or from a service get, if they are refused for good."""
+        if isinstance(decision, Forward | Translate) or decision.reason in _BY_SESSION:
+            return None
+        return self.drop(decision.reason)
+
+    def refuse_again(self, known: Drop, flow: bytes, packet: bytes, now: float) -> Reject | Drop:
+        """Refuse a plain packet of the client for the reason for which others were refused."""
+        if not self._site.options.reject or not self._bucket.take(now):
+            return known
+        return self._answer(known.reason, plain_headers(packet, flow), packet)
+
     # --- Fragments -------------------------------------------------------------------------
 
     def judge_fragment(
@@ -186,25 +254,39 @@ class Client:
             return self.drop(Reason.FRAGMENT)
         judge = self.judge_outbound if outbound else self.judge_inbound
         decision = judge(headers, flags, packet, now)
-        verdict = self._verdict(decision, outbound=outbound)
+        if self.recorder is not None and isinstance(decision, Forward):
+            self.recorder.see(headers, packet, decision, now, outbound=outbound)
+        verdict = self._verdict(headers, packet, decision, outbound=outbound)
         if verdict is None:
             self.fragments.forget(headers, fragment, outbound=outbound)
         else:
             self.fragments.keep(headers, fragment, verdict, now, outbound=outbound)
         return decision
 
-    def _verdict(self, decision: Decision, *, outbound: bool) -> Verdict | None:
+    def _verdict(
+        self, headers: Headers, packet: bytes, decision: Decision, *, outbound: bool
+    ) -> Verdict | None:
         """Return what those get that follow a first fragment; `None` if it was refused."""
         match decision:
             case Forward():
-                return Verdict(decision, None)
+                flow = self._record_of(headers, packet, decision, outbound=outbound)
+                return Verdict(decision, None, flow)
             case Translate():
                 permitted = self.access.authorizations[decision.resource_id].forward
-                return Verdict(permitted, far_address(decision.packet, outbound=outbound))
+                address = far_address(decision.packet, outbound=outbound)
+                flow = self._record_of(headers, packet, decision, outbound=outbound)
+                return Verdict(permitted, address, flow)
             case Reject() | Drop():
                 return None
             case _:
                 assert_never(decision)
+
+    def _record_of(
+        self, headers: Headers, packet: bytes, decision: Forward | Translate, *, outbound: bool
+    ) -> OpenFlow | None:
+        if self.recorder is None:
+            return None
+        return self.recorder.of_fragments(headers, packet, decision, outbound=outbound)
 
     def _judge_later(
         self, headers: Headers, fragment: Fragment, packet: bytes, now: float, *, outbound: bool
@@ -213,6 +295,7 @@ class Client:
         verdict = self.fragments.follow(headers, fragment, now, outbound=outbound)
         if verdict is None:
             return self.drop(Reason.FRAGMENT)
+        count_fragment(verdict.flow, headers, packet, now, outbound=outbound)
         if verdict.address is None:
             return verdict.decision
         changed = rewrite_address(packet, verdict.address, source=not outbound)
@@ -231,7 +314,7 @@ class Client:
             return self.drop(flow)
         if isinstance(flow, Reason):
             return self._reject(flow, headers, packet, now)
-        return cast("Translate", flow.translate(packet, now))  # its session has just been found
+        return cast("Translate", flow.decide(packet, now))  # its session has just been found
 
     def _judge_through_nat(
         self, nat: Nat, headers: Headers, flags: int, packet: bytes, now: float
@@ -244,7 +327,7 @@ class Client:
             if isinstance(permitted, Reason):
                 return self.drop(permitted)
             flow = nat.inbound(session, headers, packet, permitted)
-            return cast("Translate", flow.translate(packet, now))
+            return cast("Translate", flow.decide(packet, now))
         permitted = self.access.permission(headers.source, flags, protocol, port)
         if not isinstance(permitted, Reason):
             return permitted
@@ -320,6 +403,9 @@ class Client:
         """
         if not self._may_reply(headers, now):
             return self.drop(reason)
+        return self._answer(reason, headers, packet)
+
+    def _answer(self, reason: Reason, headers: Headers, packet: bytes) -> Reject:
         reply = unreachable_reply(
             packet, headers.source, headers.destination, prohibited=reason not in _NO_WAY
         )

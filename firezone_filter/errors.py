@@ -67,15 +67,26 @@ class AddressInUse(FirezoneFilterError, ValueError):  # noqa: N818 - the name sa
         self.client_id = client_id
 
 
-class InvalidPolicy(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
-    """A filter, pattern, resource, option or policy file says what cannot be."""
+class _FaultyError(FirezoneFilterError, ValueError):
+    """What was handed in may have many faults; they are reported together."""
 
     faults: tuple[str, ...]
-    """Every fault that was found, a line each; a policy file may have many."""
+    """Every fault that was found, a line each."""
 
     def __init__(self, message: str, value: object, faults: tuple[str, ...] = ()) -> None:
         super().__init__(message, value)
         self.faults = faults or (message,)
+
+
+class InvalidPolicy(_FaultyError):  # noqa: N818 - the name says what went wrong
+    """A filter, pattern, resource, option or policy file says what cannot be."""
+
+
+class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wrong
+    """A portal message says what cannot be; nothing of it has taken effect.
+
+    Where a hook of the gateway would have refused it, that error is the `__cause__`.
+    """
 
 
 class InvalidTime(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong

@@ -12,6 +12,7 @@ from attrs import define
 
 from firezone_filter.clock import NO_DEADLINE, Deadlines, Keeper
 from firezone_filter.decisions import Forward
+from firezone_filter.flows import OpenFlow
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
 
@@ -35,6 +36,9 @@ class Verdict(NamedTuple):
 
     address: bytes | None
     """The address that the NAT puts at the far end; `None` if it changes nothing."""
+
+    flow: OpenFlow | None = None
+    """The record that they are counted for, if flows are recorded."""
 
 
 @define(eq=False)

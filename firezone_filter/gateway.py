@@ -7,15 +7,15 @@ It checks what it is handed and routes; the knowledge is below: `Client` judges 
 from collections.abc import Iterable
 from struct import Struct
 
-from firezone_filter.addresses import MULTICAST, TUNNEL, AddressPlan, TunnelAddresses
+from firezone_filter.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.arguments import Packet, check_type, to_bytes, to_list_of_bytes, to_text
 from firezone_filter.clock import to_time
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Translate
+from firezone_filter.decisions import Decision, Direction, Forward
 from firezone_filter.errors import shown
 from firezone_filter.events import Event
+from firezone_filter.flowcache import PreparedFlow, echo_flow
 from firezone_filter.hooks import Hooks
-from firezone_filter.packet.headers import read_headers
-from firezone_filter.packet.numbers import IPV6, IPV6_HEADER, TCP
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.site import GatewayOptions
 
 _OUTBOUND = Direction.OUTBOUND
@@ -24,18 +24,6 @@ _INBOUND = Direction.INBOUND
 # What the decision about an established flow depends on: the first bytes of its packets.
 _IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
 _IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
-_PLAIN_IPV4 = 0x45  # no options
-_IS_FRAGMENT = 0x3FFF  # more to come, or an offset
-_LEAST_IPV4 = 28
-_LEAST_IPV4_TCP = 40
-_LEAST_IPV6 = 48
-_LEAST_IPV6_TCP = 60
-
-
-_MALFORMED = Drop(Reason.MALFORMED, None)
-_MULTICAST = Drop(Reason.MULTICAST, None)
-_NOT_A_PEER = Drop(Reason.NOT_A_PEER, None)
-_UNKNOWN_CLIENT = Drop(Reason.UNKNOWN_CLIENT, None)
 
 
 class Gateway(Hooks):
@@ -112,46 +100,59 @@ class Gateway(Hooks):
             flows = self._inbound
         else:
             raise TypeError(f"direction is a Direction, not {shown(direction)}")
-        if client_id is not None and type(client_id) is not str:
-            client_id = to_text("client_id", client_id)
-        if now is not None:
-            if now.__class__ is float and self._now <= now < self._deadlines.next:
+        # Hosts read the clock once for all packets that are there: what has been reckoned
+        # with once needs no second look (40 ns of 300).
+        if now is not None and now is not self._reckoned:
+            if client_id is not None and type(client_id) is not str:
+                client_id = to_text("client_id", client_id)
+            if type(now) is float and self._now <= now < self._deadlines.next:
                 self._now = now
             else:
                 self._advance(to_time(now))
+            self._reckoned = now
         # Established flows end here: what every packet is checked for, and one look-up. It
-        # is a tenth of the whole way, and stands here because a call more is a tenth of it.
+        # is a tenth of the whole way, and stands here because a call more is a tenth of it,
+        # with numbers in the place of names because those take 10 ns (28, 40: the least
+        # packet of UDP and TCP over IPv4; 48, 60: over IPv6; 0x45: no options; 0x3FFF: a
+        # fragment; 6, 17: TCP and UDP; 1, 58: ICMP). Ids are mostly the very objects that the host
+        # connected the clients with; others are compared further down.
         found: Forward | None
+        prepared: PreparedFlow | None
+        flow: bytes | None = None
         size = len(packet)
-        if size >= _LEAST_IPV4:
+        if size >= 28:
             first = packet[0]
-            if first == _PLAIN_IPV4:
-                length, fragmented, protocol, flow = _IPV4_FLOW(packet)
-                if (
-                    length == size
-                    and not fragmented & _IS_FRAGMENT
-                    and (size >= _LEAST_IPV4_TCP or protocol != TCP)
-                ):
-                    found = flows[protocol].get(flow)
-                    if found is not None and (client_id is None or client_id == found.client_id):
+            if first == 0x45:
+                length, fragmented, protocol, ends = _IPV4_FLOW(packet)
+                if length == size and not fragmented & 0x3FFF and (size >= 40 or protocol != 6):
+                    found = flows[protocol].get(ends)
+                    if found is not None and (client_id is None or client_id is found.client_id):
                         return found
-                    if self._flows.is_translating and (
-                        decision := self._translate(direction, protocol, flow, packet, client_id)
-                    ):
-                        return decision
-            elif first >> 4 == IPV6 and size >= _LEAST_IPV6:
-                length, protocol, flow = _IPV6_FLOW(packet)
-                if length + IPV6_HEADER == size and (size >= _LEAST_IPV6_TCP or protocol != TCP):
-                    found = flows[protocol].get(flow)
-                    if found is not None and (client_id is None or client_id == found.client_id):
+                    flow = ends
+            elif first >> 4 == 6 and size >= 48:
+                length, protocol, ends = _IPV6_FLOW(packet)
+                if length + 40 == size and (size >= 60 or protocol != 6):
+                    found = flows[protocol].get(ends)
+                    if found is not None and (client_id is None or client_id is found.client_id):
                         return found
-                    if self._flows.is_translating and (
-                        decision := self._translate(direction, protocol, flow, packet, client_id)
-                    ):
-                        return decision
-        if direction is _OUTBOUND:
-            return self._decide_outbound(packet, client_id)
-        return self._decide_inbound(packet, client_id)
+                    flow = ends
+        if client_id is not None and type(client_id) is not str:
+            client_id = to_text("client_id", client_id)
+        if flow is not None:
+            if found is not None and client_id == found.client_id:
+                return found
+            # Established flows of which each packet has an effect: translated, or counted.
+            ready = self._prepared_outbound if direction is _OUTBOUND else self._prepared_inbound
+            prepared = ready[protocol].get(flow)
+            if prepared is None and (protocol == 1 or protocol == 58):
+                prepared = ready[protocol].get(echo_flow(packet))
+            if prepared is not None and (client_id is None or client_id == prepared.client_id):
+                decision = prepared.decide(packet, self._now)
+                if decision is not None:
+                    return decision
+            if protocol == 6 or protocol == 17:
+                return self._fresh.plain(direction, protocol, flow, packet, self._now, client_id)
+        return self._fresh.any(direction, None, packet, self._now, client_id)
 
     def handle_packets(
         self,
@@ -177,68 +178,69 @@ class Gateway(Hooks):
             client_id = to_text("client_id", client_id)
         wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
-        handle = self.handle_packet
-        if client_id is None:
-            return [handle(direction, whole) for whole in wholes]
-        return [handle(direction, whole, client_id=client_id) for whole in wholes]
+        return self._decide_each(direction, wholes, client_id)
 
-    def _translate(
+    def _decide_each(
+        self, direction: Direction, packets: list[bytes], client_id: str | None
+    ) -> list[Decision]:
+        # The look-up of `handle_packet` once more, without what holds for all of them: 0.7 of
+        # its time for an established flow.
+        decisions: list[Decision] = []
+        add = decisions.append
+        flows = self._outbound if direction is _OUTBOUND else self._inbound
+        for packet in packets:
+            size = len(packet)
+            if size >= 28:
+                first = packet[0]
+                if first == 0x45:
+                    length, fragmented, protocol, flow = _IPV4_FLOW(packet)
+                    if (
+                        length == size
+                        and not fragmented & 0x3FFF
+                        and (size >= 40 or protocol != 6)
+                    ):
+                        found = flows[protocol].get(flow)
+                        if found is not None and (
+                            client_id is None or client_id == found.client_id
+                        ):
+                            add(found)
+                        else:
+                            add(self._decide_missed(direction, protocol, flow, packet, client_id))
+                        continue
+                elif first >> 4 == 6 and size >= 48:
+                    length, protocol, flow = _IPV6_FLOW(packet)
+                    if length + 40 == size and (size >= 60 or protocol != 6):
+                        found = flows[protocol].get(flow)
+                        if found is not None and (
+                            client_id is None or client_id == found.client_id
+                        ):
+                            add(found)
+                        else:
+                            add(self._decide_missed(direction, protocol, flow, packet, client_id))
+                        continue
+            add(self._fresh.any(direction, None, packet, self._now, client_id))
+        return decisions
+
+    def _decide_missed(
         self,
         direction: Direction,
         protocol: int,
         flow: bytes,
         packet: bytes,
         client_id: str | None,
-    ) -> Translate | None:
-        """Translate a packet of an established flow through the NAT, if it is one."""
-        if direction is _OUTBOUND:
-            found = self._flows.translated_outbound[protocol].get(flow)
-        else:
-            found = self._flows.translated_inbound[protocol].get(flow)
-        if found is None or (client_id is not None and client_id != found.client_id):
-            return None
-        return found.translate(packet, self._now)
-
-    def _decide_outbound(self, packet: bytes, client_id: str | None) -> Decision:
-        headers = read_headers(packet)
-        if headers is None:
-            return _MALFORMED
-        flags = self._site.flags(headers.destination)
-        if flags & MULTICAST:
-            return _MULTICAST
-        if client_id is None:
-            client = self._roster.by_address.get(headers.source)
-        else:
-            client = self._roster.clients.get(client_id)
-            # A client sends from its own addresses only; otherwise it could borrow
-            # another's access.
-            if client is not None and headers.source not in client.addresses:
-                return client.drop(Reason.SOURCE_NOT_ALLOWED)
-        if client is None:
-            return _UNKNOWN_CLIENT
-        if headers.fragment is not None:
-            return client.judge_fragment(headers, flags, packet, self._now, outbound=True)
-        decision = client.judge_outbound(headers, flags, packet, self._now)
-        if decision.__class__ is Forward:
-            client.flows.remember_outbound(headers, packet, decision)
-        return decision
-
-    def _decide_inbound(self, packet: bytes, client_id: str | None) -> Decision:
-        headers = read_headers(packet)
-        if headers is None:
-            return _MALFORMED
-        client = self._roster.by_address.get(headers.destination)
-        if client is None and not self._site.flags(headers.destination) & TUNNEL:
-            return _NOT_A_PEER
-        if client is None or (client_id is not None and client_id != client.id):
-            return _UNKNOWN_CLIENT
-        flags = self._site.flags(headers.source)
-        if headers.fragment is not None:
-            return client.judge_fragment(headers, flags, packet, self._now, outbound=False)
-        decision = client.judge_inbound(headers, flags, packet, self._now)
-        if decision.__class__ is Forward:
-            client.flows.remember_inbound(headers, packet, decision)
-        return decision
+    ) -> Decision:
+        """Decide about a whole packet without options of which no decision is remembered."""
+        ready = self._prepared_outbound if direction is _OUTBOUND else self._prepared_inbound
+        prepared: PreparedFlow | None = ready[protocol].get(flow)
+        if prepared is None and protocol in (ICMPV4, ICMPV6):
+            prepared = ready[protocol].get(echo_flow(packet))
+        if prepared is not None and (client_id is None or client_id == prepared.client_id):
+            decision = prepared.decide(packet, self._now)
+            if decision is not None:
+                return decision
+        if protocol in (TCP, UDP):
+            return self._fresh.plain(direction, protocol, flow, packet, self._now, client_id)
+        return self._fresh.any(direction, None, packet, self._now, client_id)
 
     # --- Time and events -------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class Gateway(Hooks):
         That is the earliest moment at which it has an event to report; events that already
         wait are not announced.
         """
-        return self._roster.deadlines.earliest()
+        return self._roster.earliest()
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass: expire what is due, and forget what has been kept long enough.

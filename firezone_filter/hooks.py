@@ -6,9 +6,7 @@ Arguments are checked here; what they change is in `Roster`.
 from collections.abc import Collection, Iterable, Mapping
 
 from firezone_filter.addresses import (
-    DNS,
     NOT_RESOLVED,
-    TUNNEL,
     Address,
     AddressPlan,
     TunnelAddresses,
@@ -22,17 +20,20 @@ from firezone_filter.arguments import (
     to_id_sets,
     to_text,
 )
-from firezone_filter.client import Client
-from firezone_filter.clock import MAX_AHEAD, to_time
-from firezone_filter.domains import to_domain
-from firezone_filter.errors import (
-    AddressInUse,
-    InvalidAddress,
-    InvalidPolicy,
-    InvalidTime,
-    UnknownClient,
-    UnknownResource,
+from firezone_filter.checks import (
+    check_free,
+    check_in_tunnel,
+    check_not_own,
+    check_proxies,
+    to_expiry,
 )
+from firezone_filter.client import Client
+from firezone_filter.clock import to_time
+from firezone_filter.counters import Counters
+from firezone_filter.domains import to_domain
+from firezone_filter.errors import InvalidPolicy, UnknownClient, UnknownResource
+from firezone_filter.events import FlowEnd
+from firezone_filter.fresh import FreshDecisions
 from firezone_filter.proxies import MAX_PROXIES, Resolution
 from firezone_filter.resources import (
     CidrResource,
@@ -55,14 +56,18 @@ class Hooks:
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
     ) -> None:
         self._site = Site(addresses, plan, options)
-        self._check_in_tunnel(addresses)
+        check_in_tunnel(addresses, self._site)
         self._roster = Roster(self._site)
         self._flows = self._site.flows
         self._outbound, self._inbound = self._flows.outbound, self._flows.inbound
+        self._prepared_outbound = self._flows.prepared_outbound
+        self._prepared_inbound = self._flows.prepared_inbound
         self._deadlines = self._roster.deadlines
+        self._fresh = FreshDecisions(self._site, self._roster)
         # Before the first `now` the time stands still at its start.
         self._now = 0.0
         self._started = False
+        self._reckoned: float | None = None
 
     # --- Connection lifecycle --------------------------------------------------------------
 
@@ -91,11 +96,9 @@ class Hooks:
         client_id = to_id(client_id)
         check_type("addresses", addresses, TunnelAddresses)
         checked = None if now is None else to_time(now)
-        self._check_in_tunnel(addresses)
-        for address in addresses.present():
-            if address.packed in self._site.own:
-                raise InvalidAddress(f"{address} is the gateway's own", address)
-        self._check_free(addresses, client_id)
+        check_in_tunnel(addresses, self._site)
+        check_not_own(addresses, self._site)
+        check_free(addresses, self._roster, client_id)
         self._advance(checked)
         self._roster.connect(client_id, addresses, self._now)
 
@@ -109,7 +112,7 @@ class Hooks:
             TypeError: *client_id* is not a `str`.
         """
         client_id = to_text("client_id", client_id)
-        return self._roster.disconnect(client_id)
+        return self._roster.disconnect(client_id, self._now)
 
     def authorize(
         self, client_id: str, resource: Resource, *, expires_at: float | None = None
@@ -157,7 +160,7 @@ class Hooks:
         authorization = self._roster.authorization(client_id, resource_id)
         if authorization is None:
             return False
-        self._roster.end(authorization, self._now)
+        self._roster.end(authorization, FlowEnd.REVOKED, self._now)
         return True
 
     def update_resource(self, resource: Resource) -> int:
@@ -215,7 +218,7 @@ class Hooks:
             keeps = kept.get(client.id, frozenset())
             for resource_id, authorization in list(client.access.authorizations.items()):
                 if resource_id not in keeps:
-                    self._roster.end(authorization, self._now)
+                    self._roster.end(authorization, FlowEnd.REVOKED, self._now)
 
     def domain_resolved(
         self,
@@ -264,7 +267,7 @@ class Hooks:
                 f"client {client_id!r} is not authorized for {resource_id!r}", resource_id
             )
         check_stands_for(authorization.resource, name)
-        self._check_proxies(proxies)
+        check_proxies(proxies, self._site)
         resolution = Resolution(
             name,
             tuple(address.packed for address in proxies),
@@ -288,8 +291,8 @@ class Hooks:
             TypeError: not `TunnelAddresses`.
         """
         check_type("addresses", addresses, TunnelAddresses)
-        self._check_in_tunnel(addresses)
-        self._check_free(addresses, None)
+        check_in_tunnel(addresses, self._site)
+        check_free(addresses, self._roster, None)
         self._site.addresses = addresses
         for client in self._roster.clients.values():
             client.forget_decisions()
@@ -314,6 +317,13 @@ class Hooks:
         authorizations = self._connected(client_id).access.authorizations
         return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
 
+    def counters(self) -> Counters:
+        """Return counts for dashboards and alarms; `prometheus_text` writes them out.
+
+        It walks over all clients: a matter of seconds between two calls, not of packets.
+        """
+        return self._roster.counters(self._fresh.refusals, self._now)
+
     def __repr__(self) -> str:
         addresses = ", ".join(str(address) for address in self._site.addresses.present())
         now = f"now {self._now!r}" if self._started else "no time yet"
@@ -333,21 +343,12 @@ class Hooks:
             before, self._now = self._now, now
             self._roster.expire(now, before)
 
+    def _time_at(self, now: float) -> float:
+        """Return the moment at which a call with a checked *now* happens."""
+        return max(now, self._now) if self._started else now
+
     def _to_expiry(self, expires_at: float | None) -> float | None:
-        if expires_at is None:
-            return None
-        checked = to_time(expires_at)
-        if not self._started:
-            raise InvalidTime(
-                f"expires_at {expires_at!r} before any now: no clock yet", expires_at
-            )
-        if checked > self._now + MAX_AHEAD:
-            raise InvalidTime(
-                f"expires_at {expires_at!r} is more than 50 years after now {self._now!r}: "
-                "two clocks mixed?",
-                expires_at,
-            )
-        return checked
+        return to_expiry(expires_at, self._now if self._started else None)
 
     def _connected(self, client_id: str) -> Client:
         client = self._roster.clients.get(client_id)
@@ -355,27 +356,7 @@ class Hooks:
             raise UnknownClient(f"no client {client_id!r} is connected", client_id)
         return client
 
-    def _check_in_tunnel(self, addresses: TunnelAddresses) -> None:
-        for address in addresses.present():
-            if not self._site.flags(address.packed) & TUNNEL:
-                raise InvalidAddress(f"{address} is outside the plan's tunnel ranges", address)
-
-    def _check_proxies(self, proxies: tuple[Address, ...]) -> None:
-        seen: set[Address] = set()
-        for address in proxies:
-            if address in seen:
-                raise InvalidAddress(f"proxy address {address} is given twice", address)
-            if not self._site.flags(address.packed) & DNS:
-                raise InvalidAddress(f"{address} is outside the plan's DNS ranges", address)
-            seen.add(address)
-
     def _may_be_resolved(self, address: Address) -> bool:
         # Whoever answers for a name must not be able to open a way to other clients, to
         # the tunnel side of the gateway or to its loopback (DNS rebinding).
         return not self._site.flags(address.packed) & NOT_RESOLVED
-
-    def _check_free(self, addresses: TunnelAddresses, client_id: str | None) -> None:
-        for address in addresses.present():
-            holder = self._roster.by_address.get(address.packed)
-            if holder is not None and holder.id != client_id:
-                raise AddressInUse(f"{address} belongs to {holder.id!r}", address, holder.id)

@@ -148,10 +148,17 @@ def to_id(value: str) -> str:
 def _to_name(value: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a name is a str, not {shown(value)}")
-    return value
+    return str.__str__(value)
 
 
-@frozen
+def _to_address(value: str) -> str:
+    return str.__str__(to_pattern(value))
+
+
+# Each authorization asks for the hash of its resource: with four filters it takes 7 µs.
+
+
+@frozen(cache_hash=True)
 class CidrResource:
     """A network that a client may be allowed to reach.
 
@@ -174,7 +181,7 @@ class CidrResource:
     """For people; decides nothing."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class DnsResource:
     """A name, or a pattern of names, that a client may be allowed to reach.
 
@@ -186,7 +193,7 @@ class DnsResource:
     id: str = field(converter=to_id)
     """Names the resource; authorizations refer to it."""
 
-    address: str = field(converter=to_pattern)
+    address: str = field(converter=_to_address)
     """A name (`gitlab.example.com`) or a pattern: `*.example.com`, `**.example.com`,
     `host-?.example.com`."""
 
@@ -201,7 +208,7 @@ class DnsResource:
         return DomainPattern.parse(self.address)
 
 
-@frozen
+@frozen(cache_hash=True)
 class InternetResource:
     """The public Internet, every protocol.
 

@@ -9,8 +9,10 @@ from firezone_filter.access import Authorization
 from firezone_filter.addresses import TunnelAddresses
 from firezone_filter.client import Client
 from firezone_filter.clock import Deadlines
-from firezone_filter.events import AccessExhausted, AuthorizationExpired, EventQueue
+from firezone_filter.counters import Counters
+from firezone_filter.events import AccessExhausted, AuthorizationExpired, FlowEnd
 from firezone_filter.proxies import Resolution
+from firezone_filter.refusals import Refusals
 from firezone_filter.resources import Resource
 from firezone_filter.site import Site
 
@@ -23,19 +25,19 @@ class Roster:
     def __init__(self, site: Site) -> None:
         self.clients: dict[str, Client] = {}
         self.by_address: dict[bytes, Client] = {}
-        self.events = EventQueue()
+        self.events = site.events
         self._site = site
         self.deadlines: Deadlines[Authorization] = Deadlines()
 
     def connect(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
         """Begin a session, in place of any that the client had."""
-        self.disconnect(client_id)
+        self.disconnect(client_id, now)
         client = Client(client_id, addresses, self._site, now)
         self.clients[client_id] = client
         for packed in client.addresses:
             self.by_address[packed] = client
 
-    def disconnect(self, client_id: str) -> bool:
+    def disconnect(self, client_id: str, now: float) -> bool:
         """End a session, queued events included; return whether there was one."""
         client = self.clients.pop(client_id, None)
         if client is None:
@@ -44,7 +46,7 @@ class Roster:
             del self.by_address[packed]
         for authorization in client.access.authorizations.values():
             self.deadlines.set(authorization, None)
-        client.close()
+        client.close(now)
         self.events.withdraw_all(client_id)
         return True
 
@@ -63,20 +65,27 @@ class Roster:
 
     def authorize(self, client: Client, resource: Resource) -> Authorization:
         """Give a client a resource, or the one it has a new form; return its authorization."""
+        is_first = not client.access.authorizations
         authorization = client.authorize(resource)
-        self.events.withdraw(AccessExhausted(client.id))
+        if is_first:
+            self.events.withdraw(AccessExhausted(client.id))
         return authorization
 
-    def end(self, authorization: Authorization, at: float) -> None:
+    def end(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
         """Take an authorization away at a moment, by whatever cause."""
+        self.deadlines.set(authorization, None)
+        self._end(authorization, cause, at).forget_decisions()
+
+    def _end(self, authorization: Authorization, cause: FlowEnd, at: float) -> Client:
+        """Take an authorization away; return the client, whose decisions are to be forgotten."""
         # In the order of their moments: a session whose time was over before that of its
         # resource is remembered as such, whenever both are noticed.
         self._site.lifetimes.forget_old(at)
-        self.deadlines.set(authorization, None)
         client = self.clients[authorization.client_id]
-        client.withdraw(authorization)
+        client.withdraw(authorization, cause, at)
         if not client.access.authorizations:
             self.events.put(AccessExhausted(client.id))
+        return client
 
     def resolve(
         self, client: Client, resource_id: str, resolution: Resolution, now: float
@@ -91,7 +100,7 @@ class Roster:
         """Change when an authorization ends; one that ends in the past ends here."""
         authorization.expires_at = expires_at
         self.deadlines.set(authorization, expires_at)
-        if expires_at is not None:
+        if expires_at is not None and expires_at <= now:
             self.expire(now, now)
 
     def expire(self, now: float, before: float) -> None:
@@ -99,24 +108,61 @@ class Roster:
 
         An expiry that lies before *before* has only just been set: it takes effect there.
         """
+        changed: dict[str, Client] = {}
         for authorization in self.deadlines.due(now):
             # What has no expiry has no deadline that could be due.
             at = cast("float", authorization.expires_at)
             self.events.put(
                 AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
-            self.end(authorization, max(at, before))
+            client = self._end(authorization, FlowEnd.EXPIRED, max(at, before))
+            changed[client.id] = client
+        # Once for each client: often all that one has ends at one moment.
+        for client in changed.values():
+            client.forget_decisions()
+
+    def earliest(self) -> float | None:
+        """Return the earliest moment at which there is something to report, if there is any."""
+        moments = (self.deadlines.earliest(), *(log.earliest() for log in self._site.logs))
+        return min((at for at in moments if at is not None), default=None)
 
     def forget_old(self, now: float) -> None:
-        """Forget what has been kept for its time."""
+        """Forget what has been kept for its time, and report flows that are over."""
+        self._forget_old(now)
+        for log in self._site.logs:
+            log.forget_old(now)
+
+    def _forget_old(self, now: float) -> None:
         self._site.lifetimes.forget_old(now)
         for keeper in self._site.reminders.due(now):
             self._site.reminders.set(keeper, keeper.forget_old(now))
+
+    def counters(self, refusals: Refusals, now: float) -> Counters:
+        """Return how many there are of everything; it walks over all clients."""
+        # What is over counts no more, whether or not anybody has looked.
+        self._forget_old(now)
+        site, log = self._site, self._site.flow_log
+        clients = self.clients.values()
+        traffic = {} if log is None else log.traffic._asdict()
+        return Counters(
+            refusals=refusals.by_direction(),
+            clients=len(clients),
+            authorizations=sum(len(client.access.authorizations) for client in clients),
+            cached_flows=len(site.flows),
+            nat_sessions=len(site.lifetimes),
+            fragments=sum(len(client.fragments) for client in clients),
+            recorded_flows=None if log is None else len(log),
+            **traffic,
+            flow_events_lost=self.events.flow_events_lost,
+        )
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
         self.deadlines.start_clock()
         self._site.reminders.start_clock()
         self._site.lifetimes.start_clock(now)
+        for log in self._site.logs:
+            log.start_clock(now)
+        self.events.start_clock(now)
         for client in self.clients.values():
             client.start_clock(now)

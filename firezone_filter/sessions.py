@@ -37,8 +37,6 @@ LIFETIMES: Final = (
 )
 """Seconds, by state."""
 
-# What nearly all packets are, those that do nothing but prolong a session, are told by
-# these: 150 ns, where going through all that a packet may do takes 350 ns.
 _STEADY: Final = (ESTABLISHED, DATAGRAM)
 
 # Flags of TCP (RFC 9293, section 3.1).
@@ -46,7 +44,8 @@ FIN: Final = 0x01
 SYN: Final = 0x02
 RST: Final = 0x04
 ACK: Final = 0x10
-_TURNS: Final = FIN | SYN | RST
+TURNS: Final = FIN | SYN | RST
+"""What may begin, end or restart a session."""
 
 ForwardKey = tuple[int, int, bytes]
 """Protocol, the client's port or echo id, proxy address."""
@@ -66,8 +65,10 @@ class Session:
         "ended",
         "forward_key",
         "inward",
+        "is_steady",
         "outward",
         "proxy",
+        "queue",
         "resource_port",
         "reverse_key",
         "since",
@@ -95,6 +96,10 @@ class Session:
             protocol, (resolved, proxy), (translated, port), source_address=True, source_port=False
         )
         self.state = UNANSWERED
+        self.is_steady = False
+        """Whether packets that turn nothing only prolong it."""
+        self.queue: OrderedDict[Session, None]
+        """What it waits in to be forgotten."""
         self.since = 0.0
         self.ended = False
         self._begin()
@@ -169,28 +174,26 @@ class Lifetimes:
     def add(self, session: Session, now: float) -> None:
         """Let a new session live from *now* on."""
         session.since = now
-        self._queues[session.state][session] = None
+        session.is_steady = session.state in _STEADY
+        session.queue = self._queues[session.state]
+        session.queue[session] = None
         self.wake = min(self.wake, session.expires_at)
 
     def prolong(self, session: Session, now: float) -> None:
         """Let a session live on after a packet, in the state that it is in by now."""
         state = session.next_state()
         if state != session.state:
-            del self._queues[session.state][session]
+            self.remove(session)
             session.state = state
             self.add(session, now)
         elif state != CLOSING:
             # The time after the FINs is for stragglers, and they do not prolong it.
-            self.touch(session, now)
-
-    def touch(self, session: Session, now: float) -> None:
-        """Let a session live on in the state that it is in."""
-        session.since = now
-        self._queues[session.state].move_to_end(session)
+            session.since = now
+            session.queue.move_to_end(session)
 
     def remove(self, session: Session) -> None:
         """Let go of a session."""
-        del self._queues[session.state][session]
+        del session.queue[session]
 
     def forget_old(self, now: float) -> None:
         """Forget the sessions whose time is over, in the order in which it was."""
@@ -267,18 +270,14 @@ class SessionTable:
 
     def see_outbound(self, session: Session, port: int, flags: int, now: float) -> None:
         """Let an allowed packet from the client confirm, prolong or end its session."""
-        if session.state in _STEADY and not flags & _TURNS and port == session.resource_port:
-            self.lifetimes.touch(session, now)
-        elif session.see_outbound(port, flags):
+        if session.see_outbound(port, flags):
             self.end(session, now)
         else:
             self.lifetimes.prolong(session, now)
 
     def see_inbound(self, session: Session, port: int, flags: int, now: float) -> None:
         """Let an allowed packet to the client confirm, prolong or end its session."""
-        if session.state in _STEADY and not flags & _TURNS:
-            self.lifetimes.touch(session, now)
-        elif session.see_inbound(port, flags):
+        if session.see_inbound(port, flags):
             self.end(session, now)
         else:
             self.lifetimes.prolong(session, now)

@@ -9,7 +9,10 @@ from attrs import field, frozen
 from firezone_filter.addresses import AddressPlan, TunnelAddresses, address_flags
 from firezone_filter.clock import Deadlines, Keeper, is_finite
 from firezone_filter.errors import InvalidPolicy, shown
+from firezone_filter.events import EventQueue
 from firezone_filter.flowcache import FlowTables
+from firezone_filter.flows import FlowLog
+from firezone_filter.refusals import RefusalLog
 from firezone_filter.resources import Filter, compile_filters, to_filters
 from firezone_filter.sessions import Lifetimes
 
@@ -65,18 +68,26 @@ class GatewayOptions:
     max_sessions: int = field(default=1_048_576, validator=_count)
     """Translated flows of all clients at a time."""
 
+    flow_records: bool = field(default=False, validator=_switch)
+    """Whether `Gateway.poll_event` reports flows too: `FlowStarted`, `FlowEnded`,
+    `FlowRefused`. Then every packet is counted, which makes it up to twice as expensive."""
+
 
 class Site:
     """The gateway's own side, shared by all its clients; only the addresses change."""
 
     __slots__ = (
         "_addresses",
+        "events",
         "flags",
+        "flow_log",
         "flows",
         "lifetimes",
+        "logs",
         "options",
         "own",
         "own_check",
+        "refusal_log",
         "reminders",
     )
 
@@ -86,6 +97,10 @@ class Site:
         self.options = options
         self.flags: Callable[[bytes], int] = address_flags(plan).flags
         self.flows = FlowTables()
+        self.events = EventQueue()
+        self.flow_log = FlowLog(self.events) if options.flow_records else None
+        self.refusal_log = RefusalLog(self.events) if options.flow_records else None
+        self.logs = tuple(log for log in (self.flow_log, self.refusal_log) if log is not None)
         self.reminders: Deadlines[Keeper] = Deadlines()
         self.lifetimes = Lifetimes(self.reminders)
         self.own_check = compile_filters(options.own_filters)

@@ -48,13 +48,24 @@ class Match:
         return self.reason is None
 
 
-class _Entry:
-    """What one resource permits in one network."""
+class Entry:
+    """What one resource permits in one network. It knows no client: many may share it."""
 
-    __slots__ = ("_refusals", "check", "filters", "network", "permitted", "resource_id")
+    __slots__ = (
+        "_refusals",
+        "check",
+        "filters",
+        "masklen",
+        "network",
+        "packed",
+        "permitted",
+        "resource_id",
+    )
 
     def __init__(self, network: Network, resource_id: str, filters: tuple[Filter, ...]) -> None:
         self.network = network
+        self.packed = network.network_address.packed
+        self.masklen = network.prefixlen
         self.resource_id = resource_id
         self.filters = filters
         self.check = compile_filters(filters)
@@ -68,6 +79,61 @@ class _Entry:
         if found is None:
             found = self._refusals[reason] = Match(self.resource_id, self.network, reason)
         return found
+
+
+Alone = tuple[Entry]
+"""An entry as a tree keeps it while no other has the same network. Trees share that too."""
+
+
+class NetworkTree:
+    """Entries by their networks. It trusts its callers, who know what is in it."""
+
+    __slots__ = ("_tree",)
+
+    def __init__(self) -> None:
+        # The tree itself: its Python shell has nine bound methods, and would be a quarter of
+        # what an idle client costs.
+        self._tree: Any = Radix().add.__self__
+
+    def put(self, alone: Alone) -> None:
+        """Add an entry, in place of one of the same network and resource id."""
+        (entry,) = alone
+        data = self._tree.add(None, entry.masklen, entry.packed).data
+        before, after = _around(data.get(_ENTRIES, ()), entry.resource_id)
+        data[_ENTRIES] = before + alone + after if before or after else alone
+
+    def take(self, alone: Alone) -> None:
+        """Take an entry away that is there."""
+        (entry,) = alone
+        data = self._tree.search_exact(None, entry.masklen, entry.packed).data
+        before, after = _around(data[_ENTRIES], entry.resource_id)
+        if before or after:
+            data[_ENTRIES] = before + after
+        else:
+            self._tree.delete(None, entry.masklen, entry.packed)
+
+    def lookup(self, packed: bytes, protocol: int, port: int | None) -> Match | None:
+        """Answer as `ClientFilterTable.match` does.
+
+        Args:
+            packed: an address of the resource, in network byte order.
+            protocol: IANA protocol number.
+            port: the resource's port.
+        """
+        icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
+        refused: Match | None = None
+        # Longest prefix first; `parent` leads to the next shorter one that covers it.
+        node = self._tree.search_best(None, _ALL_BITS, packed)
+        while node is not None:
+            # The greatest id first, as the rule has it for entries of one network.
+            for entry in reversed(node.data[_ENTRIES]):
+                reason = entry.check.refusal(protocol, port, icmp)
+                if reason is None:
+                    return entry.permitted  # type: ignore[no-any-return]
+                if refused is None:
+                    refused = entry.refused(reason)
+            node = node.parent
+        return refused
 
 
 class ClientFilterTable:
@@ -88,7 +154,7 @@ class ClientFilterTable:
     <Reason.TCP_PORT: 'tcp-port'>
     """
 
-    __slots__ = ("_add", "_count", "_delete", "_entries", "_search_best")
+    __slots__ = ("_count", "_entries", "_tree")
 
     def __init__(self) -> None:
         self.clear()
@@ -110,15 +176,10 @@ class ClientFilterTable:
             InvalidPolicy: an empty id.
             TypeError: a wrong type; filters that are `None` or a filter by itself.
         """
-        entry = _Entry(to_network(network), to_id(resource_id), to_filters(filters))
+        entry = Entry(to_network(network), to_id(resource_id), to_filters(filters))
+        self._tree.put((entry,))
         networks = self._entries.setdefault(entry.resource_id, {})
-        at_node = self._at_node(entry.network)
-        place = bisect_left(at_node, entry.resource_id, key=_resource_id)
-        if entry.network in networks:
-            at_node[place] = entry
-        else:
-            at_node.insert(place, entry)
-            self._count += 1
+        self._count += entry.network not in networks
         networks[entry.network] = entry
 
     def revoke(self, resource_id: str) -> bool:
@@ -130,23 +191,15 @@ class ClientFilterTable:
         if not isinstance(resource_id, str):
             raise TypeError(f"an id is a str, not {shown(resource_id)}")
         networks = self._entries.pop(resource_id, {})
-        for network, entry in networks.items():
-            at_node = self._at_node(network)
-            del at_node[bisect_left(at_node, entry.resource_id, key=_resource_id)]
-            if not at_node:
-                self._delete(packed=network.network_address.packed, masklen=network.prefixlen)
+        for entry in networks.values():
+            self._tree.take((entry,))
         self._count -= len(networks)
         return bool(networks)
 
     def clear(self) -> None:
         """Take everything away."""
-        # Three bound methods in place of the tree, whose Python shell has nine of them and
-        # would be a quarter of what an idle client costs.
-        tree: Any = Radix()
-        self._add = tree.add
-        self._delete = tree.delete
-        self._search_best = tree.search_best
-        self._entries: dict[str, dict[Network, _Entry]] = {}
+        self._tree = NetworkTree()
+        self._entries: dict[str, dict[Network, Entry]] = {}
         self._count = 0
 
     def match(
@@ -170,34 +223,11 @@ class ClientFilterTable:
             raise TypeError(f"a protocol is an int, not {shown(protocol)}")
         if not 0 <= protocol <= _MAX_PROTOCOL:
             raise InvalidPolicy(f"{shown(protocol)} is not a protocol number (0 to 255)", protocol)
-        return self.lookup(packed, protocol, None if port is None else PortRange(port).first)
+        return self._tree.lookup(packed, protocol, None if port is None else PortRange(port).first)
 
     def permits(self, address: str | Address, protocol: int, port: int | None = None) -> bool:
         """Tell whether some entry permits it; arguments and errors as `match`."""
         return bool(self.match(address, protocol, port))
-
-    def lookup(self, packed: bytes, protocol: int, port: int | None) -> Match | None:
-        """Answer as `match` does, for an address in network byte order, unchecked."""
-        icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
-        refused: Match | None = None
-        # Longest prefix first; `parent` leads to the next shorter one that covers it.
-        node = self._search_best(None, _ALL_BITS, packed)
-        while node is not None:
-            # The greatest id first, as the rule has it for entries of one network.
-            for entry in reversed(node.data[_ENTRIES]):
-                reason = entry.check.refusal(protocol, port, icmp)
-                if reason is None:
-                    return entry.permitted  # type: ignore[no-any-return]
-                if refused is None:
-                    refused = entry.refused(reason)
-            node = node.parent
-        return refused
-
-    def _at_node(self, network: Network) -> list[_Entry]:
-        """Return the entries of exactly this network, ascending by id."""
-        node = self._add(packed=network.network_address.packed, masklen=network.prefixlen)
-        entries: list[_Entry] = node.data.setdefault(_ENTRIES, [])
-        return entries
 
     def __contains__(self, resource_id: object) -> bool:
         return resource_id in self._entries
@@ -220,5 +250,16 @@ class ClientFilterTable:
         return f"<ClientFilterTable {networks or 'empty'}>"
 
 
-def _resource_id(entry: _Entry) -> str:
+def _around(
+    entries: tuple[Entry, ...], resource_id: str
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Return which entries of a network stand before that of a resource, and which behind."""
+    if not entries or (len(entries) == 1 and entries[0].resource_id == resource_id):
+        return (), ()  # as nearly always: few resources have one network
+    place = bisect_left(entries, resource_id, key=_resource_id)
+    is_there = place < len(entries) and entries[place].resource_id == resource_id
+    return entries[:place], entries[place + is_there :]
+
+
+def _resource_id(entry: Entry) -> str:
     return entry.resource_id

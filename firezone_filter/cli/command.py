@@ -6,8 +6,9 @@ more, says so in one line on standard error, without a traceback.
 
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,9 @@ import click
 
 from firezone_filter.cli.faults import Exit, UnusableError, printable
 from firezone_filter.cli.job import Job
+from firezone_filter.cli.logs.choice import SEVERITIES, Choice, to_field, to_pattern
+from firezone_filter.cli.logs.job import LogJob
+from firezone_filter.cli.logs.times import to_key
 from firezone_filter.errors import FirezoneFilterError
 
 PROGRAM: Final = "firezone-filter"
@@ -53,9 +57,16 @@ def cli() -> None:
 @click.option(
     "--forwarded", metavar="FILE", help="Write the packets that pass to FILE, as a capture."
 )
+@click.option("--flows", metavar="FILE", help="Write flow records to FILE as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def replay_command(
-    *, capture: str, policy: str, decisions: str | None, forwarded: str | None, as_json: bool
+def replay_command(  # noqa: PLR0913 - as many as there are options
+    *,
+    capture: str,
+    policy: str,
+    decisions: str | None,
+    forwarded: str | None,
+    flows: str | None,
+    as_json: bool,
 ) -> int:
     """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
 
@@ -66,7 +77,7 @@ def replay_command(
     Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there;
     2 if an argument or a file cannot be used.
     """
-    job = Job(capture, policy, decisions, forwarded, as_json)
+    job = Job(capture, policy, decisions, forwarded, flows, as_json)
     try:
         return job.run(_say)
     except UnusableError as error:
@@ -76,6 +87,88 @@ def replay_command(
         _say(f"{policy}: {error}")
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.CLOSED_PIPE
+    return Exit.UNUSABLE
+
+
+def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
+    """Return the callback of an option whose values *read* reads, or raises `ValueError` for."""
+
+    def callback(
+        _: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None
+    ) -> object:
+        try:
+            if isinstance(value, tuple):
+                return tuple(map(read, value))
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
+
+
+@cli.command("logs")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--merge", is_flag=True, help="Print the lines of all files in order of time.")
+@click.option(
+    "--severity",
+    metavar="SEVERITY",
+    type=click.Choice(SEVERITIES, case_sensitive=False),
+    help="Only TRACE, DEBUG, INFO, WARN or ERROR and above.",
+)
+@click.option(
+    "--grep",
+    metavar="REGEX",
+    callback=_read_by(to_pattern),
+    help="Only messages in which REGEX, in Python's syntax, is found.",
+)
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_read_by(to_field),
+    help="Only lines in which field NAME is VALUE (null if it is missing). NAME may be "
+    "outer.inner. Repeat it for more.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=_read_by(to_key),
+    help="Only from TIME on: RFC 3339, or a date, in UTC.",
+)
+@click.option("--until", metavar="TIME", callback=_read_by(to_key), help="Only before TIME.")
+@click.option("--fields", "all_fields", is_flag=True, help="Print all fields of each line.")
+@click.option("--follow", is_flag=True, help="Go on when the files grow, also if they rotate.")
+def logs_command(  # noqa: PLR0913 - as many as there are options
+    *,
+    files: tuple[str, ...],
+    merge: bool,
+    severity: str | None,
+    grep: re.Pattern[str] | None,
+    fields: tuple[tuple[str, str], ...],
+    since: str | None,
+    until: str | None,
+    all_fields: bool,
+    follow: bool,
+) -> int:
+    """Print logs of JSON lines, one FILE after the other: time, severity, message.
+
+    FILE is - or missing for standard input. What is missing in a line is null. A line that is
+    not JSON is passed through, and named in the end; --severity and --field let it pass, --grep
+    looks at the whole line, and its time is that of the line before. --merge takes the lines of
+    each file to be in order.
+
+    Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
+    other files are read).
+    """
+    choice = Choice(severity, grep, fields, since, until)
+    job = LogJob(files, choice, merge, all_fields, follow)
+    try:
+        return job.run(_say)
+    except UnusableError as error:
+        _say(str(error))
     except BrokenPipeError:
         return Exit.CLOSED_PIPE
     return Exit.UNUSABLE

@@ -11,10 +11,11 @@ class Exit(IntEnum):
     """The exit statuses of `firezone-filter`."""
 
     DONE = 0
-    """All was read and decided."""
+    """All was read."""
 
     DAMAGED = 1
-    """The capture was decided up to where it is cut short or damaged."""
+    """Part of the input was not as it should be: a capture was cut short or damaged, a log had
+    lines that are not JSON."""
 
     UNUSABLE = 2
     """Arguments or files cannot be used, as click says it for arguments."""

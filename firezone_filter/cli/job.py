@@ -17,7 +17,7 @@ from firezone_filter.cli.replay import replay
 from firezone_filter.cli.report import report
 from firezone_filter.cli.summary import Summary
 from firezone_filter.cli.terminal import console
-from firezone_filter.cli.writers import DecisionWriter, ForwardedWriter, Writer
+from firezone_filter.cli.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
 from firezone_filter.policy import Policy
 
 
@@ -36,6 +36,9 @@ class Job:
 
     forwarded: str | None
     """Where the packets go that pass, as a capture."""
+
+    flows: str | None
+    """Where flow records go, as JSON lines."""
 
     as_json: bool
     """Whether the summary is for machines."""
@@ -60,15 +63,17 @@ class Job:
         return Exit.DAMAGED
 
     def _outputs(self) -> list[str]:
-        return [name for name in (self.decisions, self.forwarded) if name is not None]
+        return [name for name in (self.decisions, self.forwarded, self.flows) if name is not None]
 
     def _replay(self, policy: Policy, say: Callable[[str], None]) -> Summary:
         with ExitStack() as stack:
             capture, size = stack.enter_context(opened_capture(self.capture))
-            writers = self._writers(stack.enter_context(Outputs(say)))
+            outputs = stack.enter_context(Outputs(say))
+            writers = self._writers(outputs)
+            flows = None if self.flows is None else FlowWriter(outputs.text(self.flows))
             records = stack.enter_context(watched(capture, size, self._bar_console()))
             try:
-                return replay(records, policy, writers)
+                return replay(records, policy, writers, flows)
             except UnusableError as error:
                 raise UnusableError(f"{spoken(self.capture)}: {error}") from None
 

@@ -25,7 +25,7 @@ from firezone_filter.cli.summary import (
 )
 from firezone_filter.cli.terminal import WIDTH, console
 from firezone_filter.decisions import Direction
-from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
+from firezone_filter.events import AccessEvent, AccessExhausted, AuthorizationExpired
 from firezone_filter.policy import Policy
 
 MAX_FLOWS_SHOWN: Final = 3
@@ -149,7 +149,7 @@ def _resource_names(policy: Policy) -> dict[tuple[str, str], str]:
     }
 
 
-def _event(event: Event) -> Iterator[str]:
+def _event(event: AccessEvent) -> Iterator[str]:
     match event:
         case AuthorizationExpired():
             what = f"{printable(event.resource_id)} expired at {_moment(event.expired_at)}"

@@ -4,9 +4,10 @@ from typing import assert_never
 
 from firezone_filter.cli.headers import Flow
 from firezone_filter.cli.summary import KINDS, ByDirection, ClientSummary, Refusals, Summary, Tally
-from firezone_filter.cli.writers import flow_fields, rfc3339
+from firezone_filter.cli.writers import flow_fields
 from firezone_filter.decisions import Direction, Reason
-from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event
+from firezone_filter.events import AccessEvent, AccessExhausted, AuthorizationExpired
+from firezone_filter.logs.times import rfc3339
 
 Report = dict[str, object]
 
@@ -71,7 +72,7 @@ def _client(client_id: str | None, client: ClientSummary) -> Report:
     }
 
 
-def _event(event: Event) -> Report:
+def _event(event: AccessEvent) -> Report:
     match event:
         case AuthorizationExpired():
             return {

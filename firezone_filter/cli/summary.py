@@ -11,7 +11,7 @@ from attrs import Factory, define, field, frozen
 
 from firezone_filter.cli.headers import Flow, read_flow
 from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject, Translate
-from firezone_filter.events import Event
+from firezone_filter.events import AccessEvent
 
 MAX_FLOWS: Final = 256
 """Refused flows that are counted one by one, for each direction and reason: enough to find
@@ -147,7 +147,7 @@ class Summary:
     clients: dict[str | None, ClientSummary] = Factory(lambda: defaultdict(ClientSummary))
     """Only those with packets; `None` where the decision names no client."""
 
-    events: list[Event] = Factory(list)
+    events: list[AccessEvent] = Factory(list)
     """The first `MAX_EVENTS`."""
 
     event_count: int = 0
@@ -175,7 +175,7 @@ class Summary:
             case _:
                 assert_never(decision)
 
-    def add_events(self, events: Iterable[Event]) -> None:
+    def add_events(self, events: Iterable[AccessEvent]) -> None:
         """Count *events*, and keep the first of them."""
         for event in events:
             self.event_count += 1

@@ -4,15 +4,17 @@ Both write to a stream that somebody else opens, flushes and closes.
 """
 
 import json
-from datetime import UTC, datetime
-from ipaddress import ip_address
-from typing import BinaryIO, Protocol, TextIO
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import BinaryIO, Final, Protocol, TextIO
+
+from attrs import Attribute, asdict
 
 from firezone_filter.cli.formats import PcapWriter
 from firezone_filter.cli.headers import Flow, read_flow
-from firezone_filter.cli.stream import NS_PER_S
 from firezone_filter.cli.summary import Decided, kind_of
-from firezone_filter.decisions import Decision, Drop, Reason, Reject
+from firezone_filter.decisions import Decision, Direction, Drop, Reason, Reject
+from firezone_filter.events import FlowEnded, FlowEvent, FlowRefused, FlowStarted
+from firezone_filter.logs.times import rfc3339, spelled
 
 
 class Writer(Protocol):
@@ -45,10 +47,33 @@ class ForwardedWriter:
             self._pcap.write(decided.time_ns, out)
 
 
-def rfc3339(time_ns: int) -> str:
-    """Return *time_ns* as UTC with nine digits: a float would lose the last two."""
-    seconds, ns = divmod(time_ns, NS_PER_S)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09}Z"
+class FlowWriter:
+    """Writes one JSON object a line for everything that is reported of flows."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def add(self, event: FlowEvent) -> None:
+        """Write the line of *event*."""
+        fields = asdict(event, value_serializer=_written)
+        self._stream.write(json.dumps({"event": _NAMES[type(event)], **fields}) + "\n")
+
+
+_NAMES: Final[dict[type, str]] = {
+    FlowStarted: "flow-started",
+    FlowEnded: "flow-ended",
+    FlowRefused: "flow-refused",
+}
+
+_TIMES: Final = frozenset({"flow_start", "flow_end", "first_packet", "last_packet"})
+
+
+def _written(_: object, attribute: "Attribute[object]", value: object) -> object:
+    if attribute.name in _TIMES and isinstance(value, int | float):
+        return spelled(value)
+    if isinstance(value, Direction):
+        return value.value
+    return str(value) if isinstance(value, IPv4Address | IPv6Address) else value
 
 
 def flow_fields(flow: Flow) -> dict[str, object]:

@@ -22,6 +22,16 @@ _JUDGED: Final = {ICMPV4: frozenset({3, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4}
 _STAYS_ON_LINK: Final = {ICMPV4: frozenset({9, 10}), ICMPV6: frozenset({133, 134, 135, 136})}
 
 
+# Echo request and reply (RFC 792, RFC 4443).
+ECHO_REQUEST: Final = {ICMPV4: 8, ICMPV6: 128}
+ECHO_REPLY: Final = {ICMPV4: 0, ICMPV6: 129}
+
+
+def is_echo(protocol: int, icmp_type: int) -> bool:
+    """Tell whether a message is an echo request or reply: those alone have an id."""
+    return icmp_type in (ECHO_REQUEST.get(protocol), ECHO_REPLY.get(protocol))
+
+
 def is_icmp_error(protocol: int, icmp_type: int) -> bool:
     """Tell whether a message is an ICMP error, or counts as one.
 

@@ -3,8 +3,10 @@
 Bytes only: which address takes the place of which, the NAT knows.
 """
 
+from collections.abc import Callable
+from functools import cache
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from firezone_filter.packet.checksums import adjust, adjust_udp, difference
 from firezone_filter.packet.headers import Headers
@@ -15,6 +17,7 @@ from firezone_filter.packet.numbers import (
     IPV4,
     IPV4_HEADER,
     IPV4_LENGTH,
+    IPV6_HEADER,
     IPV6_LENGTH,
     TCP,
     UDP,
@@ -22,10 +25,8 @@ from firezone_filter.packet.numbers import (
 
 _WORD = Struct("!H")
 
-_WRITE_WORD = _WORD.pack_into
-_WRITE_ENDS = Struct("!H12s").pack_into  # IPv4: header checksum, addresses, ports
-
-_IPV6_ENDS: Final = slice(8, 44)
+# Checksums are sums modulo this.
+_MODULUS: Final = 0xFFFF
 
 # Where things are in an IP header: by the length of an address.
 _SOURCE_AT: Final = {4: 12, 16: 8}
@@ -124,46 +125,79 @@ def rewrite(packet: bytes, transport: int, rewriting: Rewriting) -> bytes:
 
 
 class FlowRewriting:
-    """How the packets of one TCP or UDP flow change, without options in front of the ports.
+    """How the packets of one flow change, without options in front of the ports or echo id.
 
-    Both addresses and both ports of a flow never change, so they are put in as one piece:
-    an established flow takes 400 ns, where `rewrite` takes 900 ns.
+    What never changes in a flow is put in as one piece: one unpacking and one packing, 310 ns,
+    where `rewrite` takes 900 ns.
     """
 
-    __slots__ = ("_adjust", "_change", "_checksum_at", "_ends", "_header_change", "_read")
+    __slots__ = (
+        "_change",
+        "_ends",
+        "_header_change",
+        "_id",
+        "_is_udp",
+        "_read",
+        "_rest_at",
+        "_write",
+    )
 
-    def __init__(self, ends: bytes, transport: int, rewriting: Rewriting) -> None:
-        """Prepare for packets whose addresses and ports become *ends*.
+    def __init__(self, ends: bytes, echo_id: bytes, rewriting: Rewriting) -> None:
+        """Prepare for packets whose ends become these.
 
         Args:
-            ends: both addresses and both ports, as they stand in a packet.
-            transport: the index of the transport header: 20 in IPv4, 40 in IPv6.
+            ends: both addresses, and for TCP and UDP both ports, as they stand in a packet.
+            echo_id: for ICMP echo, its id; else empty.
             rewriting: the change that it amounts to.
         """
         self._ends = ends
+        self._id = echo_id
+        self._header_change = rewriting.header_change
         self._change = rewriting.transport_change
-        self._checksum_at = at = transport + rewriting.checksum_at
-        self._adjust = adjust_udp if rewriting.is_udp else adjust
-        self._header_change: int | None = None
-        if transport == IPV4_HEADER:
-            self._header_change = rewriting.header_change
-            # Both checksums in one unpacking.
-            self._read = Struct(f"!10xH{at - 12}xH").unpack_from
-        else:
-            self._read = Struct(f"!{at}xH").unpack_from
+        self._is_udp = rewriting.is_udp
+        is_ipv4 = len(rewriting.address) == IPV4_LENGTH
+        checksum_at = (IPV4_HEADER if is_ipv4 else IPV6_HEADER) + rewriting.checksum_at
+        self._rest_at = checksum_at + _WORD.size + len(echo_id)
+        self._read, self._write = _structs(is_ipv4, len(ends), checksum_at)
 
-    def apply(self, packet: bytes) -> bytes:
-        """Return a packet of the flow rewritten; its fixed headers are there."""
-        changed = bytearray(packet)
-        if self._header_change is None:
-            (checksum,) = self._read(packet)
-            changed[_IPV6_ENDS] = self._ends
-        else:
-            header, checksum = self._read(packet)
-            header = adjust(header, self._header_change)
-            _WRITE_ENDS(changed, _IPV4_CHECKSUM_AT, header, self._ends)
-        _WRITE_WORD(changed, self._checksum_at, self._adjust(checksum, self._change))
-        return bytes(changed)
+    def ipv4(self, packet: bytes) -> bytes:
+        """Return an IPv4 packet of the flow rewritten; its fixed headers are there."""
+        head, header, between, checksum = self._read(packet)
+        header -= self._header_change
+        if header < 0:
+            header += _MODULUS
+        changed = self._write(head, header, self._ends, between, self._adjusted(checksum))
+        return changed + self._id + packet[self._rest_at :]
+
+    def ipv6(self, packet: bytes) -> bytes:
+        """Return an IPv6 packet of the flow rewritten; its fixed headers are there."""
+        head, between, checksum = self._read(packet)
+        changed = self._write(head, self._ends, between, self._adjusted(checksum))
+        return changed + self._id + packet[self._rest_at :]
+
+    def _adjusted(self, checksum: int) -> int:
+        if self._is_udp:
+            return adjust_udp(checksum, self._change)
+        return adjust(checksum, self._change)
+
+
+@cache
+def _structs(
+    is_ipv4: bool,  # noqa: FBT001 - a part of the cache's key
+    ends: int,
+    checksum_at: int,
+) -> tuple[Callable[[bytes], tuple[Any, ...]], Callable[..., bytes]]:
+    """Return what reads a packet up to its transport checksum without the ends, and writes it.
+
+    There are six: for two families and TCP, UDP and echo. Made for each flow they would cost
+    2 µs.
+    """
+    head = f"{_IPV4_CHECKSUM_AT}sH" if is_ipv4 else f"{_SOURCE_AT[IPV6_LENGTH]}s"
+    between = checksum_at - Struct(f"!{head}").size - ends
+    return (
+        Struct(f"!{head}{ends}x{between}sH").unpack_from,
+        Struct(f"!{head}{ends}s{between}sH").pack,
+    )
 
 
 def rewrite_address(packet: bytes, address: bytes, *, source: bool) -> bytes:

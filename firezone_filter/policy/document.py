@@ -14,6 +14,7 @@ from attrs import frozen
 from firezone_filter.errors import FirezoneFilterError
 from firezone_filter.policy.faults import Claim, Faults, Place, is_finite, show
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _MISSING: Final = object()
@@ -80,10 +81,14 @@ class Node:
         if not _is_unicode(self.value):
             self.refuse("is not Unicode: half of a surrogate pair")
             return None
+        return self.attempt(to, self.value)
+
+    def attempt(self, to: Callable[[S], T], what: S) -> T | None:
+        """Return what *to* makes of *what* stands here; its error is a fault of this value."""
         try:
-            return to(self.value)
+            return to(what)
         except FirezoneFilterError as error:
-            self.fault(str(error))
+            self.faults.add(self.place, str(error), self.value, error)
             return None
 
     def one_of(self, choices: Mapping[str, T]) -> T | None:
@@ -102,6 +107,22 @@ class Node:
             self.refuse(f"is not {kind}")
             return None
         return value if is_finite(value) else None
+
+    def whole(self, kind: str, maximum: int) -> int | None:
+        """Return an integer from 0 to *maximum*; *kind* is what it is."""
+        value = self.value
+        # `true` is an int to Python, but as a number it is a slip.
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum:
+            return value
+        self.refuse(f"is not {kind}")
+        return None
+
+    def flag(self) -> bool | None:
+        """Return a truth value."""
+        if isinstance(self.value, bool):
+            return self.value
+        self.refuse("is not true or false")
+        return None
 
 
 class Fields:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from firezone_filter.clock import is_finite as is_finite_number
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.errors import FirezoneFilterError, InvalidPolicy
 
 T = TypeVar("T")
 
@@ -88,6 +88,7 @@ class _Fault:
     place: Place
     what: str
     value: object
+    cause: FirezoneFilterError | None = None
 
 
 @frozen(eq=False)
@@ -114,10 +115,12 @@ class Faults:
         self._faults: list[_Fault] = []
         self._claims: dict[tuple[Hashable, Hashable], list[Claim]] = {}
 
-    def add(self, place: Place, what: str, value: object) -> None:
-        """Report a fault."""
+    def add(
+        self, place: Place, what: str, value: object, cause: FirezoneFilterError | None = None
+    ) -> None:
+        """Report a fault; *cause* is the error of the library that says so, if one does."""
         shortened = what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
-        self._faults.append(_Fault(place, shortened, value))
+        self._faults.append(_Fault(place, shortened, value, cause))
 
     def claim(self, scope: Hashable, key: Hashable, claim: Claim) -> None:
         """Note that *key* stands at a place in this *scope*.
@@ -133,16 +136,17 @@ class Faults:
         """Return *value* if nothing is wrong.
 
         Raises:
-            InvalidPolicy: with all the faults, in the order of the document. `None` raises
-                too: a reader that has failed without saying why lets nothing out either.
+            InvalidPolicy: with all the faults, in the order of the document, and the cause
+                of the first. `None` raises too: a reader that has failed without saying why
+                lets nothing out either.
         """
         faults = sorted(
             (*self._faults, *self._conflicts()), key=lambda fault: fault.place.position()
         )
         if faults or value is None:
             lines = tuple(f"{fault.place}: {fault.what}" for fault in faults)
-            first = next((fault.value for fault in faults), None)
-            raise InvalidPolicy("\n".join(lines), first, lines)
+            first, cause = next(((fault.value, fault.cause) for fault in faults), (None, None))
+            raise InvalidPolicy("\n".join(lines), first, lines) from cause
         return value
 
     def _conflicts(self) -> Iterable[_Fault]:

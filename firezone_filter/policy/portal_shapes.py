@@ -37,19 +37,21 @@ _WITH_LENGTH = re.compile(r"[^/%]+/[0-9]{1,3}")
 # --- Reading ------------------------------------------------------------------------------
 
 
-def read_resource(node: Node, *, among: Hashable) -> Resource | None:
+def read_resource(node: Node, *, among: Hashable, with_ours: bool = True) -> Resource | None:
     """Read a resource: `{"type": "cidr", "id": "db", "address": "10.0.0.0/24", …}`.
 
     `type` (`cidr`, `dns`, `internet`) and `id` are required; for `cidr` and `dns` so are
     `address` and `filters`. `name` may be missing or `null`. The portal sends nothing else
-    for `internet`; `exclude`, a list of networks, is our own. No two resources *among* the
-    same ones may have one id.
+    for `internet`; its `name` and `exclude`, a list of networks, are our own, and unknown
+    fields unless *with_ours*. No two resources *among* the same ones may have one id.
     """
     fields = node.fields()
     if fields is None:
         return None
     read = fields.require("type").one_of(_RESOURCES)
     resource_id = read_id(fields.require("id"), among=among)
+    if read is _read_internet and not with_ours:
+        return build(InternetResource, id=resource_id)
     name = _read_name(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
 
@@ -158,14 +160,7 @@ def _read_ports(fields: Fields) -> PortRange | None:
 
 def _read_port(node: Node | None, missing: int) -> int | None:
     """Read a port; *missing* is what the portal leaves out."""
-    if node is None:
-        return missing
-    port = node.value
-    # `true` is an int to Python, but as a port it is a slip.
-    if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= MAX_PORT:
-        return port
-    node.refuse("is not a port")
-    return None
+    return missing if node is None else node.whole("a port", MAX_PORT)
 
 
 def _to_network(text: str) -> Network:

@@ -1,13 +1,18 @@
 """The README's Python examples run as they stand, one after another."""
 
+import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firezone_filter import Direction
-from tests.builders import tcp
+from firezone_filter import Direction, Gateway
+from firezone_filter.cli.command import run
+from tests.builders import icmp_echo, tcp
+from tests.portal import CREATE, OWN, PLAN
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,17 +61,30 @@ class Queued:
         self.verdict = "dropped"
 
 
+class Channel:
+    """Takes the place of the portal's websocket."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, text: str) -> None:
+        self.sent.append(json.loads(text))
+
+
 @pytest.fixture
-def readme(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the names that the examples define, with the first gateway of them."""
-    monkeypatch.chdir(ROOT)
+def readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Give the names that the examples define, with the first gateway of them."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"TUNNEL_DEVICE": 7}
     for number, block in enumerate(blocks("python")):
         exec(compile(block, f"README.md, block {number}", "exec"), names)  # noqa: S102 - ours
         names.setdefault("first_gateway", names.get("gateway"))
     names["gateway"] = names["first_gateway"]
     monkeypatch.setattr(names["time"], "time", lambda: 1_790_000_001.0)
-    return names
+    yield names
+    names["logger"].removeHandler(names["handler"])
+    names["handler"].close()
 
 
 def test_the_first_two_sh_blocks_are_the_example_and_the_tests() -> None:
@@ -136,6 +154,93 @@ def test_the_timer_reports_what_expired(
 
 def test_a_policy_file_makes_a_gateway(readme: dict[str, Any]) -> None:
     assert readme["policy"].gateway(now=1_790_000_000.0).clients() == ("alice",)
+
+
+@pytest.fixture
+def portal_gateway(readme: dict[str, Any]) -> Gateway:
+    """Let the portal of the examples steer a gateway that has the addresses of its messages."""
+    gateway = Gateway(OWN, address_plan=PLAN)
+    readme["portal"] = readme["PortalSession"](gateway)
+    return gateway
+
+
+def test_a_message_of_the_portal_authorizes_and_is_answered(
+    readme: dict[str, Any], portal_gateway: Gateway
+) -> None:
+    channel = Channel()
+    readme["on_message"](CREATE, channel)
+    assert [answer["event"] for answer in channel.sent] == ["authorization_created"]
+    assert len(portal_gateway.clients()) == 1
+
+
+def test_a_message_that_is_not_for_the_filter_is_handed_back(
+    readme: dict[str, Any], portal_gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme["on_message"]({"event": "relays_presence", "payload": {}}, Channel())
+    assert capsys.readouterr().out == "relays_presence {}\n"
+    assert portal_gateway.clients() == ()
+
+
+def test_a_bad_message_is_told_and_changes_nothing(
+    readme: dict[str, Any], portal_gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme["on_message"]({"event": "reject_access", "payload": {}}, Channel())
+    assert "payload.client_id: is missing" in capsys.readouterr().out
+    assert portal_gateway.clients() == ()
+
+
+def test_what_is_refused_is_in_the_log(readme: dict[str, Any]) -> None:
+    readme["judge"](Direction.OUTBOUND, PERMITTED, "alice")
+    readme["judge"](Direction.OUTBOUND, REFUSED, "alice")
+    (line,) = Path("gateway.log").read_text().splitlines()
+    entry = json.loads(line)
+    assert (entry["message"], entry["reason"]) == ("Refused packet", "tcp-port")
+
+
+def test_what_expires_is_in_the_log(
+    readme: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readme["time"], "time", lambda: 1_790_003_600.0)
+    readme["on_timer_with_log"]()
+    assert "Authorization expired" in Path("gateway.log").read_text()
+
+
+def test_flows_and_refusals_are_accounted_for(
+    readme: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = readme["recording"]
+    recording.handle_packet(Direction.OUTBOUND, icmp_echo("100.64.0.2 > 10.20.0.10"))
+    recording.handle_packet(Direction.OUTBOUND, tcp("100.64.0.2:40000 > 10.20.0.10:22"))
+    recording.client_disconnected("alice")
+    recording.handle_timeout(1_790_000_060.0)
+    readme["account"]()
+    assert capsys.readouterr().out.splitlines() == [
+        "alice 10.20.0.10:None 0 0 disconnected",
+        "alice 10.20.0.10 tcp-port 1",
+    ]
+
+
+def test_counters_are_a_page_to_scrape(readme: dict[str, Any]) -> None:
+    readme["judge"](Direction.OUTBOUND, REFUSED, "alice")
+    page = readme["metrics"]()
+    name = "firezone_filter_refused_packets_total"
+    assert f'{name}{{direction="outbound",reason="tcp-port"}} 1\n' in page
+
+
+def console_examples() -> list[tuple[str, str]]:
+    """Return the commands that the README shows, each with what it prints."""
+    steps = [step for block in blocks("console") for step in block.split("$ ")[1:]]
+    return [(command, output) for command, _, output in (step.partition("\n") for step in steps)]
+
+
+@pytest.mark.parametrize(("command", "output"), console_examples())
+def test_a_command_prints_what_the_readme_says(
+    command: str, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    program, *arguments = shlex.split(command)
+    assert (program, run(arguments)) == ("firezone-filter", 0)
+    assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize(("packet", "verdict"), [(PERMITTED, "accepted"), (REFUSED, "dropped")])

@@ -1,8 +1,10 @@
 """What must make no difference, and what must make all of it."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from itertools import product
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -15,12 +17,14 @@ from firezone_filter import (
     Decision,
     Direction,
     DnsResource,
+    Drop,
     Event,
     Forward,
     Resource,
     TunnelAddresses,
 )
 from firezone_filter.flowcache import FlowMemory
+from firezone_filter.fresh import FreshDecisions
 from tests.builders import RST, TCP
 from tests.model.packets import parse
 from tests.property.policies import connected, resolve
@@ -34,6 +38,7 @@ from tests.property.pools import (
     PROXIES,
     TUNNEL,
 )
+from tests.property.retold import Services, noted, retold
 from tests.property.story import Story
 from tests.property.strategies import (
     cidr_resources,
@@ -80,23 +85,99 @@ def test_fresh_repeated_and_batched_decisions_are_equal(
         assert granted(policy).packets(direction, mine) == expected
 
 
-def forgetful(*_: object) -> None:
+FLOWS = ("remember_outbound", "remember_inbound")
+SERVICES = ("remember_service_outbound", "remember_service_inbound")
+PREPARED = ("remember_prepared",)
+
+
+def forgetful(*_: object, **__: object) -> None:
     """Remember nothing."""
 
 
-@pytest.mark.parametrize("remembers", [True, False])
-def test_stories_are_the_same_whatever_is_remembered(
-    remembers: bool,  # noqa: FBT001 - a case
+def test_these_are_all_the_ways_in_which_something_is_remembered() -> None:
+    ways = {name for name in vars(FlowMemory) if name.startswith("remember")}
+
+    assert ways == {*FLOWS, *SERVICES, *PREPARED}
+
+
+@pytest.mark.parametrize("kind", [Story, Services])
+@pytest.mark.parametrize(
+    "forgotten",
+    [(), FLOWS, SERVICES, PREPARED, FLOWS + SERVICES + PREPARED],
+    ids=["nothing", "flows", "services", "prepared", "everything"],
+)
+def test_stories_are_the_same_whatever_is_forgotten(
+    forgotten: tuple[str, ...],
+    kind: type[Story],
     monkeypatch: pytest.MonkeyPatch,
     *,
     thorough: bool,
 ) -> None:
-    if not remembers:
-        monkeypatch.setattr(FlowMemory, "remember_outbound", forgetful)
-        monkeypatch.setattr(FlowMemory, "remember_inbound", forgetful)
+    for name in forgotten:
+        monkeypatch.setattr(FlowMemory, name, forgetful)
 
-    for seed in range(20_000, 20_060 if thorough else 20_005):
-        Story(random.Random(seed)).tell(200)
+    for seed in range(20_000, 20_030 if thorough else 20_003):
+        kind(random.Random(seed)).tell(200)
+
+
+@pytest.mark.parametrize("flow_records", [False, True], ids=["unrecorded", "recorded"])
+@pytest.mark.parametrize("kind", [Story, Services])
+def test_a_gateway_that_forgets_before_each_packet_says_the_same(
+    kind: type[Story],
+    flow_records: bool,  # noqa: FBT001 - a case
+    *,
+    thorough: bool,
+) -> None:
+    for seed in range(30_000, 30_100 if thorough else 30_005):
+        twins = noted(kind, seed, 200)
+        # Equal moments are the very same object to the one, never to the other.
+        moments: dict[float | None, float | None] = {}
+        remembering = retold(
+            twins,
+            clock=lambda now: moments.setdefault(now, now),  # noqa: B023 - used up at once
+            remembers=True,
+            flow_records=flow_records,
+        )
+        forgetting = retold(twins, clock=anew, remembers=False, flow_records=flow_records)
+        for one, other in zip(remembering, forgetting, strict=True):
+            assert one == other, twins.explain(one, other)
+
+
+def test_stories_about_services_meet_what_is_remembered_of_them(
+    monkeypatch: pytest.MonkeyPatch, *, thorough: bool
+) -> None:
+    met: Counter[object] = Counter()
+    plain = FreshDecisions.plain
+
+    def noting(fresh: FreshDecisions, direction: Direction, *args: Any) -> Decision:  # noqa: ANN401 - as `plain`
+        protocol, flow, *_ = args
+        known = service_of(fresh, direction, protocol, flow)
+        met[direction, None if known is None else type(known)] += 1
+        return plain(fresh, direction, *args)
+
+    monkeypatch.setattr(FreshDecisions, "plain", noting)
+    for seed in range(40_000, 40_100 if thorough else 40_010):
+        Services(random.Random(seed)).tell(200)
+
+    for direction in Direction:
+        for kind in (Forward, Drop):
+            assert met[direction, kind] >= (50 if thorough else 5)
+
+
+def service_of(
+    fresh: FreshDecisions, direction: Direction, protocol: int, flow: bytes
+) -> Forward | Drop | None:
+    """Return what is remembered of the service of a flow."""
+    if direction is OUTBOUND:
+        return fresh._flows.services_outbound[protocol].get(flow[:-4] + flow[-2:])
+    return fresh._flows.services_inbound[protocol].get(flow[:-2])
+
+
+def anew(now: float | None) -> float | None:
+    """Return another object for a moment, an `int` where it is whole."""
+    if now is None:
+        return None
+    return int(now) if now == int(now) else float(repr(now))
 
 
 # --- As if it never was ----------------------------------------------------------------------

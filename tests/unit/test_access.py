@@ -1,8 +1,9 @@
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.access import Access, Authorization
+from firezone_filter.access import Access, Authorization, terms_of
 from firezone_filter.addresses import AddressPlan, address_flags
 from firezone_filter.clock import NO_DEADLINE, Deadlines
 from firezone_filter.decisions import Forward, Reason
@@ -94,7 +95,75 @@ def test_granting_again_keeps_the_authorization_and_gives_it_the_resource() -> N
 
 
 def test_authorizations_are_themselves_not_their_values() -> None:
-    assert Authorization("alice", INTERNET) != Authorization("alice", INTERNET)
+    terms = terms_of(INTERNET)
+    assert Authorization("alice", terms) != Authorization("alice", terms)
+
+
+# --- Shared terms ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: CidrResource("a", "10.0.0.0/8", [Tcp(443)]), id="network"),
+        pytest.param(lambda: DnsResource("b", "example.com", [Tcp(443)]), id="name"),
+        pytest.param(lambda: InternetResource("c", exclude=["9.9.9.0/24"]), id="Internet"),
+    ],
+)
+def test_clients_with_equal_resources_share_their_terms(make: Callable[[], Resource]) -> None:
+    alice, bob = Access("alice").grant(make()), Access("bob").grant(make())
+    assert alice.terms is bob.terms
+    assert alice.resource is bob.resource
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(CidrResource("b", "10.0.0.0/8", [Tcp(443)]), id="id"),
+        pytest.param(CidrResource("a", "10.0.0.0/9", [Tcp(443)]), id="network"),
+        pytest.param(CidrResource("a", "10.0.0.0/8", [Udp(443)]), id="filters"),
+        pytest.param(CidrResource("a", "10.0.0.0/8", [Tcp(443)], "A"), id="name"),
+    ],
+)
+def test_resources_that_differ_have_terms_of_their_own(other: CidrResource) -> None:
+    granted = Access("alice").grant(CidrResource("a", "10.0.0.0/8", [Tcp(443)]))
+    assert Access("bob").grant(other).terms is not granted.terms
+
+
+def test_clients_that_share_terms_get_decisions_of_their_own() -> None:
+    resource = CidrResource("db", "10.0.0.0/8")
+    alice, bob = Access("alice").grant(resource), Access("bob").grant(resource)
+    assert (alice.forward, bob.forward) == (Forward("alice", "db"), Forward("bob", "db"))
+
+
+def test_withdrawing_from_one_client_leaves_the_terms_to_the_other() -> None:
+    resource = CidrResource("db", "10.0.0.0/8", [Tcp(443)])
+    alice, bob = access_to(resource), access_to(resource)
+    alice.withdraw("db")
+    assert (asked(alice, "10.0.0.5"), asked(bob, "10.0.0.5")) == (Reason.NO_RESOURCE, "db")
+
+
+def test_changing_the_resource_of_one_client_leaves_that_of_the_other() -> None:
+    resource = CidrResource("db", "10.0.0.0/8", [Tcp(443)])
+    alice, bob = access_to(resource), access_to(resource)
+    alice.grant(CidrResource("db", "10.0.0.0/8", [Tcp(22)]))
+    assert (asked(alice, "10.0.0.5"), asked(bob, "10.0.0.5")) == (Reason.TCP_PORT, "db")
+
+
+def test_terms_are_let_go_when_the_last_client_has_lost_them() -> None:
+    resource = CidrResource("db", "10.0.0.0/8", [Tcp(1), Tcp(3), Tcp(5)])
+    alice, bob = access_to(resource), access_to(resource)
+    alice.withdraw("db")
+    assert resource in terms_of
+    bob.withdraw("db")
+    assert resource not in terms_of
+
+
+def test_terms_are_let_go_when_the_last_client_has_got_others() -> None:
+    resource = CidrResource("db", "10.0.0.0/8", [Tcp(1), Tcp(3), Tcp(7)])
+    access = access_to(resource)
+    access.grant(CidrResource("db", "10.0.0.0/8"))
+    assert resource not in terms_of
 
 
 # --- Networks ----------------------------------------------------------------------------

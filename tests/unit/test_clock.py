@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -209,6 +210,84 @@ def test_what_is_cancelled_while_others_are_due_does_not_come() -> None:
     next(due)
     deadlines.set(second, None)
     assert list(due) == []
+
+
+# --- Many at once ------------------------------------------------------------------------
+#
+# More than one in eight of those that wait are taken in another way than a few.
+
+
+def ringing(count: int, *, at: Callable[[int], float]) -> tuple[Deadlines[Alarm], list[Alarm]]:
+    """Return alarms with their deadlines, in the order in which those were set."""
+    deadlines, alarms = Deadlines[Alarm](), [Alarm() for _ in range(count)]
+    for number, alarm in enumerate(alarms):
+        deadlines.set(alarm, at(number))
+    return deadlines, alarms
+
+
+def test_many_come_by_their_deadlines_and_then_in_the_order_of_setting() -> None:
+    deadlines, alarms = ringing(1_000, at=lambda number: float(-number % 7))
+    assert list(deadlines.due(7.0)) == [
+        alarms[number] for number in sorted(range(1_000), key=lambda number: -number % 7)
+    ]
+
+
+def test_when_many_are_due_what_is_later_stays_for_later() -> None:
+    deadlines, alarms = ringing(1_000, at=lambda number: float(1_000 - number))
+    assert list(deadlines.due(900.0)) == alarms[:99:-1]
+    assert deadlines.earliest() == 901.0
+    assert list(deadlines.due(1_000.0)) == alarms[99::-1]
+
+
+def test_when_many_are_due_the_last_moment_counts_and_not_the_next() -> None:
+    deadlines, alarms = ringing(100, at=lambda _: 10.0)
+    assert list(deadlines.due(9.999)) == []
+    assert list(deadlines.due(10.0)) == alarms
+
+
+def test_when_many_are_due_what_was_cancelled_does_not_come() -> None:
+    deadlines, alarms = ringing(100, at=lambda _: 10.0)
+    for alarm in alarms[::3]:
+        deadlines.set(alarm, None)
+    assert list(deadlines.due(10.0)) == [alarms[n] for n in range(100) if n % 3]
+
+
+def test_when_many_are_due_what_is_cancelled_meanwhile_does_not_come() -> None:
+    deadlines, alarms = ringing(100, at=lambda _: 10.0)
+    due = deadlines.due(10.0)
+    first = [next(due) for _ in range(50)]
+    for alarm in alarms[60:]:
+        deadlines.set(alarm, None)
+    assert first + list(due) == alarms[:60]
+
+
+def test_when_many_are_due_what_is_set_meanwhile_comes_too() -> None:
+    deadlines, alarms = ringing(100, at=lambda _: 10.0)
+    due, late, later = deadlines.due(10.0), Alarm(), Alarm()
+    first = [next(due) for _ in range(50)]
+    deadlines.set(late, 10.0)
+    deadlines.set(later, 11.0)
+    assert first + list(due) == [*alarms, late]
+    assert deadlines.earliest() == 11.0
+
+
+def test_when_many_are_due_each_has_no_deadline_any_more() -> None:
+    deadlines, _ = ringing(100, at=lambda _: 10.0)
+    assert {alarm.deadline for alarm in deadlines.due(10.0)} == {NO_DEADLINE}
+
+
+def test_after_many_were_due_cancelled_ones_still_make_up_at_most_half_of_the_heap() -> None:
+    deadlines, alarms = ringing(1_000, at=lambda number: float(number % 2))
+    for alarm in alarms[::4]:
+        deadlines.set(alarm, None)
+    list(deadlines.due(0.0))
+    assert (deadlines._cancelled, len(deadlines._heap)) == (0, 500)
+    for alarm in alarms[1::4]:
+        deadlines.set(alarm, None)
+    assert (deadlines._cancelled, len(deadlines._heap)) == (250, 500)
+
+
+# --- What comes next ---------------------------------------------------------------------
 
 
 def started() -> Deadlines[Alarm]:

@@ -2,6 +2,7 @@ import copy
 import pickle
 
 import pytest
+from attrs import fields
 from attrs.exceptions import FrozenInstanceError
 
 from firezone_filter.decisions import (
@@ -12,12 +13,14 @@ from firezone_filter.decisions import (
     Reason,
     Reject,
     Translate,
+    translation,
 )
 
 HANDED_IN = b"as it was handed in"
 FORWARD = Forward("alice", "db")
 OWN = Forward("alice", None)
 TRANSLATE = Translate(b"translated", "alice", "gitlab")
+QUICK = translation(b"translated", "alice", "gitlab")
 REJECT = Reject(b"unreachable", Reason.TCP_PORT, "alice")
 DROP = Drop(Reason.FRAGMENT, "alice")
 NOBODY = Drop(Reason.MALFORMED, None)
@@ -26,6 +29,7 @@ ALLOWED = [
     pytest.param(FORWARD, id="Forward"),
     pytest.param(OWN, id="Forward to the gateway itself"),
     pytest.param(TRANSLATE, id="Translate"),
+    pytest.param(QUICK, id="Translate by its quick way"),
 ]
 REFUSED = [
     pytest.param(REJECT, id="Reject"),
@@ -124,3 +128,16 @@ def test_decisions_of_different_kinds_differ() -> None:
 
 def test_a_decision_shows_its_fields() -> None:
     assert repr(FORWARD) == "Forward(client_id='alice', resource_id='db')"
+
+
+def test_the_quick_way_to_a_translation_makes_the_same_value() -> None:
+    assert type(QUICK) is Translate
+    assert QUICK == TRANSLATE
+    assert hash(QUICK) == hash(TRANSLATE)
+    assert repr(QUICK) == repr(TRANSLATE)
+    assert (QUICK.packet, QUICK.client_id, QUICK.resource_id) == (
+        b"translated",
+        "alice",
+        "gitlab",
+    )
+    assert {one.name for one in fields(Translate)} == {"packet", "client_id", "resource_id"}

@@ -1,9 +1,25 @@
 import pickle
+from ipaddress import ip_address
+from typing import get_args
 
 import pytest
+from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter.events import AccessExhausted, AuthorizationExpired, Event, EventQueue
+from firezone_filter import events
+from firezone_filter.decisions import Direction, Reason
+from firezone_filter.events import (
+    AccessEvent,
+    AccessExhausted,
+    AuthorizationExpired,
+    Event,
+    EventQueue,
+    FlowEnd,
+    FlowEnded,
+    FlowEvent,
+    FlowRefused,
+    FlowStarted,
+)
 
 DB_EXPIRED = AuthorizationExpired("alice", "db", 10.0)
 DB_EXPIRED_AGAIN = AuthorizationExpired("alice", "db", 20.0)
@@ -12,13 +28,58 @@ ALICE_EXHAUSTED = AccessExhausted("alice")
 BOBS_DB_EXPIRED = AuthorizationExpired("bob", "db", 10.0)
 BOB_EXHAUSTED = AccessExhausted("bob")
 
+BEGUN = FlowStarted(
+    client_id="alice",
+    resource_id="db",
+    protocol=6,
+    inner_src_ip=ip_address("100.64.0.2"),
+    inner_src_port=5401,
+    inner_dst_ip=ip_address("10.0.0.5"),
+    inner_dst_port=443,
+    domain=None,
+    flow_start=1.0,
+)
+ENDED = FlowEnded(
+    client_id="alice",
+    resource_id="db",
+    protocol=6,
+    inner_src_ip=ip_address("100.64.0.2"),
+    inner_src_port=5401,
+    inner_dst_ip=ip_address("10.0.0.5"),
+    inner_dst_port=443,
+    domain=None,
+    flow_start=1.0,
+    last_packet=2.0,
+    flow_end=3.0,
+    tx_packets=4,
+    tx_bytes=5,
+    rx_packets=6,
+    rx_bytes=7,
+    cause=FlowEnd.RST,
+)
+REFUSED = FlowRefused(
+    client_id="alice",
+    direction=Direction.OUTBOUND,
+    reason=Reason.NO_RESOURCE,
+    far_ip=ip_address("10.0.0.5"),
+    protocol=6,
+    far_port=22,
+    first_packet=1.0,
+    last_packet=2.0,
+    packets=3,
+    ip_bytes=120,
+)
+
 KINDS = [
     pytest.param(DB_EXPIRED, id="AuthorizationExpired"),
     pytest.param(ALICE_EXHAUSTED, id="AccessExhausted"),
+    pytest.param(BEGUN, id="FlowStarted"),
+    pytest.param(ENDED, id="FlowEnded"),
+    pytest.param(REFUSED, id="FlowRefused"),
 ]
 
 
-def queue_of(*events: Event) -> EventQueue:
+def queue_of(*events: AccessEvent) -> EventQueue:
     queue = EventQueue()
     for event in events:
         queue.put(event)
@@ -62,7 +123,7 @@ def test_an_empty_queue_gives_nothing() -> None:
 
 
 def test_events_come_in_the_order_in_which_they_were_put() -> None:
-    events: list[Event] = [
+    events: list[AccessEvent] = [
         WEB_EXPIRED,
         DB_EXPIRED,
         ALICE_EXHAUSTED,
@@ -84,7 +145,7 @@ def test_a_newer_event_about_the_same_replaces_the_older_and_goes_last() -> None
 
 
 def test_an_equal_event_goes_last_too() -> None:
-    queue = queue_of(ALICE_EXHAUSTED, BOB_EXHAUSTED, ALICE_EXHAUSTED)
+    queue = queue_of(ALICE_EXHAUSTED, BOB_EXHAUSTED, AccessExhausted("alice"))
     assert drained(queue) == [BOB_EXHAUSTED, ALICE_EXHAUSTED]
 
 
@@ -164,3 +225,107 @@ def test_nothing_is_remembered_of_a_client_without_events(way: str) -> None:
     arguments = {"get": (), "withdraw": (DB_EXPIRED,), "withdraw_all": ("alice",)}
     getattr(queue, way)(*arguments[way])
     assert queue._by_client == {}
+
+
+# --- Flow events --------------------------------------------------------------------------------
+
+
+def test_every_event_is_one_of_access_or_of_flows() -> None:
+    access, of_flows = get_args(AccessEvent), get_args(FlowEvent)
+    assert access == (AuthorizationExpired, AccessExhausted)
+    assert of_flows == (FlowStarted, FlowEnded, FlowRefused)
+    assert get_args(Event) == access + of_flows
+
+
+def test_causes_have_stable_values() -> None:
+    assert [cause.value for cause in FlowEnd] == [
+        "fin",
+        "rst",
+        "idle",
+        "restarted",
+        "revoked",
+        "expired",
+        "disconnected",
+        "crowded-out",
+    ]
+
+
+def test_a_flow_event_is_told_by_names_alone() -> None:
+    with pytest.raises(TypeError):
+        FlowStarted("alice", "db")  # type: ignore[call-arg]
+
+
+def queue_of_flows(*flow_events: FlowEvent) -> EventQueue:
+    queue = EventQueue()
+    for event in flow_events:
+        queue.put_flow(event)
+    return queue
+
+
+def test_flow_events_come_in_their_order_among_the_others() -> None:
+    queue = queue_of(DB_EXPIRED)
+    queue.put_flow(ENDED)
+    queue.put(ALICE_EXHAUSTED)
+    queue.put_flow(BEGUN)
+    assert drained(queue) == [DB_EXPIRED, ENDED, ALICE_EXHAUSTED, BEGUN]
+
+
+def test_equal_flow_events_all_come() -> None:
+    assert drained(queue_of_flows(REFUSED, BEGUN, REFUSED)) == [REFUSED, BEGUN, REFUSED]
+
+
+def test_nothing_withdraws_a_flow_event() -> None:
+    queue = queue_of_flows(BEGUN, ENDED, REFUSED)
+    queue.put(DB_EXPIRED)
+    queue.put(ALICE_EXHAUSTED)
+    queue.withdraw(ALICE_EXHAUSTED)
+    queue.withdraw_all("alice")
+    assert drained(queue) == [BEGUN, ENDED, REFUSED]
+
+
+def test_flow_events_beyond_the_maximum_are_lost_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 2)
+    queue = queue_of_flows(BEGUN, ENDED, REFUSED, REFUSED)
+    assert queue.flow_events_lost == 2
+    assert drained(queue) == [BEGUN, ENDED]
+
+
+def test_each_flow_event_that_is_fetched_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 2)
+    queue = queue_of_flows(BEGUN, ENDED)
+    assert queue.get() == BEGUN
+    queue.put_flow(REFUSED)
+    queue.put_flow(REFUSED)
+    assert (drained(queue), queue.flow_events_lost) == ([ENDED, REFUSED], 1)
+
+
+def test_events_of_access_take_no_room_from_those_of_flows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 1)
+    queue = queue_of(DB_EXPIRED, WEB_EXPIRED)
+    queue.put_flow(BEGUN)
+    queue.put(ALICE_EXHAUSTED)
+    assert drained(queue) == [DB_EXPIRED, WEB_EXPIRED, BEGUN, ALICE_EXHAUSTED]
+
+
+def test_access_events_make_no_room_for_flow_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 1)
+    queue = queue_of(DB_EXPIRED)
+    queue.put_flow(BEGUN)
+    assert queue.get() == DB_EXPIRED
+    queue.put_flow(ENDED)
+    assert (drained(queue), queue.flow_events_lost) == ([BEGUN], 1)
+
+
+def test_the_first_now_is_the_time_of_all_flow_events_that_wait() -> None:
+    queue = queue_of_flows(BEGUN, ENDED)
+    queue.put(ALICE_EXHAUSTED)
+    queue.start_clock(500.0)
+    assert drained(queue) == [
+        evolve(BEGUN, flow_start=500.0),
+        evolve(ENDED, flow_start=500.0, last_packet=500.0, flow_end=500.0),
+        ALICE_EXHAUSTED,
+    ]

@@ -1,30 +1,82 @@
 """`FlowMemory` by itself: what is remembered, how much, and what forgets it."""
 
+from struct import pack
+
 import pytest
 
-from firezone_filter import Forward
-from firezone_filter.flowcache import MAX_FLOWS, FlowMemory, FlowTables
-from firezone_filter.packet.headers import read_headers
+from firezone_filter import Direction, Drop, Forward, Reason
+from firezone_filter.flowcache import (
+    MAX_FLOWS,
+    MAX_SERVICES,
+    FlowMemory,
+    FlowTables,
+    echo_flow,
+    flow_of,
+)
+from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.packet.numbers import TCP, UDP
-from tests.builders import ESP, GRE, fragment, hop_by_hop, icmp_echo, ip, tcp, udp
-from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_families
+from tests.builders import (
+    ESP,
+    GRE,
+    Layout,
+    fragment,
+    hop_by_hop,
+    icmp,
+    icmp_echo,
+    icmp_error,
+    ip,
+    tcp,
+    udp,
+)
+from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_directions, both_families
+from tests.translations import every_kind
 
 PASSED = Forward("alice", "db")
 OTHER = Forward("bob", "db")
+REFUSED = Drop(Reason.TCP_PORT, "alice")
 
 both_protocols = pytest.mark.parametrize("protocol", [TCP, UDP], ids=["tcp", "udp"])
 both_ways = pytest.mark.parametrize("outbound", [True, False], ids=["outbound", "inbound"])
+both_verdicts = pytest.mark.parametrize(
+    "decision", [PASSED, REFUSED], ids=["permitted", "refused"]
+)
+
+
+class Prepared:
+    """What may be prepared for a flow."""
+
+    client_id = "alice"
+
+    def decide(self, packet: bytes, now: float) -> None:
+        """Decide nothing."""
+
+
+def read(packet: bytes) -> Headers:
+    headers = read_headers(packet)
+    assert headers is not None
+    return headers
 
 
 def remember(
     memory: FlowMemory, packet: bytes, *, outbound: bool = True, decision: Forward = PASSED
 ) -> None:
-    headers = read_headers(packet)
-    assert headers is not None
+    """Remember the decision about a packet that has a flow."""
+    protocol, flow = read(packet).protocol, key(packet)
     if outbound:
-        memory.remember_outbound(headers, packet, decision)
+        memory.remember_outbound(protocol, flow, decision)
     else:
-        memory.remember_inbound(headers, packet, decision)
+        memory.remember_inbound(protocol, flow, decision)
+
+
+def remember_service(
+    memory: FlowMemory, packet: bytes, decision: Forward | Drop, *, outbound: bool = True
+) -> None:
+    """Remember the decision about a packet for its service."""
+    protocol, flow = read(packet).protocol, key(packet)
+    if outbound:
+        memory.remember_service_outbound(protocol, flow, decision)
+    else:
+        memory.remember_service_inbound(protocol, flow, decision)
 
 
 def numbered(protocol: int, number: int) -> bytes:
@@ -73,38 +125,136 @@ def test_a_flow_is_remembered_under_its_addresses_and_ports(family: Family) -> N
     assert sizes(tables) == (1, 1, 1, 0)
 
 
+# --- Which packets are of a flow -----------------------------------------------------------
+
+
+@both_directions
+@both_families
+def test_the_flow_of_a_plain_packet_is_its_addresses_and_ports(
+    family: Family, direction: Direction
+) -> None:
+    for packet in (family.tcp(direction), family.udp(direction)):
+        assert flow_of(read(packet), packet) == key(packet)
+
+
+# What does not tell flows of echo apart: code, checksum, sequence number and payload.
+ECHOES = [(0, 1, b""), (1, 1, b"odd"), (0, 2, b"even"), (255, 0xFFFF, bytes(100))]
+
+
+@pytest.mark.parametrize("kind", [0, 8, 128, 129])
+def test_the_flow_of_an_echo_is_its_addresses_type_and_id(kind: int) -> None:
+    family = V4 if kind < 128 else V6
+    at, size = (12, 4) if kind < 128 else (8, 16)
+    for code, sequence, payload in ECHOES:
+        rest = pack("!HH", 5401, sequence)
+        packet = icmp(family.flow(OUTBOUND), kind, code, rest=rest, body=payload)
+        expected = packet[at : at + 2 * size] + bytes([kind]) + pack("!H", 5401)
+        assert flow_of(read(packet), packet) == echo_flow(packet) == expected
+
+
+@both_families
+def test_an_echo_is_never_of_the_flow_of_a_packet_with_ports(family: Family) -> None:
+    # Where ports are, an echo has type, code and checksum.
+    echo = icmp_echo(family.flow(OUTBOUND), identifier=0x0800)
+    assert len(echo_flow(echo)) == len(key(family.tcp(OUTBOUND))) - 1
+
+
+SHAPES: list[tuple[Family, Layout]] = [
+    # 20 bytes of options put the ports of IPv4 where those of plain IPv6 are.
+    (V4, {"options": b"\x01"}),
+    (V4, {"options": b"\x01" * 20}),
+    (V6, {"extensions": [hop_by_hop()]}),
+]
+
+
+@every_kind
+@pytest.mark.parametrize(("family", "layout"), SHAPES)
+def test_behind_options_and_extension_headers_there_is_no_flow(
+    family: Family, layout: Layout, kind: str
+) -> None:
+    packet = {
+        "tcp": tcp(family.flow(OUTBOUND, 443), **layout),
+        "udp": udp(family.flow(OUTBOUND, 53), **layout),
+        "echo": icmp_echo(family.flow(OUTBOUND), **layout),
+    }[kind]
+    assert flow_of(read(packet), packet) is None
+
+
 @pytest.mark.parametrize(
     "packet",
     [
-        icmp_echo(V4.flow(OUTBOUND)),
-        icmp_echo(V6.flow(OUTBOUND)),
         ip(V4.flow(OUTBOUND), ESP, bytes(24)),
         ip(V6.flow(OUTBOUND), GRE, bytes(24)),
-        # Options and extension headers; 20 bytes of options put the ports of IPv4 where
-        # those of plain IPv6 are.
-        udp(V4.flow(OUTBOUND, 53), options=b"\x01"),
-        udp(V4.flow(OUTBOUND, 53), options=b"\x01" * 20),
-        udp(V6.flow(OUTBOUND, 53), extensions=[hop_by_hop()]),
+        icmp(V4.flow(OUTBOUND), 13),
+        icmp(V6.flow(OUTBOUND), 138),
+        # The numbers of the other family's echo.
+        icmp(V4.flow(OUTBOUND), 128),
+        icmp(V4.flow(OUTBOUND), 129),
+        icmp(V6.flow(OUTBOUND), 8),
+        icmp(V6.flow(OUTBOUND), 0),
+        icmp_error(V4.flow(OUTBOUND), 3, quoting=V4.udp(INBOUND)),
+        icmp_error(V6.flow(OUTBOUND), 1, quoting=V6.udp(INBOUND)),
+        fragment(V4.udp(OUTBOUND, size=40), 0, 16),
+        fragment(V6.udp(OUTBOUND, size=40), 0, 16),
+        fragment(V4.udp(OUTBOUND, size=40), 16),
+        fragment(icmp_echo(V4.flow(OUTBOUND), payload=bytes(40)), 0, 16),
         # A whole packet with a fragment header.
-        fragment(udp(V6.flow(OUTBOUND, 53)), 0, more=False),
+        fragment(V6.udp(OUTBOUND), 0, more=False),
     ],
     ids=[
-        "echo",
-        "echo6",
         "esp",
         "gre6",
-        "options",
-        "many-options",
-        "extension",
+        "timestamp",
+        "node-information",
+        "128-over-ipv4",
+        "129-over-ipv4",
+        "8-over-ipv6",
+        "0-over-ipv6",
+        "error",
+        "error6",
+        "first-fragment",
+        "first-fragment6",
+        "later-fragment",
+        "first-fragment-of-echo",
         "atomic",
     ],
 )
 @both_ways
-def test_nothing_but_plain_tcp_and_udp_is_remembered(packet: bytes, *, outbound: bool) -> None:
+def test_nothing_else_has_a_flow_that_could_be_prepared(packet: bytes, *, outbound: bool) -> None:
+    assert flow_of(read(packet), packet) is None
     tables = FlowTables()
-    remember(FlowMemory(tables), packet, outbound=outbound)
-    assert not any(tables.outbound)
-    assert not any(tables.inbound)
+    memory = FlowMemory(tables)
+    memory.remember_prepared(read(packet), packet, Prepared(), outbound=outbound)
+    assert not any(tables.prepared_outbound)
+    assert not any(tables.prepared_inbound)
+
+
+@every_kind
+@both_ways
+@both_families
+def test_a_prepared_flow_is_remembered_for_its_direction_and_protocol(
+    family: Family, kind: str, *, outbound: bool
+) -> None:
+    tables = FlowTables()
+    memory, prepared = FlowMemory(tables), Prepared()
+    packet = {
+        "tcp": family.tcp(OUTBOUND),
+        "udp": family.udp(OUTBOUND),
+        "echo": family.echo(OUTBOUND),
+    }[kind]
+    headers = read(packet)
+    memory.remember_prepared(headers, packet, prepared, outbound=outbound)
+    mine = tables.prepared_outbound if outbound else tables.prepared_inbound
+    others = tables.prepared_inbound if outbound else tables.prepared_outbound
+    assert mine[headers.protocol] == {flow_of(headers, packet): prepared}
+    assert sum(map(len, mine)) == 1
+    assert not any(others)
+    assert len(tables) == 1
+    memory.forget()
+    assert not any(mine)
+
+
+# --- How many flows ------------------------------------------------------------------------
 
 
 def test_a_flow_that_is_remembered_already_takes_no_second_place() -> None:
@@ -202,8 +352,201 @@ def test_forget_inbound_leaves_what_goes_out() -> None:
     assert sizes(tables) == (1, 1, 0, 0)
 
 
+def test_forget_inbound_is_a_new_age_for_what_comes_in() -> None:
+    memory = FlowMemory(FlowTables())
+    before = memory.inbound_age.number
+    memory.forget()
+    assert memory.inbound_age.number == before
+    memory.forget_inbound()
+    assert memory.inbound_age.number != before
+
+
 def test_an_idle_client_costs_no_rings() -> None:
     memory = FlowMemory(FlowTables())
     memory.forget()
     memory.forget_inbound()
-    assert not memory._rings
+    for rings in (
+        memory._outbound,
+        memory._inbound,
+        memory._prepared,
+        memory._services,
+        memory._refused,
+    ):
+        assert not rings
+
+
+# --- Services ------------------------------------------------------------------------------
+
+
+def served(tables: FlowTables) -> tuple[int, int, int, int]:
+    """Count services of TCP and UDP, first outbound, then inbound."""
+    return (
+        len(tables.services_outbound[TCP]),
+        len(tables.services_outbound[UDP]),
+        len(tables.services_inbound[TCP]),
+        len(tables.services_inbound[UDP]),
+    )
+
+
+def service(packet: bytes, *, outbound: bool = True) -> bytes:
+    """Return both addresses of a plain packet, and the port at the resource's end."""
+    flow = key(packet)
+    return flow[:-4] + flow[-2:] if outbound else flow[:-2]
+
+
+def numbered_service(protocol: int, number: int, *, outbound: bool = True) -> bytes:
+    ends = ("100.64.0.2:5401", f"10.0.0.5:{number}")
+    flow = " > ".join(ends if outbound else ends[::-1])
+    return tcp(flow) if protocol == TCP else udp(flow)
+
+
+def test_every_direction_and_protocol_has_services_of_its_own() -> None:
+    tables = FlowTables()
+    assert (len(tables.services_outbound), len(tables.services_inbound)) == (256, 256)
+    assert tables.services_outbound[TCP] is not tables.services_outbound[UDP]
+    assert tables.services_inbound[TCP] is not tables.services_inbound[UDP]
+    assert tables.services_outbound[TCP] is not tables.services_inbound[TCP]
+    assert tables.services_outbound[TCP] is not tables.outbound[TCP]
+    assert tables.services_inbound[UDP] is not tables.inbound[UDP]
+
+
+@both_verdicts
+@both_families
+def test_a_service_is_both_addresses_and_the_port_of_the_resource(
+    family: Family, decision: Forward | Drop
+) -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    for outbound, direction, mine in (
+        (True, OUTBOUND, tables.services_outbound),
+        (False, INBOUND, tables.services_inbound),
+    ):
+        for protocol, packet in ((TCP, family.tcp(direction)), (UDP, family.udp(direction))):
+            remember_service(memory, packet, decision, outbound=outbound)
+            assert mine[protocol] == {service(packet, outbound=outbound): decision}
+    assert served(tables) == (1, 1, 1, 1)
+    assert sizes(tables) == (0, 0, 0, 0)
+    assert len(tables) == 0
+
+
+@both_ways
+@both_verdicts
+def test_flows_to_one_service_take_one_place(decision: Forward | Drop, *, outbound: bool) -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    for port in range(1, 2 * MAX_SERVICES):
+        ends = (f"100.64.0.2:{port}", "10.0.0.5:443")
+        packet = tcp(" > ".join(ends if outbound else ends[::-1]))
+        remember_service(memory, packet, decision, outbound=outbound)
+    assert sum(served(tables)) == 1
+
+
+@both_ways
+@both_verdicts
+@both_protocols
+def test_at_the_limit_of_services_the_oldest_goes_first(
+    protocol: int, decision: Forward | Drop, *, outbound: bool
+) -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    known = (tables.services_outbound if outbound else tables.services_inbound)[protocol]
+    packets = [
+        numbered_service(protocol, number, outbound=outbound) for number in range(MAX_SERVICES + 3)
+    ]
+    for packet in packets[:MAX_SERVICES]:
+        remember_service(memory, packet, decision, outbound=outbound)
+    assert len(known) == MAX_SERVICES
+    for number, packet in enumerate(packets[MAX_SERVICES:]):
+        assert service(packets[number], outbound=outbound) in known
+        remember_service(memory, packet, decision, outbound=outbound)
+        assert len(known) == MAX_SERVICES
+        assert service(packets[number], outbound=outbound) not in known
+        assert known[service(packet, outbound=outbound)] is decision
+
+
+@pytest.mark.parametrize(
+    ("kept", "many"), [(PASSED, REFUSED), (REFUSED, PASSED)], ids=["permitted", "refused"]
+)
+@both_ways
+@both_protocols
+def test_what_is_refused_pushes_out_nothing_that_is_permitted_and_the_reverse(
+    protocol: int, kept: Forward | Drop, many: Forward | Drop, *, outbound: bool
+) -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    known = (tables.services_outbound if outbound else tables.services_inbound)[protocol]
+    first = numbered_service(protocol, 0, outbound=outbound)
+    remember_service(memory, first, kept, outbound=outbound)
+    for number in range(1, MAX_SERVICES + 5):
+        packet = numbered_service(protocol, number, outbound=outbound)
+        remember_service(memory, packet, many, outbound=outbound)
+    assert known[service(first, outbound=outbound)] is kept
+    assert len(known) == MAX_SERVICES + 1
+
+
+@both_verdicts
+def test_no_direction_and_protocol_pushes_out_services_of_another(
+    decision: Forward | Drop,
+) -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    for protocol, outbound in ((TCP, True), (TCP, False), (UDP, False)):
+        packet = numbered_service(protocol, 0, outbound=outbound)
+        remember_service(memory, packet, decision, outbound=outbound)
+    for number in range(MAX_SERVICES + 5):
+        remember_service(memory, numbered_service(UDP, number), decision)
+    assert served(tables) == (1, MAX_SERVICES, 1, 1)
+
+
+@both_verdicts
+def test_no_client_pushes_out_or_forgets_services_of_another(decision: Forward | Drop) -> None:
+    tables = FlowTables()
+    alice, bob = FlowMemory(tables), FlowMemory(tables)
+    foreign = tcp("100.64.0.3:5401 > 10.0.0.5:443")
+    remember_service(bob, foreign, OTHER)
+    for number in range(MAX_SERVICES + 5):
+        remember_service(alice, numbered_service(TCP, number), decision)
+    alice.forget()
+    assert tables.services_outbound[TCP] == {service(foreign): OTHER}
+
+
+def test_services_push_out_no_flows_and_flows_no_services() -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    remember(memory, numbered(TCP, 0))
+    remember_service(memory, numbered_service(TCP, 0), PASSED)
+    for number in range(1, MAX_SERVICES):
+        remember_service(memory, numbered_service(TCP, number), PASSED)
+    for number in range(1, MAX_FLOWS):
+        remember(memory, numbered(TCP, number))
+    assert (sizes(tables)[0], served(tables)[0]) == (MAX_FLOWS, MAX_SERVICES)
+    assert key(numbered(TCP, 0)) in tables.outbound[TCP]
+    assert service(numbered_service(TCP, 0)) in tables.services_outbound[TCP]
+
+
+def test_forget_leaves_no_services_and_they_fill_up_again() -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    for outbound in (True, False):
+        for decision, first in ((PASSED, 0), (REFUSED, 10_000)):
+            for number in range(first, first + MAX_SERVICES + 5):
+                packet = numbered_service(UDP, number, outbound=outbound)
+                remember_service(memory, packet, decision, outbound=outbound)
+    assert served(tables) == (0, 2 * MAX_SERVICES, 0, 2 * MAX_SERVICES)
+    memory.forget()
+    assert served(tables) == (0, 0, 0, 0)
+    remember_service(memory, numbered_service(UDP, 0), REFUSED)
+    memory.forget()
+    memory.forget()
+    assert served(tables) == (0, 0, 0, 0)
+
+
+def test_a_service_that_is_permitted_after_it_was_refused_is_forgotten_only_once() -> None:
+    tables = FlowTables()
+    memory = FlowMemory(tables)
+    remember_service(memory, numbered_service(UDP, 0), REFUSED)
+    memory.forget()
+    remember_service(memory, numbered_service(UDP, 0), PASSED)
+    assert tables.services_outbound[UDP] == {service(numbered_service(UDP, 0)): PASSED}
+    memory.forget()
+    assert served(tables) == (0, 0, 0, 0)

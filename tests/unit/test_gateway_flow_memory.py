@@ -1,7 +1,9 @@
 """Section 4, what may be remembered: what is, what empties it, and what never is.
 
 That a memory is invisible is tested elsewhere (test_client_remembered_flows.py). Here the
-tests look inside: how many flows are remembered, outbound and inbound.
+tests look inside: how many flows are remembered, outbound and inbound. What is remembered by
+service has a file of its own (test_fresh.py), and so have packets that come together
+(test_gateway_batches.py).
 """
 
 import math
@@ -17,6 +19,7 @@ from firezone_filter import (
     Forward,
     Gateway,
     GatewayOptions,
+    Icmp,
     InternetResource,
     InvalidTime,
     Reason,
@@ -26,6 +29,8 @@ from firezone_filter import (
     Udp,
 )
 from firezone_filter.flowcache import MAX_FLOWS
+from firezone_filter.fresh import FreshDecisions
+from firezone_filter.hooks import Hooks
 from tests.builders import (
     ACK,
     ESP,
@@ -65,6 +70,7 @@ from tests.translations import (
     Shape,
     app,
     both_names,
+    every_kind,
     gateway_with,
     resolve,
     through,
@@ -79,6 +85,18 @@ def remembered(gateway: Gateway) -> tuple[int, int]:
     """Count the flows of all clients, outbound and inbound."""
     flows = gateway._site.flows
     return sum(map(len, flows.outbound)), sum(map(len, flows.inbound))
+
+
+def decide_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all fail that is not remembered: of a flow, that is, not of its service."""
+    for name in ("plain", "any"):
+        monkeypatch.setattr(FreshDecisions, name, None)
+
+
+class Alias(str):
+    """Another class of text."""
+
+    __slots__ = ()
 
 
 def warm(*, options: GatewayOptions | None = None) -> Gateway:
@@ -159,7 +177,7 @@ def test_flows_with_the_gateway_itself_are_remembered(
 
 @both_directions
 @both_families
-def test_refused_packets_are_not_remembered(family: Family, direction: Direction) -> None:
+def test_refused_packets_are_not_remembered_as_flows(family: Family, direction: Direction) -> None:
     gateway = gateway_for_alice(family.db(Tcp(443)))
     for packet in (
         family.tcp(direction, 444),
@@ -315,6 +333,45 @@ def test_another_client_id_is_not_served(family: Family) -> None:
     assert remembered(gateway) == (4, 4)
 
 
+SAME: Final[dict[str, Any]] = {"none": None, "equal": "ALICE".lower(), "subclass": Alias("alice")}
+"""Ids that are the client's, but not the very object that it was connected with."""
+
+
+@pytest.mark.parametrize("client_id", SAME.values(), ids=SAME)
+@both_directions
+@both_families
+def test_a_remembered_flow_is_not_decided_anew_whatever_object_the_id_is(
+    family: Family,
+    direction: Direction,
+    client_id: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = warm()
+    decide_no_more(monkeypatch)
+    for packet in (family.tcp(direction), family.udp(direction)):
+        assert gateway.handle_packet(direction, packet, client_id=client_id).allowed
+        (decision,) = gateway.handle_packets(direction, [packet], client_id=client_id)
+        assert decision.allowed
+
+
+@pytest.mark.parametrize("client_id", SAME.values(), ids=SAME)
+@every_kind
+@both_directions
+@both_names
+def test_a_prepared_flow_is_not_decided_anew_whatever_object_the_id_is(
+    names: Names,
+    direction: Direction,
+    kind: str,
+    client_id: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = translating(names)
+    decide_no_more(monkeypatch)
+    packet, expected = arriving(names, direction, kind), through(going_on(names, direction, kind))
+    assert gateway.handle_packet(direction, packet, client_id=client_id) == expected
+    assert gateway.handle_packets(direction, [packet], client_id=client_id) == [expected]
+
+
 # --- Time ----------------------------------------------------------------------------------
 
 
@@ -397,6 +454,127 @@ def test_a_remembered_flow_expires_what_is_due_for_others(
         assert gateway.authorizations("bob") == expected
 
 
+ONE: Final = 5.0
+"""A moment that comes as the very same object, as it does from a host that reads the clock
+once for many packets."""
+
+BRING: Final[list[Callable[[Gateway, float], object]]] = [
+    lambda gateway, now: gateway.handle_timeout(now),
+    lambda gateway, now: gateway.handle_packet(OUTBOUND, b"", now),
+    lambda gateway, now: gateway.handle_packets(INBOUND, [], now),
+    lambda gateway, now: gateway.client_connected("bob", BOB, now),
+]
+"""Calls that bring a `now`."""
+
+AT_FIVE: Final = {"same": ONE, "equal": float("5.0"), "int": 5, "earlier": 4.0}
+
+
+def time_of(gateway: Gateway) -> float:
+    """Return the latest `now` that a gateway has seen."""
+    return gateway._now
+
+
+@pytest.mark.parametrize("now", AT_FIVE.values(), ids=AT_FIVE)
+@both_directions
+@both_families
+def test_the_same_now_again_is_the_same_moment_whatever_object_it_is(
+    family: Family, direction: Direction, now: float
+) -> None:
+    gateway = warm()
+    gateway.authorize("bob", V4.db(), expires_at=5.5)
+    for known in (family.tcp(direction), family.tcp(direction, 444), b""):
+        for moment in (ONE, now, ONE, now):
+            gateway.handle_packet(direction, known, moment)
+            assert time_of(gateway) == 5.0
+    assert gateway.authorizations("bob") == {"db": 5.5}
+    gateway.handle_packet(direction, family.tcp(direction), 5.5)
+    assert gateway.authorizations("bob") == {}
+
+
+@both_directions
+def test_the_very_now_of_the_packet_before_is_not_reckoned_with_twice(
+    direction: Direction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, now = warm(), int("1000000")
+    gateway.handle_packet(direction, V4.tcp(direction), now)
+    monkeypatch.setattr(Hooks, "_advance", None)
+    for packet in (V4.tcp(direction), V4.tcp(direction, 444), b""):
+        gateway.handle_packet(direction, packet, now)
+    # An equal one is, where it is no float; and so is any other.
+    with pytest.raises(TypeError, match="not callable"):
+        gateway.handle_packet(direction, V4.tcp(direction), int("1000000"))
+
+
+@pytest.mark.parametrize("now", AT_FIVE.values(), ids=AT_FIVE)
+@both_directions
+def test_a_now_that_was_there_before_does_not_turn_time_back(
+    direction: Direction, now: float
+) -> None:
+    for bring in BRING:
+        gateway = warm()
+        gateway.handle_packet(direction, V4.tcp(direction), ONE)
+        bring(gateway, 9.0)
+        for moment in (now, ONE):
+            assert gateway.handle_packet(direction, V4.tcp(direction), moment).allowed
+            assert time_of(gateway) == 9.0
+        gateway.authorize("bob", V4.db(), expires_at=9.0)
+        assert gateway.authorizations("bob") == {}
+
+
+@both_directions
+@both_families
+def test_what_ends_at_a_now_that_was_there_before_has_ended(
+    family: Family, direction: Direction
+) -> None:
+    for now in AT_FIVE.values():
+        gateway = gateway_for_alice(family.db(), options=GatewayOptions(reject=False))
+        packet = family.tcp(direction)
+        assert gateway.handle_packet(direction, packet, ONE) == PASSED
+        gateway.update_expiry("alice", "db", 5.0)
+        decision = gateway.handle_packet(direction, packet, now)
+        assert decision == Drop(Reason.NO_RESOURCE, "alice")
+
+
+@pytest.mark.parametrize("first", [0.0, 0, -0.0])
+@both_directions
+def test_the_first_now_may_be_zero(direction: Direction, first: float) -> None:
+    gateway = gateway_for_alice(V4.db(), now=None)
+    with pytest.raises(InvalidTime):
+        gateway.authorize("bob", V4.db(), expires_at=5.0)
+    for now in (first, first, 0.0):
+        assert gateway.handle_packet(direction, V4.tcp(direction), now) == PASSED
+    gateway.authorize("bob", V4.db(), expires_at=5.0)
+    assert gateway.authorizations("bob") == {"db": 5.0}
+
+
+@both_directions
+def test_a_now_that_raised_once_raises_again(direction: Direction) -> None:
+    gateway = warm()
+    wrong: Any
+    for wrong, error in ((math.nan, InvalidTime), (math.inf, InvalidTime), (True, TypeError)):
+        for _ in range(2):
+            with pytest.raises(error):
+                gateway.handle_packet(direction, V4.tcp(direction), wrong)
+    assert time_of(gateway) == 0.0
+
+
+@both_directions
+def test_arguments_are_checked_also_at_a_now_that_was_there_before(direction: Direction) -> None:
+    gateway = warm()
+    anything: Any
+    for packet in (V4.tcp(direction), V4.tcp(direction, 444), V4.echo(direction), b""):
+        gateway.handle_packet(direction, packet, ONE)
+        for anything in (7, b"alice", ("alice",)):
+            with pytest.raises(TypeError):
+                gateway.handle_packet(direction, packet, ONE, client_id=anything)
+        for anything in ("outbound", None, True):
+            with pytest.raises(TypeError):
+                gateway.handle_packet(anything, packet, ONE)
+        for anything in ("packet", 7, None):
+            with pytest.raises(TypeError):
+                gateway.handle_packet(direction, anything, ONE)
+
+
 # --- What empties it -----------------------------------------------------------------------
 
 
@@ -456,15 +634,7 @@ def test_cache_is_emptied_by_retain_authorizations() -> None:
         assert remembered(gateway) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    "bring",
-    [
-        lambda gateway, now: gateway.handle_timeout(now),
-        lambda gateway, now: gateway.handle_packet(OUTBOUND, b"", now),
-        lambda gateway, now: gateway.handle_packets(INBOUND, [], now),
-        lambda gateway, now: gateway.client_connected("bob", BOB, now),
-    ],
-)
+@pytest.mark.parametrize("bring", BRING)
 def test_cache_is_emptied_by_expiry(bring: Callable[[Gateway, float], object]) -> None:
     gateway = warm()
     gateway.update_expiry("alice", "app", 10.0)
@@ -664,16 +834,16 @@ def test_refused_packets_push_nothing_out(direction: Direction) -> None:
 def translated_flows(gateway: Gateway) -> tuple[int, int]:
     """Count the flows for which a translation is prepared, outbound and inbound."""
     flows = gateway._site.flows
-    return sum(map(len, flows.translated_outbound)), sum(map(len, flows.translated_inbound))
+    return sum(map(len, flows.prepared_outbound)), sum(map(len, flows.prepared_inbound))
 
 
 def translating(names: Names, *, options: GatewayOptions | None = None) -> Gateway:
-    """Let TCP and UDP through the NAT, two packets each way."""
-    gateway = gateway_with(names, Tcp("443-444"), Udp("443-444"), options=options)
-    for kind in ("tcp", "udp") * 2:
+    """Let TCP, UDP and echoes through the NAT, two packets each way."""
+    gateway = gateway_with(names, Tcp("443-444"), Udp("443-444"), Icmp(), options=options)
+    for kind in ("tcp", "udp", "echo") * 2:
         assert gateway.handle_packet(OUTBOUND, names.sent(kind)).allowed
         assert gateway.handle_packet(INBOUND, names.came(kind)).allowed
-    assert translated_flows(gateway) == (2, 2)
+    assert translated_flows(gateway) == (3, 3)
     assert remembered(gateway) == (0, 0)
     return gateway
 
@@ -693,7 +863,7 @@ tcp_and_udp = pytest.mark.parametrize("kind", ["tcp", "udp"])
 
 
 @pytest.mark.parametrize("data", [b"", b"o", b"odd", b"even", bytes(range(256)) * 5])
-@tcp_and_udp
+@every_kind
 @both_directions
 @both_names
 def test_an_established_translated_flow_is_rewritten_like_its_first_packet(
@@ -749,7 +919,7 @@ def test_an_established_flow_sends_ones_for_a_checksum_that_would_become_zero(
     assert decision.packet[place : place + 2] == b"\xff\xff"
 
 
-@tcp_and_udp
+@every_kind
 @both_directions
 @both_names
 def test_an_established_translated_flow_is_checked_like_any_other(
@@ -769,19 +939,23 @@ def test_an_established_translated_flow_is_checked_like_any_other(
     assert gateway.handle_packet(direction, packet).allowed
 
 
+@every_kind
 @both_names
-def test_another_client_id_gets_no_translation_of_an_established_flow(names: Names) -> None:
+def test_another_client_id_gets_no_translation_of_an_established_flow(
+    names: Names, kind: str
+) -> None:
     gateway = translating(names)
     for direction, expected in (
         (OUTBOUND, Drop(Reason.SOURCE_NOT_ALLOWED, "bob")),
         (INBOUND, Drop(Reason.UNKNOWN_CLIENT, None)),
     ):
-        packet = arriving(names, direction)
+        packet = arriving(names, direction, kind)
         assert gateway.handle_packet(direction, packet, client_id="bob") == expected
+        assert gateway.handle_packets(direction, [packet], client_id="bob") == [expected]
 
 
 @both_names
-def test_options_extension_headers_and_echoes_are_translated_but_not_remembered(
+def test_options_extension_headers_and_fragments_are_translated_but_not_remembered(
     names: Names,
 ) -> None:
     gateway = gateway_with(names)
@@ -790,8 +964,8 @@ def test_options_extension_headers_and_echoes_are_translated_but_not_remembered(
         for direction, packet in (
             (OUTBOUND, names.sent(**shape)),
             (INBOUND, names.came(**shape)),
-            (OUTBOUND, names.sent("echo")),
-            (INBOUND, names.came("echo")),
+            (OUTBOUND, names.sent("echo", **shape)),
+            (INBOUND, names.came("echo", **shape)),
             (OUTBOUND, fragment(names.sent(payload=bytes(40)), 0, 16)),
             (INBOUND, fragment(names.came(payload=bytes(40)), 0, 16)),
         ):
@@ -799,7 +973,7 @@ def test_options_extension_headers_and_echoes_are_translated_but_not_remembered(
     assert translated_flows(gateway) == (0, 0)
 
 
-@tcp_and_udp
+@every_kind
 @both_directions
 @both_names
 def test_packets_of_an_established_flow_prolong_its_session_until_it_is_over(
@@ -863,7 +1037,7 @@ def test_a_second_port_of_the_resource_is_another_flow_of_the_same_session(names
     assert gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=RST)).allowed
     back = gateway.handle_packet(INBOUND, names.came("tcp"))
     assert back == through(names.came("tcp", far=names.proxies[0]))
-    assert translated_flows(gateway) == (3, 2)
+    assert translated_flows(gateway) == (4, 3)
 
 
 NAT_MUTATORS: dict[str, Callable[[Gateway, Names], object]] = {
@@ -892,7 +1066,7 @@ def test_cache_of_translated_flows_is_emptied_by_expiry(names: Names) -> None:
     gateway = translating(names)
     gateway.update_expiry("alice", "app", 10.0)
     gateway.handle_timeout(10.0 - TICK)
-    assert translated_flows(gateway) == (2, 2)
+    assert translated_flows(gateway) == (3, 3)
     gateway.handle_timeout(10.0)
     assert translated_flows(gateway) == (0, 0)
 
@@ -904,7 +1078,11 @@ def test_a_translated_flow_does_not_outlive_its_permission(
 ) -> None:
     gateway = translating(names)
     gateway.update_resource(app(Tcp(444), Udp(444)))
-    for kind, reason in (("tcp", Reason.TCP_PORT), ("udp", Reason.UDP_PORT)):
+    for kind, reason in (
+        ("tcp", Reason.TCP_PORT),
+        ("udp", Reason.UDP_PORT),
+        ("echo", Reason.ICMP),
+    ):
         packet = arriving(names, direction, kind)
         assert refusal(gateway.handle_packet(direction, packet)) == reason
 

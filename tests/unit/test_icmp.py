@@ -2,8 +2,14 @@
 
 import pytest
 
-from firezone_filter.packet.icmp import is_icmp_error, is_judged_by_quote, stays_on_link
-from tests.builders import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.packet.headers import NO_PORT
+from firezone_filter.packet.icmp import (
+    is_echo,
+    is_icmp_error,
+    is_judged_by_quote,
+    stays_on_link,
+)
+from tests.builders import ESP, ICMPV4, ICMPV6, TCP, UDP
 
 TYPES = range(256)
 
@@ -38,3 +44,13 @@ def test_router_and_neighbour_discovery_stay_on_their_link(
 
 def test_nothing_else_stays_on_its_link() -> None:
     assert not any(stays_on_link(UDP, kind) for kind in TYPES)
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [(ICMPV4, [0, 8]), (ICMPV6, [128, 129])])
+def test_echo_is_a_request_and_its_reply(protocol: int, expected: list[int]) -> None:
+    assert [kind for kind in TYPES if is_echo(protocol, kind)] == expected
+
+
+def test_other_protocols_have_no_echo() -> None:
+    for protocol in (TCP, UDP, ESP):
+        assert not any(is_echo(protocol, kind) for kind in (NO_PORT, *TYPES))

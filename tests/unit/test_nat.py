@@ -4,15 +4,15 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter import Forward, Reason
+from firezone_filter import Forward, Reason, Translate
 from firezone_filter.clock import Deadlines
-from firezone_filter.flowcache import FlowMemory, FlowTables
-from firezone_filter.nat import Nat, NatFlow, translate_error
+from firezone_filter.flowcache import FlowMemory, FlowTables, PreparedFlow, flow_of
+from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
 from firezone_filter.proxies import Resolution
 from firezone_filter.sessions import Lifetimes, Session
-from tests.builders import ESP, RST, UDP, icmp, icmp_echo, icmp_error, ip
-from tests.translations import N4, N6, NAME, Names, both_names, every_kind
+from tests.builders import ESP, RST, UDP, hop_by_hop, icmp, icmp_echo, icmp_error, ip
+from tests.translations import N4, N6, NAME, TICK, Names, Shape, both_names, every_kind
 
 LIMITS = (100, 100)
 OTHER_NAME = "db.example.com"
@@ -42,23 +42,29 @@ def read_quote(quote: bytes) -> tuple[Headers, bytes]:
     return headers, quote
 
 
+def plain_flow(packet: bytes) -> bytes:
+    flow = flow_of(*read(packet))
+    assert flow is not None
+    return flow
+
+
 PERMITTED = Forward("alice", "app")
 
 
 def goes_out(nat: Nat, headers: Headers, packet: bytes, now: float) -> bytes | Reason:
     """Return what leaves for the network, or why nothing does."""
     flow = nat.outbound(headers, packet, PERMITTED, now)
-    return flow if isinstance(flow, Reason) else sent(flow, packet, now)
+    return flow if isinstance(flow, Reason) else sent_on(flow, packet, now)
 
 
 def comes_back(nat: Nat, session: Session, headers: Headers, packet: bytes, now: float) -> bytes:
     """Return what the client gets."""
-    return sent(nat.inbound(session, headers, packet, PERMITTED), packet, now)
+    return sent_on(nat.inbound(session, headers, packet, PERMITTED), packet, now)
 
 
-def sent(flow: NatFlow, packet: bytes, now: float) -> bytes:
-    decision = flow.translate(packet, now)
-    assert decision is not None
+def sent_on(flow: PreparedFlow, packet: bytes, now: float) -> bytes:
+    decision = flow.decide(packet, now)
+    assert isinstance(decision, Translate)
     return decision.packet
 
 
@@ -180,13 +186,130 @@ def test_a_new_session_forgets_inbound_flows_and_an_old_one_nothing(names: Names
     nat = nat_for(names, flows=flows)
     direct = Forward("alice", "db")
     goes_out(nat, *read(names.sent(number=1)), 0.0)
-    flows.remember_outbound(*read(names.sent()), direct)
-    flows.remember_inbound(*read(names.came()), direct)
+    flows.remember_outbound(UDP, plain_flow(names.sent()), direct)
+    flows.remember_inbound(UDP, plain_flow(names.came()), direct)
     goes_out(nat, *read(names.sent(number=1)), 0.0)
     goes_out(nat, *read(names.sent(far=names.proxies[2])), 0.0)
     assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 1)
     goes_out(nat, *read(names.sent(number=2)), 0.0)
     assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 0)
+
+
+# --- Prepared flows ------------------------------------------------------------------------
+
+
+def prepared(
+    nat: Nat, names: Names, kind: str, number: int = 5401
+) -> tuple[PreparedFlow, PreparedFlow]:
+    """Return the flows of a session, out and back, after a packet of each."""
+    sent, came = names.sent(kind, number), names.came(kind, number)
+    out = nat.outbound(*read(sent), PERMITTED, 0.0)
+    assert not isinstance(out, Reason)
+    sent_on(out, sent, 0.0)
+    session = nat.session_inbound(*read(came), 0.0)
+    assert session is not None
+    back = nat.inbound(session, *read(came), PERMITTED)
+    sent_on(back, came, 0.0)
+    return out, back
+
+
+@every_kind
+@both_names
+def test_a_prepared_flow_is_of_the_client_and_the_resource_that_were_permitted(
+    names: Names, kind: str
+) -> None:
+    nat = nat_for(names)
+    for flow, packet, expected in zip(
+        prepared(nat, names, kind),
+        (names.sent(kind), names.came(kind)),
+        (names.sent(kind, far=names.real[0]), names.came(kind, far=names.proxies[0])),
+        strict=True,
+    ):
+        assert flow.client_id == "alice"
+        assert flow.decide(packet, 1.0) == Translate(expected, "alice", "app")
+
+
+@every_kind
+@both_names
+def test_prepared_flows_are_remembered_one_each_way(names: Names, kind: str) -> None:
+    tables = FlowTables()
+    out, back = prepared(nat_for(names, flows=FlowMemory(tables)), names, kind)
+    protocol = read(names.sent(kind))[0].protocol
+    assert tables.prepared_outbound[protocol] == {plain_flow(names.sent(kind)): out}
+    assert tables.prepared_inbound[protocol] == {plain_flow(names.came(kind)): back}
+
+
+@every_kind
+@both_names
+def test_a_prepared_flow_decides_nothing_when_its_session_is_over(names: Names, kind: str) -> None:
+    lifetime = 7_440.0 if kind == "tcp" else 120.0
+    nat = nat_for(names)
+    out, back = prepared(nat, names, kind)
+    assert out.decide(names.sent(kind), lifetime - TICK) is not None
+    assert back.decide(names.came(kind), 2 * lifetime - 2 * TICK) is not None
+    assert back.decide(names.came(kind), 3 * lifetime - 2 * TICK) is None
+    assert out.decide(names.sent(kind), 3 * lifetime - 2 * TICK) is None
+    assert nat.has_ended(*read(names.came(kind)), 3 * lifetime - 2 * TICK)
+
+
+@every_kind
+@both_names
+def test_a_prepared_flow_notices_the_end_of_other_sessions(names: Names, kind: str) -> None:
+    nat = nat_for(names)
+    out, back = prepared(nat, names, kind)
+    goes_out(nat, *read(names.sent(number=9)), 0.0)
+    for flow, packet in ((out, names.sent(kind)), (back, names.came(kind))):
+        flow.decide(packet, 60.0 - TICK)
+    assert len(nat._sessions) == 2
+    back.decide(names.came(kind), 60.0)
+    assert len(nat._sessions) == 1
+
+
+@every_kind
+@both_names
+def test_a_session_that_is_prolonged_by_a_prepared_flow_keeps_no_other_alive(
+    names: Names, kind: str
+) -> None:
+    lifetime = 7_440.0 if kind == "tcp" else 120.0
+    nat = nat_for(names)
+    out, back = prepared(nat, names, kind)
+    prepared(nat, names, kind, 5402)
+    for flow, packet in ((out, names.sent(kind)), (back, names.came(kind))):
+        assert flow.decide(packet, 50.0) is not None
+    ended = read(names.came(kind, 5402))
+    assert nat.session_inbound(*ended, lifetime - TICK) is not None
+    assert nat.session_inbound(*ended, lifetime) is None
+    assert nat.session_inbound(*read(names.came(kind)), lifetime) is not None
+
+
+@every_kind
+@both_names
+def test_a_flow_of_a_session_that_was_let_go_decides_nothing(names: Names, kind: str) -> None:
+    nat = nat_for(names)
+    flows = prepared(nat, names, kind)
+    nat.withdraw("app")
+    packets = (names.sent(kind), names.came(kind))
+    assert [flow.decide(packet, 0.0) for flow, packet in zip(flows, packets, strict=True)] == [
+        None,
+        None,
+    ]
+
+
+@both_names
+def test_behind_options_and_extension_headers_a_flow_is_prepared_for_one_packet(
+    names: Names,
+) -> None:
+    tables = FlowTables()
+    nat = nat_for(names, flows=FlowMemory(tables))
+    shape: Shape = {"options": b"\x01" * 20} if names is N4 else {"extensions": (hop_by_hop(),)}
+    for kind in ("tcp", "udp", "echo"):
+        sent, came = names.sent(kind, **shape), names.came(kind, **shape)
+        assert goes_out(nat, *read(sent), 0.0) == names.sent(kind, far=names.real[0], **shape)
+        session = nat.session_inbound(*read(came), 0.0)
+        assert session is not None
+        back = comes_back(nat, session, *read(came), 0.0)
+        assert back == names.came(kind, far=names.proxies[0], **shape)
+    assert len(tables) == 0
 
 
 # --- Errors --------------------------------------------------------------------------------

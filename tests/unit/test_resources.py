@@ -469,6 +469,46 @@ def test_values_that_are_equal_hash_alike(value: object, _attribute: str) -> Non
     assert hash(again) == hash(value)
 
 
+@pytest.mark.parametrize("resource", [CIDR, DNS, INTERNET], ids=lambda resource: resource.id)
+def test_a_hash_stays_behind_when_a_resource_is_pickled(resource: Resource) -> None:
+    # Another process hashes texts in another way.
+    fresh = pickle.dumps(attrs.evolve(resource))
+    hash(resource)
+    assert pickle.dumps(resource) == fresh
+
+
+class Unhashable(str):
+    """A text that cannot be a key."""
+
+    __slots__ = ()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (
+            CidrResource(Unhashable("db"), "10.0.0.0/8", name=Unhashable("Database")),
+            CidrResource("db", "10.0.0.0/8", name="Database"),
+        ),
+        (
+            DnsResource(Unhashable("web"), Unhashable("example.com"), name=Unhashable("Web")),
+            DnsResource("web", "example.com", name="Web"),
+        ),
+        (
+            InternetResource(Unhashable("internet"), Unhashable("Internet")),
+            InternetResource("internet", "Internet"),
+        ),
+    ],
+    ids=["network", "name", "Internet"],
+)
+def test_texts_of_another_class_are_taken_as_the_texts_that_they_are(
+    given: Resource, taken: Resource
+) -> None:
+    assert len({given, taken}) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -1,5 +1,6 @@
 """Rewriting: every changed packet equals one that was built with the new ends."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from struct import pack, unpack_from
 
@@ -7,7 +8,9 @@ import pytest
 
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.rewrite import (
+    FlowRewriting,
     Rewriting,
+    _structs,
     far_address,
     prepare,
     rewrite,
@@ -228,6 +231,93 @@ def test_an_authentication_header_in_front_is_left_as_it_is() -> None:
     changed = rewritten(sent, outward(N6, "tcp", ports=(5401, 9)))
     assert sent[6] == AUTHENTICATION
     assert changed[40:64] == sent[40:64]
+
+
+# --- Flows whose ends are put in as one piece ----------------------------------------------
+
+
+def quick(rewriting: Rewriting, expected: bytes, kind: str) -> Callable[[bytes], bytes]:
+    """Prepare for packets of the flow of which *expected* is one that was rewritten."""
+    ends = expected[12:24] if expected[0] >> 4 == 4 else expected[8:44]
+    identifier = b"" if kind != "echo" else rewriting.port
+    flow = FlowRewriting(ends[:-4] if identifier else ends, identifier, rewriting)
+    return flow.ipv4 if expected[0] >> 4 == 4 else flow.ipv6
+
+
+PAYLOADS = pytest.mark.parametrize("payload", [b"", b"o", b"ev", b"odd", bytes(range(256)) * 5])
+
+
+@PAYLOADS
+@every_kind
+@both_names
+def test_a_flow_out_gets_its_other_ends_in_one_piece(
+    names: Names, kind: str, payload: bytes
+) -> None:
+    sent = names.sent(kind, 5401, payload=payload)
+    expected = names.sent(kind, 61_000, far=names.real[0], payload=payload)
+    changed = quick(outward(names, kind, ports=(5401, 61_000)), expected, kind)(sent)
+    assert type(changed) is bytes
+    assert changed == expected
+
+
+@PAYLOADS
+@every_kind
+@both_names
+def test_a_flow_in_gets_its_other_ends_in_one_piece(
+    names: Names, kind: str, payload: bytes
+) -> None:
+    came = names.came(kind, 61_000, payload=payload)
+    expected = names.came(kind, 5401, far=names.proxies[0], payload=payload)
+    changed = quick(inward(names, kind, ports=(61_000, 5401)), expected, kind)(came)
+    assert changed == expected
+
+
+@pytest.mark.parametrize("checksum", [0, 1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF])
+@every_kind
+@both_names
+def test_every_transport_checksum_changes_as_it_does_the_long_way(
+    names: Names, kind: str, checksum: int
+) -> None:
+    rewriting = outward(names, kind, ports=(5401, 61_000))
+    sent = names.sent(kind, payload=b"odd")
+    expected = names.sent(kind, 61_000, far=names.real[0], payload=b"odd")
+    place, _ = transport_checksum(sent, kind)
+    damaged = patched(sent, place, pack("!H", checksum))
+    changed = quick(rewriting, expected, kind)(damaged)
+    assert changed == rewritten(damaged, rewriting)
+
+
+def test_every_ipv4_header_checksum_changes_as_it_does_the_long_way() -> None:
+    rewriting = outward(N4, "udp", ports=(5401, 5401))
+    sent, expected = N4.sent(), N4.sent(far=N4.real[0])
+    one_piece = quick(rewriting, expected, "udp")
+    for checksum in range(0x10000):
+        damaged = patched(sent, 10, pack("!H", checksum))
+        assert one_piece(damaged) == rewrite(damaged, 20, rewriting)
+
+
+@every_kind
+@both_names
+def test_what_is_not_rewritten_stays_as_it_is(names: Names, kind: str) -> None:
+    shape: Shape = {"hops": 3, "identification": 0xBEEF} if names is N4 else {"hops": 3}
+    sent = names.sent(kind, payload=b"odd", **shape)
+    expected = names.sent(kind, far=names.real[0], payload=b"odd", **shape)
+    # Traffic class and flow label, or type of service: no checksum but IPv4's covers them.
+    labels = bytes([sent[0] | (names is N6), 0xA5])
+    marked = patched(sent, 0, labels)
+    changed = quick(outward(names, kind, ports=(5401, 5401)), expected, kind)(marked)
+    assert changed == patched(expected, 0, labels)
+
+
+def test_there_are_six_ways_to_read_and_write_a_packet_and_no_more() -> None:
+    _structs.cache_clear()
+    for names in (N4, N6):
+        for kind in ("tcp", "udp", "echo"):
+            for number in (1, 2):
+                expected = names.sent(kind, number, far=names.real[0])
+                quick(outward(names, kind, ports=(5401, number)), expected, kind)
+                quick(inward(names, kind, ports=(number, 5401)), names.came(kind), kind)
+    assert _structs.cache_info().currsize == 6
 
 
 # --- Quotes that were cut short ------------------------------------------------------------

@@ -303,6 +303,54 @@ def test_a_session_that_starts_anew_counts_its_ports_anew() -> None:
     assert session.state == CLOSING
 
 
+# --- Steady ones ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "steps", "state"),
+    [
+        (TCP, (), UNANSWERED),
+        (TCP, (out(), out()), UNANSWERED),
+        (TCP, (out(), back()), ESTABLISHED),
+        (TCP, (out(), back(), out(444)), ESTABLISHED),
+        (TCP, (out(), back(), out(flags=FIN)), ESTABLISHED),
+        (UDP, (out(),), UNANSWERED),
+        (UDP, (out(), back()), DATAGRAM),
+        (ICMPV4, (out(-1), back(-1)), DATAGRAM),
+        (TCP, FINS, CLOSING),
+        (TCP, (*FINS, back()), CLOSING),
+        (TCP, (*FINS, out(flags=SYN)), UNANSWERED),
+        (TCP, (*FINS, out(flags=SYN), back()), ESTABLISHED),
+        # What another port brings on may end by time again.
+        (TCP, (*FINS, out(444)), ESTABLISHED),
+    ],
+)
+def test_a_session_is_steady_while_it_is_answered_and_not_closing(
+    protocol: int, steps: tuple[Step, ...], state: int
+) -> None:
+    table, session = after(protocol, *steps)
+    assert session.state == state
+    assert session.is_steady == (state in {ESTABLISHED, DATAGRAM})
+    assert session.queue is table.lifetimes._queues[state]
+    assert session in session.queue
+    assert len(table.lifetimes) == 1
+
+
+def test_a_session_that_is_prolonged_by_hand_waits_behind_the_others() -> None:
+    table = table_with()
+    first, second = (begin(table, port=port) for port in (1, 2))
+    for session in (first, second):
+        table.see_inbound(session, 53, 0, 0.0)
+    # What the NAT does with nearly every packet.
+    first.since = 10.0
+    first.queue.move_to_end(first)
+    table.lifetimes.forget_old(120.0)
+    assert (first.ended, second.ended) == (False, True)
+    table.lifetimes.forget_old(130.0)
+    assert first.ended
+    assert list(table._remembered.values()) == [120.0, 130.0]
+
+
 # --- The order in which they end -----------------------------------------------------------
 
 

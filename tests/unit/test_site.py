@@ -26,16 +26,18 @@ OWN = TunnelAddresses("100.64.0.1", "fd00:2021:1111::1")
         ("own_filters", ()),
         ("max_sessions_per_client", 16_384),
         ("max_sessions", 1_048_576),
+        ("flow_records", False),
     ],
 )
 def test_every_option_has_its_default(option: str, value: object) -> None:
     assert getattr(GatewayOptions(), option) == value
 
 
-@pytest.mark.parametrize("reject", [0, 1, None, "no", "", ()])
-def test_reject_is_a_bool_and_nothing_like_it(reject: object) -> None:
-    with pytest.raises(TypeError):
-        GatewayOptions(reject=reject)  # type: ignore[arg-type]
+@pytest.mark.parametrize("value", [0, 1, None, "no", "", ()])
+@pytest.mark.parametrize("option", ["reject", "flow_records"])
+def test_a_switch_is_a_bool_and_nothing_like_it(option: str, value: object) -> None:
+    with pytest.raises(TypeError, match=option):
+        GatewayOptions(**{option: value})  # type: ignore[arg-type]
 
 
 def test_replies_can_be_switched_off() -> None:
@@ -170,3 +172,14 @@ def test_own_filters_decide_what_may_go_to_the_gateway() -> None:
 def test_the_limits_of_sessions_are_those_of_one_client_and_of_all() -> None:
     options = GatewayOptions(max_sessions_per_client=3, max_sessions=7)
     assert site(options).limits == (3, 7)
+
+
+def test_without_flow_records_a_site_keeps_no_logs() -> None:
+    here = site()
+    assert (here.flow_log, here.refusal_log, here.logs) == (None, None, ())
+
+
+def test_with_flow_records_a_site_keeps_logs_of_flows_and_of_refusals() -> None:
+    here = site(GatewayOptions(flow_records=True))
+    assert here.logs == (here.flow_log, here.refusal_log)
+    assert len(here.logs) == 2

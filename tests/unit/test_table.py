@@ -9,6 +9,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from itertools import permutations
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
@@ -18,16 +19,16 @@ from firezone_filter.decisions import Reason
 from firezone_filter.errors import InvalidAddress, InvalidPolicy
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.resources import Filter, Icmp, Tcp, Udp
-from firezone_filter.table import ClientFilterTable, Match
+from firezone_filter.table import Alone, ClientFilterTable, Entry, Match, NetworkTree
 
-Entry = tuple[str, str, Iterable[Filter]]
+Given = tuple[str, str, Iterable[Filter]]
 
 GRE = 47
 LAST_IPV6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
 NONE: Iterable[Filter] = ()
 
 
-def table_of(*entries: Entry) -> ClientFilterTable:
+def table_of(*entries: Given) -> ClientFilterTable:
     table = ClientFilterTable()
     for network, resource_id, filters in entries:
         table.allow(network, resource_id, filters)
@@ -286,12 +287,12 @@ WINNERS = [
 
 
 @pytest.mark.parametrize(("entries", "winner"), WINNERS)
-def test_of_several_that_cover_one_answers(entries: list[Entry], winner: Match) -> None:
+def test_of_several_that_cover_one_answers(entries: list[Given], winner: Match) -> None:
     assert table_of(*entries).match("10.0.0.5", TCP, 443) == winner
 
 
 @pytest.mark.parametrize(("entries", "winner"), WINNERS)
-def test_the_order_of_allowing_decides_nothing(entries: list[Entry], winner: Match) -> None:
+def test_the_order_of_allowing_decides_nothing(entries: list[Given], winner: Match) -> None:
     assert table_of(*reversed(entries)).match("10.0.0.5", TCP, 443) == winner
 
 
@@ -479,6 +480,72 @@ def test_tables_share_nothing() -> None:
     assert ClientFilterTable().match("10.0.0.5", TCP, 443) is None
 
 
+# --- Trees -------------------------------------------------------------------------------
+
+
+def alone(network: str, resource_id: str, *filters: Filter) -> Alone:
+    return (Entry(ip_network(network), resource_id, filters),)
+
+
+def kept(tree: NetworkTree, network: str) -> tuple[Entry, ...]:
+    """Return what a tree keeps for a network, the very object."""
+    wanted = ip_network(network)
+    node = tree._tree.search_exact(None, wanted.prefixlen, wanted.network_address.packed)
+    entries: tuple[Entry, ...] = node.data["entries"]
+    return entries
+
+
+def tree_of(*entries: Alone) -> NetworkTree:
+    tree = NetworkTree()
+    for entry in entries:
+        tree.put(entry)
+    return tree
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/24", "fd00::/64", "0.0.0.0/0", "::/0"])
+def test_trees_share_what_they_keep_of_an_entry_that_is_alone(network: str) -> None:
+    shared = alone(network, "db")
+    one, other = tree_of(shared), tree_of(alone(network, "db", Tcp(1)), shared)
+    assert kept(one, network) is shared
+    assert kept(other, network) is shared
+
+
+def test_trees_share_their_answers() -> None:
+    shared = alone("10.0.0.0/24", "db", Tcp(443))
+    one, other = tree_of(shared), tree_of(shared)
+    address = ip_address("10.0.0.5").packed
+    assert one.lookup(address, TCP, 443) is other.lookup(address, TCP, 443)
+    assert one.lookup(address, TCP, 22) is other.lookup(address, TCP, 22)
+
+
+A, B, C = (alone("10.0.0.0/24", resource_id) for resource_id in "abc")
+
+
+@pytest.mark.parametrize("order", list(permutations([A, B, C])))
+def test_entries_of_one_network_are_kept_by_their_ids(order: tuple[Alone, ...]) -> None:
+    assert kept(tree_of(*order), "10.0.0.0/24") == A + B + C
+
+
+@pytest.mark.parametrize("taken", [A, B, C])
+def test_taking_one_entry_leaves_the_others_of_its_network(taken: Alone) -> None:
+    tree = tree_of(A, B, C)
+    tree.take(taken)
+    assert set(kept(tree, "10.0.0.0/24")) == {*A, *B, *C} - {*taken}
+
+
+@pytest.mark.parametrize("old", [A, B, C])
+def test_an_entry_takes_the_place_of_another_of_its_id(old: Alone) -> None:
+    tree, new = tree_of(A, B, C), alone("10.0.0.0/24", old[0].resource_id, Tcp(443))
+    tree.put(new)
+    assert set(kept(tree, "10.0.0.0/24")) == {*A, *B, *C, *new} - {*old}
+
+
+def test_taking_from_one_tree_leaves_the_other() -> None:
+    one, other = tree_of(A, B), tree_of(A, B)
+    one.take(A)
+    assert kept(other, "10.0.0.0/24") == A + B
+
+
 # --- What there is -----------------------------------------------------------------------
 
 
@@ -650,7 +717,7 @@ def test_thousands_of_networks_come_and_go_one_by_one() -> None:
 def test_what_has_come_and_gone_leaves_nothing_behind() -> None:
     table = table_of(*[(host(number), "db", NONE) for number in range(2_000)])
     table.revoke("db")
-    assert (len(table), list(table), table._add.__self__.nodes()) == (0, [], [])
+    assert (len(table), list(table), table._tree._tree.nodes()) == (0, [], [])
 
 
 def test_nested_networks_answer_one_inside_the_other() -> None:

@@ -1,0 +1,138 @@
+"""Which entries are asked for.
+
+A line that is no JSON may be a panic: it passes, unless its text or its place in time speaks
+against it.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import frozen
+
+from firezone_filter.cli.logs.entries import Entry, Fields
+from firezone_filter.cli.logs.times import NO_TIME
+from firezone_filter.cli.logs.values import shown
+
+SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+"""From the least to the most."""
+
+_RANKS: Final = {name: rank for rank, name in enumerate(SEVERITIES)} | {
+    # Google Cloud's names, which tracing-stackdriver writes, and so Firezone at times.
+    "NOTICE": SEVERITIES.index("INFO"),
+    "WARNING": SEVERITIES.index("WARN"),
+    "CRITICAL": SEVERITIES.index("ERROR"),
+    "ALERT": SEVERITIES.index("ERROR"),
+    "EMERGENCY": SEVERITIES.index("ERROR"),
+}
+_NO_RANK: Final = -1
+
+_Check = Callable[[Entry], bool]
+
+
+@frozen
+class Choice:
+    """What is asked for; by default all of it."""
+
+    severity: str | None = None
+    """The lowest, of `SEVERITIES`."""
+
+    pattern: re.Pattern[str] | None = None
+    """What the message has somewhere in it, as it is printed."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    """Fields and their values, as they are printed; `null` for one that is not there. A dot
+    leads into an object, unless there is a field of the whole name."""
+
+    since: str | None = None
+    """The key (`times`) of the first moment."""
+
+    until: str | None = None
+    """The key of the first moment after the last."""
+
+    def check(self) -> _Check:
+        """Return what tells of an entry whether it is asked for."""
+        checks = tuple(self._checks())
+        return lambda entry: all(check(entry) for check in checks)
+
+    def _checks(self) -> Iterator[_Check]:
+        # The cheapest first.
+        if self.since is not None:
+            yield _since(self.since)
+        if self.until is not None:
+            yield _until(self.until)
+        if self.severity is not None:
+            yield _severity(rank(self.severity))
+        for name, value in self.fields:
+            yield _field(name, value)
+        if self.pattern is not None:
+            yield _message(self.pattern)
+
+
+def to_pattern(text: str) -> re.Pattern[str]:
+    """Return the regular expression *text*.
+
+    Raises:
+        ValueError: It is none.
+    """
+    with warnings.catch_warnings():
+        # What a later Python may read differently is not for the user of a command to know.
+        warnings.simplefilter("ignore")
+        try:
+            return re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from None
+
+
+def to_field(text: str) -> tuple[str, str]:
+    """Return the name and the value that *text*, `name=value`, asks for.
+
+    Raises:
+        ValueError: It asks for none.
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def rank(severity: object) -> int:
+    """Return the place of *severity* in `SEVERITIES`, -1 if it has none."""
+    return _RANKS.get(severity.upper(), _NO_RANK) if isinstance(severity, str) else _NO_RANK
+
+
+def _since(key: str) -> _Check:
+    return lambda entry: entry.key >= key or entry.key == NO_TIME
+
+
+def _until(key: str) -> _Check:
+    return lambda entry: entry.key < key
+
+
+def _severity(lowest: int) -> _Check:
+    return lambda entry: entry.fields is None or rank(entry.fields.get("severity")) >= lowest
+
+
+def _field(name: str, wanted: str) -> _Check:
+    return lambda entry: entry.fields is None or shown(_found(entry.fields, name)) == wanted
+
+
+def _message(pattern: re.Pattern[str]) -> _Check:
+    def check(entry: Entry) -> bool:
+        if entry.fields is None:
+            text = entry.piece.data.decode("utf-8", "replace")
+        else:
+            text = shown(entry.fields.get("message"))
+        return pattern.search(text) is not None
+
+    return check
+
+
+def _found(fields: Fields, name: str) -> object:
+    """Return what stands at *name* in *fields*, or in an object that its dots lead to."""
+    if name in fields:
+        return fields[name]
+    outer, dot, rest = name.partition(".")
+    inside = fields.get(outer) if dot else None
+    return _found(inside, rest) if isinstance(inside, dict) else None

@@ -1,0 +1,65 @@
+"""Reads on as a file grows, also when it is cut off or replaced, as logs are that rotate."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.logs.entries import Entry
+from firezone_filter.cli.logs.source import Source, is_file, open_source
+
+
+class Followed:
+    """A file that is read on whatever becomes of its name."""
+
+    def __init__(
+        self, name: str, complain: Callable[[str], None], before_reading: Callable[[], None]
+    ) -> None:
+        """Open the file *name*.
+
+        Raises:
+            UnusableError: It cannot be opened, or is not one that can grow.
+        """
+        self._name = name
+        self._complain = complain
+        self._before_reading = before_reading
+        self._source = self._open()
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what has come since the last time."""
+        yield from self._source.entries()
+        successor = self._successor()
+        if successor is None:
+            return
+        # What was written between the last read and the rotation.
+        yield from self._source.entries()
+        yield from self._source.finish()
+        self._source.close()
+        self._source = successor
+        yield from self._source.entries()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _open(self) -> Source:
+        try:
+            # Looked at first: opening a pipe waits until somebody writes to it.
+            can_grow = is_file(Path(self._name).stat())
+        except OSError as error:
+            raise UnusableError(f"{self._name}: {error.strerror}") from None
+        if not can_grow:
+            raise UnusableError(f"{self._name}: it is not a file, and cannot be followed")
+        return open_source(self._name, self._complain, self._before_reading)
+
+    def _successor(self) -> Source | None:
+        """Open what the name means now, if that is another file or has been cut off."""
+        try:
+            there = Path(self._name).stat()
+            is_held = os.path.samestat(there, self._source.status())
+            if is_held and there.st_size >= self._source.position:
+                return None
+            return self._open()
+        except (OSError, UnusableError):
+            # There is nothing right now; perhaps at the next look.
+            return None

@@ -1,0 +1,153 @@
+"""Prints entries: into a pipe or a file what jq would print, to a terminal what is safe there.
+
+A message comes from whoever could make a program log it. To a terminal its control characters
+are commands, so there they are escaped; what is piped on stays as it is.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, Protocol, TextIO
+
+from attrs import field, frozen
+from rich.console import Console
+from rich.text import Text
+
+from firezone_filter.cli.faults import printable
+from firezone_filter.cli.logs.choice import rank
+from firezone_filter.cli.logs.entries import Entry, Fields
+from firezone_filter.cli.logs.values import shown, to_json
+from firezone_filter.cli.terminal import console
+
+_STYLES: Final = ("dim", "blue", "green", "yellow", "bold red")
+"""Of severities, by their rank."""
+
+_ALWAYS: Final = frozenset({"time", "severity", "message"})
+_needs_no_quotes: Final = re.compile(r'[^\s"=]+').fullmatch
+_surrogates: Final = re.compile("[\ud800-\udfff]")
+
+
+class Printer:
+    """Prints entries to a stream, a line each."""
+
+    def __init__(self, stream: TextIO, *, all_fields: bool = False) -> None:
+        """Print to *stream*, a terminal or not; *all_fields*: also what follows the message."""
+        self._stream = stream
+        self._write = _writer(stream)
+        self._manner: _Manner = (
+            _Safe(all_fields, stream) if stream.isatty() else _Plain(all_fields)
+        )
+        self._is_open = False
+
+    def add(self, entry: Entry) -> None:
+        """Print *entry*."""
+        _, piece, fields, _ = entry
+        if self._is_open and piece.starts:
+            # The rest of the line before has not come yet, or was not asked for.
+            self._write(b"\n")
+        self._is_open = not piece.ends
+        text = self._manner.stray(piece.data) if fields is None else self._manner.line(fields)
+        self._write(text + b"\n" if piece.ends else text)
+
+    def flush(self) -> None:
+        """Let everything be seen that was printed."""
+        self._stream.flush()
+
+
+class _Manner(Protocol):
+    """How lines look."""
+
+    def line(self, fields: Fields) -> bytes:
+        """Return the line of a JSON object."""
+
+    def stray(self, data: bytes) -> bytes:
+        """Return what to print of a line that is none."""
+
+
+@frozen
+class _Plain:
+    """The bytes that jq prints; strays as they are."""
+
+    _all_fields: bool
+
+    def line(self, fields: Fields) -> bytes:
+        get = fields.get
+        text = f"{shown(get('time'))} {shown(get('severity'))} {shown(get('message'))}"
+        return _encoded(text + others(fields) if self._all_fields else text)
+
+    def stray(self, data: bytes) -> bytes:
+        return data
+
+
+@frozen
+class _Safe:
+    """Text that leaves the terminal as it is, but for the colours of severities."""
+
+    _all_fields: bool
+    _stream: TextIO
+    _colours: tuple[tuple[str, str], ...] = field(init=False)
+
+    @_colours.default
+    def _colours_of_the_terminal(self) -> tuple[tuple[str, str], ...]:
+        screen = console(self._stream)
+        return tuple(_colour(screen, style) for style in _STYLES)
+
+    def line(self, fields: Fields) -> bytes:
+        time, severity, message = (
+            _safe(shown(fields.get(name))) for name in ("time", "severity", "message")
+        )
+        if (place := rank(severity)) >= 0:
+            severity = severity.join(self._colours[place])
+        text = f"{time} {severity} {message}"
+        return self._encoded(text + _safe(others(fields)) if self._all_fields else text)
+
+    def stray(self, data: bytes) -> bytes:
+        return self._encoded(_safe(data.decode("utf-8", "replace").removesuffix("\r")))
+
+    def _encoded(self, text: str) -> bytes:
+        # A terminal may know less than Unicode.
+        return text.encode(self._stream.encoding, "backslashreplace")
+
+
+def others(fields: Fields) -> str:
+    """Return all fields that have no place of their own, each with a space in front.
+
+    A value that would not be told from the next field is in quotes.
+    """
+    return "".join(
+        f" {_quoted(name)}={_quoted(shown(value))}"
+        for name, value in fields.items()
+        if name not in _ALWAYS
+    )
+
+
+def _quoted(text: str) -> str:
+    return text if _needs_no_quotes(text) else to_json(text)
+
+
+def _safe(text: str) -> str:
+    return text if text.isprintable() else printable(text)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a character, written as an escape: jq puts this in its place.
+        return _surrogates.sub("\ufffd", text).encode()
+
+
+def _colour(screen: Console, style: str) -> tuple[str, str]:
+    """Return what the terminal must be told before and after a text in *style*."""
+    with screen.capture() as coloured:
+        screen.print(Text("|", style), end="")
+    before, _, after = coloured.get().partition("|")
+    return before, after
+
+
+def _writer(stream: TextIO) -> Callable[[bytes], object]:
+    """Return what writes bytes to *stream*, which may be one of those that take only text."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        return lambda data: stream.write(data.decode("utf-8", "replace"))
+    write: Callable[[bytes], object] = buffer.write
+    return write

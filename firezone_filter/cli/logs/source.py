@@ -1,0 +1,119 @@
+"""One log that is read: a file, or standard input."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from attrs import define, field
+
+from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.inputs import spoken
+from firezone_filter.cli.logs.entries import Entry, EntryReader
+from firezone_filter.cli.logs.splitter import Splitter
+from firezone_filter.cli.outputs import STANDARD
+
+CHUNK: Final = 1 << 16
+"""Bytes that are read at a time: what a pipe holds."""
+
+
+class Stream(Protocol):
+    """What is read."""
+
+    def read1(self, size: int, /) -> bytes:
+        """Return at most *size* bytes, as soon as there are any; none at the end."""
+
+    def fileno(self) -> int:
+        """Return the file's number, or raise an `OSError`."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+@define(eq=False)
+class Source:
+    """A log that is being read, forward only."""
+
+    name: str
+    """What to call it."""
+
+    _stream: Stream
+
+    _complain: Callable[[str], None]
+    """Told in one line if it cannot be read further."""
+
+    _before_reading: Callable[[], None]
+    """Called before each read: it may have to wait."""
+
+    position: int = 0
+    """Bytes read so far."""
+
+    _splitter: Splitter = field(init=False, factory=Splitter)
+    _reader: EntryReader = field(init=False)
+    _broken: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._reader = EntryReader(self.name)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what is there, up to the last line that has ended. Call again for more."""
+        while chunk := self._take():
+            for piece in self._splitter.feed(chunk):
+                yield from self._reader.read(piece)
+
+    def finish(self) -> Iterator[Entry]:
+        """Yield a last line that has not ended: it never will."""
+        for piece in self._splitter.finish():
+            yield from self._reader.read(piece)
+
+    def status(self) -> os.stat_result:
+        """Return what the system says of the file.
+
+        Raises:
+            OSError: It is none.
+        """
+        return os.fstat(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file; standard input is not ours to close."""
+        if self._stream is not getattr(sys.stdin, "buffer", None):
+            self._stream.close()
+
+    def _take(self) -> bytes:
+        if self._broken:
+            return b""
+        self._before_reading()
+        try:
+            chunk = self._stream.read1(CHUNK)
+        except OSError as error:
+            self._broken = True
+            self._complain(f"{self.name}: reading stops: {error.strerror or error}")
+            return b""
+        self.position += len(chunk)
+        return chunk
+
+
+def open_source(
+    name: str, complain: Callable[[str], None], before_reading: Callable[[], None]
+) -> Source:
+    """Open the log in the file *name*; `-` is standard input.
+
+    Raises:
+        UnusableError: It cannot be opened.
+    """
+    if name == STANDARD:
+        if sys.stdin is None:
+            raise UnusableError(f"{spoken(name)}: it is closed")
+        return Source(spoken(name), cast("Stream", sys.stdin.buffer), complain, before_reading)
+    try:
+        stream = Path(name).open("rb")  # noqa: SIM115 - the source closes it
+    except OSError as error:
+        raise UnusableError(f"{name}: {error.strerror}") from None
+    return Source(name, stream, complain, before_reading)
+
+
+def is_file(status: os.stat_result) -> bool:
+    """Tell whether *status* is that of a file that has a size, and never makes one wait."""
+    return stat.S_ISREG(status.st_mode)

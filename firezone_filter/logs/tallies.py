@@ -1,0 +1,170 @@
+"""Which refusals get a line of their own, and how many did not.
+
+Time is cut into intervals, for each client from its first refusal on. Within one, the first
+packet to each far end gets a line, for a few far ends; all else is counted, and told when the
+interval is over. So nothing that a client does makes more than a few lines, and none of its
+packets is in none of them.
+"""
+
+import enum
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from attrs import define, field, frozen
+
+from firezone_filter.decisions import Direction, Reason
+
+MAX_CLIENTS: Final = 1_024
+"""Clients that are told apart at a time. Each may have lines of its own, so that this is
+more than anybody reads; and with 20 far ends each it comes to some 5 MiB. The packets of all
+others are counted together."""
+
+
+class FarEnd(NamedTuple):
+    """Whom a client would have talked with."""
+
+    protocol: int
+    """IANA protocol number."""
+
+    address: bytes
+    """Packed."""
+
+    port: int
+    """`NO_PORT` where the protocol has none."""
+
+
+class Kind(NamedTuple):
+    """Refusals that one line may stand for."""
+
+    direction: Direction
+    """Which way the packets were going."""
+
+    reason: Reason
+    """Why they were refused."""
+
+    far_end: FarEnd | None
+    """`None`: it cannot be read."""
+
+
+class Others(enum.Enum):
+    """Stands for what is not told apart."""
+
+    CLIENTS = "clients"
+    """In the place of a client: those for which there was no room."""
+
+    FAR_ENDS = "far-ends"
+    """In the place of a far end: those for which there was no room."""
+
+
+Client = str | Others | None
+"""`None`: no client was found."""
+
+
+@frozen
+class Untold:
+    """Packets that have no line yet."""
+
+    client: Client
+    direction: Direction
+    reason: Reason
+    far_end: FarEnd | Others | None
+    packets: int
+
+
+@define
+class _Tally:
+    """What is counted for one client."""
+
+    ends: float
+    """When its interval is over."""
+
+    room: int
+    """How many kinds are told apart."""
+
+    kinds: dict[Kind, int] = field(factory=dict)
+    """Packets without a line, of each kind that has had one."""
+
+    others: dict[tuple[Direction, Reason], int] = field(factory=dict)
+    """Packets without a line, of all other kinds."""
+
+    def add(self, kind: Kind) -> bool:
+        """Count a packet, unless it gets a line; return whether it does."""
+        if kind in self.kinds:
+            self.kinds[kind] += 1
+            return False
+        if len(self.kinds) < self.room:
+            self.kinds[kind] = 0
+            return True
+        key = kind.direction, kind.reason
+        self.others[key] = self.others.get(key, 0) + 1
+        return False
+
+    def untold(self, client: Client) -> Iterator[Untold]:
+        """Yield what has been counted."""
+        for kind, packets in self.kinds.items():
+            if packets:
+                yield Untold(client, *kind, packets)
+        for (direction, reason), packets in self.others.items():
+            yield Untold(client, direction, reason, Others.FAR_ENDS, packets)
+
+    def begin(self, ends: float) -> bool:
+        """Begin the next interval; return whether there is anything to wait for in it.
+
+        What has been counted has had a line just now, so it is counted further.
+        """
+        self.ends = ends
+        self.kinds = {kind: 0 for kind, packets in self.kinds.items() if packets}
+        self.others.clear()
+        return bool(self.kinds)
+
+
+class Tallies:
+    """What is counted for all clients, the one whose interval ends first in front.
+
+    All intervals are of one length, so those that begin later end later.
+    """
+
+    __slots__ = ("_interval", "_room", "_tallies")
+
+    def __init__(self, interval: float, room: int) -> None:
+        self._interval = interval
+        self._room = room
+        self._tallies: dict[Client, _Tally] = {}
+
+    def add(self, client: str | None, kind: Kind, now: float) -> bool:
+        """Count a packet, unless it gets a line; return whether it does."""
+        tally = self._tallies.get(client)
+        return (tally or self._begin(client, now)).add(kind)
+
+    def next_end(self) -> float | None:
+        """Return when `over` has something to do, if ever."""
+        for tally in self._tallies.values():
+            return tally.ends
+        return None
+
+    def over(self, now: float) -> Iterator[Untold]:
+        """End the intervals that are over; yield what was counted in them."""
+        while (end := self.next_end()) is not None and end <= now:
+            client, tally = next(iter(self._tallies.items()))
+            yield from self.forget(client)
+            if tally.begin(now + self._interval):
+                self._tallies[client] = tally
+
+    def forget(self, client: Client) -> Iterator[Untold]:
+        """Forget a client; yield what was counted for it."""
+        tally = self._tallies.pop(client, None)
+        if tally is not None:
+            yield from tally.untold(client)
+
+    def forget_all(self) -> Iterator[Untold]:
+        """Forget all clients; yield what was counted for them."""
+        for client in list(self._tallies):
+            yield from self.forget(client)
+
+    def _begin(self, client: Client, now: float) -> _Tally:
+        """Return a tally for a client that has none."""
+        room = self._room
+        if len(self._tallies) >= MAX_CLIENTS:
+            client, room = Others.CLIENTS, 0
+        new = _Tally(now + self._interval, room)
+        return self._tallies.setdefault(client, new)

@@ -1,0 +1,300 @@
+"""Portal messages that are about filtering, read from their envelope.
+
+Each is read whole, and checked against the gateway, before any of it takes effect. Unknown
+fields are ignored; every id is any text but the empty one, though the portal's are UUIDs.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, cast
+
+from attrs import evolve, frozen
+
+from firezone_filter.addresses import Address, TunnelAddresses, to_address
+from firezone_filter.arguments import check_stands_for
+from firezone_filter.domains import to_domain
+from firezone_filter.errors import InvalidMessage, InvalidPolicy
+from firezone_filter.policy.document import Fields, Node, build
+from firezone_filter.policy.portal_shapes import read_resource, write_resource
+from firezone_filter.policy.text import read_document
+from firezone_filter.portal.moment import Moment, PortalClient
+from firezone_filter.portal.orders import Extension, Grant, Init, Order, Pair, Rejection, Update
+from firezone_filter.portal.shapes import (
+    MAX_U64,
+    read_config,
+    read_flow_logs,
+    read_ice_credentials,
+    read_ingest_token,
+    read_list,
+    read_name_servers,
+    read_preshared_key,
+    read_public_key,
+    read_text,
+)
+from firezone_filter.resources import CidrResource, DnsResource, Resource, to_id
+
+
+@frozen
+class Message:
+    """A message that nothing is wrong with."""
+
+    event: str
+
+    payload: Mapping[str, object]
+    """As it was handed in."""
+
+    order: Order | None
+    """What it asks for; `None` where it has nothing to do with filtering."""
+
+
+def read_message(source: bytes | str | Mapping[str, object], moment: Moment) -> Message:
+    """Read a message, and check that every hook will take what is in it.
+
+    Raises:
+        InvalidMessage: with all its faults.
+    """
+    try:
+        return read_document(source, partial(_read_message, moment=moment))
+    except InvalidPolicy as error:
+        raise InvalidMessage(str(error), error.value, error.faults) from error.__cause__
+
+
+def _read_message(node: Node, moment: Moment) -> Message | None:
+    fields = node.fields()
+    if fields is None:
+        return None
+    event = read_text(fields.require("event"))
+    node = fields.require("payload")
+    payload = node.fields()
+    if event is None or payload is None:
+        return None
+    untouched = cast("Mapping[str, object]", node.value)
+    read = _ORDERS.get(event)
+    if read is None:
+        return Message(event, untouched, None)
+    order = read(payload, moment)
+    return None if order is None else Message(event, untouched, order)
+
+
+# --- init ---------------------------------------------------------------------------------
+
+
+def _read_init(payload: Fields, moment: Moment) -> Init | None:
+    addresses = _read_interface(payload.require("interface"), moment)
+    read_config(payload.require("config"))
+    read_flow_logs(payload.require("flow_logs"))
+    read_list(payload.get("relays"))
+    slug = payload.get_unless_null("account_slug")
+    if slug is not None:
+        read_text(slug)
+    listed = payload.get("authorizations")
+    # None listed is none left: that is how the portal takes all of them away.
+    extensions = () if listed is None else listed.each(lambda one: _read_listed(one, moment))
+    if extensions is None:
+        return None
+    # Of a pair that is listed twice the last one counts.
+    expiries = {one.pair: one.expires_at for one in extensions}
+    return build(Init, addresses=addresses, expiries=expiries)
+
+
+def _read_interface(node: Node, moment: Moment) -> TunnelAddresses | None:
+    fields = node.fields()
+    if fields is None:
+        return None
+    read_name_servers(fields)
+    return build(
+        TunnelAddresses,
+        ipv4=_read_address(fields.require("ipv4"), "ipv4", moment.check_own),
+        ipv6=_read_address(fields.require("ipv6"), "ipv6", moment.check_own),
+    )
+
+
+def _read_listed(node: Node, moment: Moment) -> Extension | None:
+    fields = node.fields()
+    return None if fields is None else _read_extension(fields, moment)
+
+
+# --- create_authorization, authorize_flow, allow_access -----------------------------------
+
+
+def _read_create_authorization(payload: Fields, moment: Moment) -> Grant | None:
+    for credentials in ("client_ice_credentials", "gateway_ice_credentials"):
+        read_ice_credentials(payload.require(credentials))
+    read_ingest_token(payload.require("flow_logs_ingest_token"))
+    iceless = payload.get("use_iceless")
+    if iceless is not None:
+        iceless.flag()
+    # No expiry means "never" to the portal, by `null` and by silence.
+    expiry = payload.get_unless_null("expires_at")
+    return _read_grant(payload, _read_client(payload.require("client"), moment), expiry, moment)
+
+
+def _read_allow_access(payload: Fields, moment: Moment) -> Grant | None:
+    """Read what older portals send: no keys, and proxy addresses for a name, if any.
+
+    Nothing says that a missing expiry ever meant "never" here, so only `null` does.
+    """
+    client_id = _read_id(payload.require("client_id"))
+    nodes = {family: payload.require(f"client_{family}") for family in ("ipv4", "ipv6")}
+    client = _build_client(client_id, nodes, moment)
+    expiry = payload.require("expires_at")
+    grant = _read_grant(payload, client, None if expiry.value is None else expiry, moment)
+    named = payload.get_unless_null("payload")
+    if named is None:
+        return grant
+    _read_named(named, None if grant is None else grant.resource, moment)
+    return None if grant is None else evolve(grant, is_named=True)
+
+
+def _read_grant(
+    payload: Fields, client: PortalClient | None, expiry: Node | None, moment: Moment
+) -> Grant | None:
+    goes_on = None if client is None else moment.goes_on(client)
+    parts: dict[str, object] = {
+        "ref": read_text(payload.require("ref")),
+        "client": client,
+        "goes_on": goes_on,
+        "resource": _read_granted(
+            payload.require("resource"), client if goes_on else None, moment
+        ),
+    }
+    if expiry is not None:
+        parts["expires_at"] = _read_expiry(expiry, moment)
+    return build(Grant, **parts)
+
+
+def _read_client(node: Node, moment: Moment) -> PortalClient | None:
+    fields = node.fields()
+    if fields is None:
+        return None
+    client_id = _read_id(fields.require("id"))
+    public_key = read_public_key(fields.require("public_key"))
+    read_preshared_key(fields.require("preshared_key"))
+    nodes = {family: fields.require(family) for family in ("ipv4", "ipv6")}
+    client = _build_client(client_id, nodes, moment)
+    return None if client is None or public_key is None else evolve(client, public_key=public_key)
+
+
+def _build_client(
+    client_id: str | None, nodes: Mapping[str, Node], moment: Moment
+) -> PortalClient | None:
+    def check(addresses: TunnelAddresses) -> TunnelAddresses:
+        # Without an id nobody can tell whether they are the client's own.
+        return addresses if client_id is None else moment.check_clients(addresses, client_id)
+
+    found = {family: _read_address(node, family, check) for family, node in nodes.items()}
+    return build(PortalClient, id=client_id, addresses=build(TunnelAddresses, **found))
+
+
+def _read_granted(node: Node, client: PortalClient | None, moment: Moment) -> Resource | None:
+    """Read what a client is granted; what it has of this id already keeps its place.
+
+    Without a *client*, or for one that begins a new tunnel session, there is nothing yet.
+    """
+    sent = read_resource(node, among=None, with_ours=False)
+    if sent is None or client is None:
+        return sent
+    held = moment.held(client.id, sent.id)
+    return sent if held is None else _refiltered(node, held.resource, sent)
+
+
+def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
+    """Return what a client has, with the filters of what the portal has *sent* at *node*.
+
+    Only these change: whoever may reach "db" must not find that it has become another place.
+    """
+    kind = write_resource(held)["type"]
+    if kind != write_resource(sent)["type"]:
+        stated = cast("Fields", node.fields()).require("type")
+        stated.refuse(f"is not {kind!r}, as which a client has {held.id!r}")
+        return None
+    if isinstance(held, CidrResource | DnsResource):
+        return evolve(held, filters=cast("CidrResource | DnsResource", sent).filters)
+    return held
+
+
+def _read_named(node: Node, resource: Resource | None, moment: Moment) -> None:
+    """Check `{"name": …, "proxy_ips": […]}`: what `Gateway.domain_resolved` will be told.
+
+    Without a *resource*, since something else is faulty, nobody can tell whose name it is.
+    """
+    fields = node.fields()
+    if fields is None:
+        return
+    name = fields.require("name")
+    domain = name.text(to_domain)
+    if domain is not None and resource is not None:
+        name.attempt(partial(check_stands_for, resource), domain)
+    listed = fields.require("proxy_ips")
+    proxies = listed.each(lambda one: one.text(to_address))
+    if proxies is not None:
+        listed.attempt(moment.check_proxies, cast("tuple[Address, ...]", proxies))
+
+
+# --- The others ---------------------------------------------------------------------------
+
+
+def _read_reject_access(payload: Fields, _: Moment) -> Rejection | None:
+    return build(Rejection, pair=_read_pair(payload))
+
+
+def _read_extension(fields: Fields, moment: Moment) -> Extension | None:
+    return build(
+        Extension,
+        pair=_read_pair(fields),
+        expires_at=_read_expiry(fields.require("expires_at"), moment),
+    )
+
+
+def _read_resource_updated(payload: Fields, moment: Moment) -> Update | None:
+    sent = read_resource(payload.node, among=None, with_ours=False)
+    if sent is None:
+        return None
+    grants = []
+    for held in moment.holders(sent.id):
+        resource = _refiltered(payload.node, held.resource, sent)
+        if resource is None:
+            return None
+        # Of the Internet there is nothing to update.
+        if resource is not held.resource:
+            grants.append((held.client_id, resource, held.expires_at))
+    return Update(tuple(grants))
+
+
+_ORDERS: Final[Mapping[str, Callable[[Fields, Moment], Order | None]]] = {
+    "init": _read_init,
+    "create_authorization": _read_create_authorization,
+    "authorize_flow": _read_create_authorization,
+    "allow_access": _read_allow_access,
+    "reject_access": _read_reject_access,
+    "resource_updated": _read_resource_updated,
+    "access_authorization_expiry_updated": _read_extension,
+}
+
+
+# --- Parts that are checked against the gateway -------------------------------------------
+
+
+def _read_id(node: Node) -> str | None:
+    return node.text(to_id)
+
+
+def _read_pair(fields: Fields) -> Pair | None:
+    return build(
+        Pair,
+        client_id=_read_id(fields.require("client_id")),
+        resource_id=_read_id(fields.require("resource_id")),
+    )
+
+
+def _read_address(
+    node: Node, family: str, check: Callable[[TunnelAddresses], TunnelAddresses]
+) -> Address | None:
+    """Read an address of one *family* alone, so that a fault is of this one."""
+    found = node.text(lambda text: check(TunnelAddresses(**{family: text})))
+    return None if found is None else found.present()[0]
+
+
+def _read_expiry(node: Node, moment: Moment) -> int | None:
+    seconds = node.whole("a time in whole seconds", MAX_U64)
+    return None if seconds is None else node.attempt(moment.check_expiry, seconds)

@@ -1,0 +1,74 @@
+"""What portal messages ask of a gateway, checked and ready to be carried out."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from firezone_filter.addresses import TunnelAddresses
+from firezone_filter.portal.moment import PortalClient
+from firezone_filter.resources import Resource
+
+
+@frozen
+class Pair:
+    """One client's authorization for one resource, whether or not there is one."""
+
+    client_id: str
+    resource_id: str
+
+
+@frozen
+class Init:
+    """The gateway's own addresses, and every authorization that there shall be."""
+
+    addresses: TunnelAddresses
+    expiries: Mapping[Pair, float]
+
+
+@frozen
+class Grant:
+    """A client may reach a resource."""
+
+    ref: str
+    """What the reply repeats."""
+
+    client: PortalClient
+
+    goes_on: bool
+    """Whether the client keeps its tunnel session; else it begins a new one."""
+
+    resource: Resource
+    """What it may reach, in the place that the gateway knows it in."""
+
+    expires_at: float | None = None
+    """When the permission ends; `None` for never."""
+
+    is_named: bool = False
+    """Whether proxy addresses for a name came along, which the host has to resolve."""
+
+
+@frozen
+class Update:
+    """Clients that have a resource get other filters for it."""
+
+    grants: tuple[tuple[str, Resource, float | None], ...]
+    """Client id, the resource with its new filters, and the expiry, which stays."""
+
+
+@frozen
+class Rejection:
+    """A client may not reach a resource any more."""
+
+    pair: Pair
+
+
+@frozen
+class Extension:
+    """An authorization ends at another time."""
+
+    pair: Pair
+    expires_at: float
+
+
+Order = Init | Grant | Update | Rejection | Extension
+"""What is asked for: as many hooks as it takes, none of which will refuse."""

@@ -1,0 +1,258 @@
+"""Portal messages to draw: well formed ones from small pools, and some with damage."""
+
+import copy
+import json
+import math
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.portal import (
+    ACTED_ON,
+    EXPIRY,
+    NOW,
+    Json,
+    grant,
+    message,
+    token,
+)
+
+KEYS = [
+    "fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",
+    "sMeTuiJ3mezfpVdan948CmisIWbwBZ1z7jBNnbVtfVg=",
+]
+CLIENTS = ["alice", "bob", "carol"]
+IDS = ["db", "git"]
+
+# Mostly those of the first clients; the gateway's own, and one that is nobody's to have.
+IPV4 = ["100.64.0.2", "100.64.0.3", "100.64.0.4", "100.64.0.1", "10.0.0.1"]
+IPV6 = [f"fd00:2021:1111::{n}" for n in (2, 3, 4, 1)] + ["fd00::1"]
+NETWORKS = ["10.0.0.0/24", "10.0.0.0/8", "fd00:5::/64", "0.0.0.0/0"]
+TIMES = [NOW, NOW, NOW + 1, NOW + 2, NOW - 1]
+EXPIRIES: list[int | None] = [None, int(NOW) + 1, int(NOW) + 2, EXPIRY, 0]
+EXTEND = "access_authorization_expiry_updated"
+TOO_FAR = int(NOW) + 51 * 31_557_600
+
+ports = st.sampled_from([0, 80, 443, 65_535])
+ranges = st.tuples(ports, ports).map(
+    lambda pair: {"port_range_start": min(pair), "port_range_end": max(pair)}
+)
+filters = st.one_of(
+    st.just({"protocol": "icmp"}),
+    st.builds(
+        lambda protocol, range_: {"protocol": protocol} | range_,
+        st.sampled_from(["tcp", "udp"]),
+        st.one_of(ranges, st.just({}), st.just({"port_range_start": 81})),
+    ),
+)
+filter_lists = st.lists(filters, max_size=2)
+resources = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "type": st.just("cidr"),
+            "id": st.sampled_from(IDS),
+            "address": st.sampled_from(NETWORKS),
+            "filters": filter_lists,
+        },
+        optional={"name": st.just("x")},
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("dns"),
+            "id": st.sampled_from(IDS),
+            "address": st.just("*.example.com"),
+            "filters": filter_lists,
+        }
+    ),
+    st.fixed_dictionaries({"type": st.just("internet"), "id": st.sampled_from(IDS)}),
+)
+
+
+@st.composite
+def addresses(draw: st.DrawFn, client_id: str) -> dict[str, str]:
+    """Draw tunnel addresses: most often the client's own."""
+    own = CLIENTS.index(client_id)
+    if draw(st.integers(0, 3)):
+        return {"ipv4": IPV4[own], "ipv6": IPV6[own]}
+    return {"ipv4": draw(st.sampled_from(IPV4)), "ipv6": draw(st.sampled_from(IPV6))}
+
+
+@st.composite
+def grants(draw: st.DrawFn) -> Json:
+    client_id = draw(st.sampled_from(CLIENTS))
+    granted = grant(
+        draw(resources),
+        id=client_id,
+        public_key=draw(st.sampled_from([KEYS[0], *KEYS])),
+        **draw(addresses(client_id)),
+    )
+    granted["event"] = draw(st.sampled_from(["create_authorization", "authorize_flow"]))
+    granted["payload"]["expires_at"] = draw(st.sampled_from([*EXPIRIES, TOO_FAR]))
+    return granted
+
+
+pairs = st.fixed_dictionaries(
+    {"client_id": st.sampled_from(CLIENTS), "resource_id": st.sampled_from(IDS)}
+)
+ends = st.sampled_from([end for end in EXPIRIES if end is not None])
+listed = st.builds(lambda pair, end: pair | {"expires_at": end}, pairs, ends)
+inits = st.builds(
+    lambda interface, authorizations: message(
+        ACTED_ON["init"], interface=interface, authorizations=authorizations
+    ),
+    st.fixed_dictionaries(
+        {
+            "ipv4": st.sampled_from([IPV4[3], *IPV4, "100.64.0.9"]),
+            "ipv6": st.sampled_from([IPV6[3], "fd00:2021:1111::9"]),
+        }
+    ),
+    st.lists(listed, max_size=5),
+)
+
+
+def envelope(event: str, payload: Json) -> Json:
+    return {"event": event, "ref": None, "topic": "gateway", "payload": payload}
+
+
+messages = st.one_of(
+    grants(),
+    grants(),
+    inits,
+    st.builds(envelope, st.just("reject_access"), pairs),
+    st.builds(envelope, st.just("resource_updated"), resources),
+    st.builds(envelope, st.just(EXTEND), listed),
+    st.builds(envelope, st.sampled_from(["relays_presence", "disconnect"]), pairs),
+)
+
+# One of everything, so that no run goes without.
+DB: Json = {"type": "cidr", "id": "db", "address": "10.0.0.0/24", "filters": []}
+GIT: Json = {"type": "dns", "id": "git", "address": "*.mycorp.com", "filters": []}
+WEB: Json = {"type": "internet", "id": "web"}
+ALICE = {"id": "alice", "ipv4": IPV4[0], "ipv6": IPV6[0], "public_key": KEYS[0]}
+BOB = {"id": "bob", "ipv4": IPV4[1], "ipv6": IPV6[1], "public_key": KEYS[0]}
+ALICE_DB = {"client_id": "alice", "resource_id": "db"}
+END = int(NOW) + 1
+ALLOW_ACCESS = message(
+    ACTED_ON["allow_access"],
+    client_id="alice",
+    client_ipv4=IPV4[0],
+    client_ipv6=IPV6[0],
+    resource=GIT,
+)
+GRANT_TOO_FAR = message(ACTED_ON["create_authorization"], expires_at=TOO_FAR)
+EVERYTHING: list[tuple[Any, ...]] = [
+    ("connect", "alice", NOW),
+    ("message", grant(DB, **ALICE), NOW),
+    ("message", ALLOW_ACCESS, NOW),
+    ("message", grant(WEB, **ALICE), NOW),
+    ("message", grant(DB, **BOB), NOW),
+    ("connect", "carol", NOW),
+    ("message", envelope("relays_presence", {}), NOW),
+    ("message", envelope("resource_updated", DB | {"filters": [{"protocol": "udp"}]}), NOW),
+    ("message", envelope("resource_updated", WEB), NOW),
+    ("message", envelope("resource_updated", GIT | {"id": "db"}), NOW),
+    ("message", envelope("resource_updated", GIT | {"id": "other"}), NOW),
+    ("message", grant(GIT | {"id": "db"}, **ALICE), NOW),
+    ("message", grant(DB, **(ALICE | {"ipv4": IPV4[1]})), NOW),
+    ("message", grant(DB, **(ALICE | {"ipv4": IPV4[3]})), NOW),
+    ("message", grant(DB, **(ALICE | {"ipv4": IPV4[4]})), NOW),
+    ("message", GRANT_TOO_FAR, NOW),
+    ("message", envelope("reject_access", ALICE_DB | {"client_id": "bob"}), NOW),
+    ("message", envelope("reject_access", ALICE_DB | {"client_id": "nobody"}), NOW),
+    ("message", envelope(EXTEND, ALICE_DB | {"expires_at": END}), NOW),
+    ("message", grant(GIT | {"id": "db"}, **ALICE), NOW + 1),
+    ("message", grant(DB, **(ALICE | {"public_key": KEYS[1]})), NOW + 1),
+    (
+        "message",
+        message(
+            ACTED_ON["init"],
+            interface={"ipv4": IPV4[3], "ipv6": IPV6[3]},
+            authorizations=[ALICE_DB | {"expires_at": END + 1}],
+        ),
+        NOW + 1,
+    ),
+    ("disconnect", "alice", NOW + 2),
+]
+
+# --- Damage ---------------------------------------------------------------------------------
+
+whole = st.one_of(messages, messages, st.just(ALLOW_ACCESS))
+
+# From close by, where the next branch is, and from anywhere.
+numbers = [True, 0, -1, 65_535, 65_536, 443, 80.0, EXPIRY, 2**64, math.nan, math.inf, 10**400]
+texts = ["", "db", "git", "alice", "cidr", "internet", "tcp", "*.example.com", "\ud800", token()]
+texts += [*IPV4[:2], *IPV6[:2], *NETWORKS[:2], "10.0.0.1/8", KEYS[0], KEYS[1], "init"]
+FIELDS = ["event", "payload", "client", "id", "ipv4", "expires_at", "filters", "authorizations"]
+FIELDS += ["port_range_end", "exclude", "name", "ref", "unknown"]
+near: st.SearchStrategy[Json] = st.sampled_from([None, [], {}, *numbers, *texts])
+anything = st.recursive(
+    st.one_of(near, near, st.text(max_size=5), st.floats(), st.integers()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> Json:
+    """Draw a message in which a few fields are other ones, or are not there."""
+    document: Json = {"": copy.deepcopy(draw(whole))}
+    for _ in range(draw(st.integers(1, 3))):
+        damage(draw, document)
+    return document.get("")
+
+
+def damage(draw: st.DrawFn, inside: Json) -> None:
+    """Walk down to some place and put something else there, or nothing."""
+    while True:
+        step = draw(st.sampled_from([*inside] if isinstance(inside, dict) else range(len(inside))))
+        if not isinstance(inside[step], dict | list) or not inside[step] or draw(st.booleans()):
+            break
+        inside = inside[step]
+    match draw(st.sampled_from(["replace", "remove", "add"])):
+        case "remove" if len(inside) > 1:
+            del inside[step]
+        case "add" if isinstance(inside, dict):
+            inside[draw(st.sampled_from(FIELDS))] = draw(anything)
+        case _:
+            inside[step] = draw(anything)
+
+
+@st.composite
+def doubled(draw: st.DrawFn) -> str:
+    """Draw the text of a message in which one field stands twice."""
+    document = copy.deepcopy(draw(whole))
+    inside = document
+    while True:
+        name = draw(st.sampled_from([*inside]))
+        if not isinstance(inside[name], dict) or not inside[name] or draw(st.booleans()):
+            break
+        inside = inside[name]
+    inside["twin"] = draw(st.one_of(st.just(inside[name]), near))
+    return json.dumps(document).replace('"twin"', json.dumps(name))
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> bytes:
+    """Draw the bytes of a message with a piece cut out, doubled or overwritten."""
+    text = json.dumps(draw(whole)).encode()
+    first = draw(st.integers(0, len(text)))
+    last = draw(st.integers(first, min(len(text), first + 40)))
+    between = draw(st.one_of(st.just(b""), st.just(2 * text[first:last]), st.binary(max_size=8)))
+    return text[:first] + between + text[last:]
+
+
+def steps() -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    """Draw what happens to a gateway: messages, and what the host does between them."""
+    times = st.sampled_from(TIMES)
+    clients = st.sampled_from(CLIENTS)
+    return st.lists(
+        st.one_of(
+            st.tuples(st.just("message"), messages, times),
+            st.tuples(st.just("message"), messages, times),
+            st.tuples(st.just("connect"), clients, times),
+            st.tuples(st.just("disconnect"), clients, times),
+        ),
+        max_size=16,
+    )
