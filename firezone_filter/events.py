@@ -54,7 +54,8 @@ class FlowEnd(enum.StrEnum):
     """No packet for more than two minutes."""
 
     RESTARTED = "restarted"
-    """TCP: a SYN began another connection with the same ports, and another record."""
+    """Another flow with the same ends began, and another record: by a SYN of TCP, or to
+    another name with the same address."""
 
     REVOKED = "revoked"
     """The client is not authorized for the resource any more."""
@@ -140,8 +141,8 @@ class FlowEnded(_Flow):
 class FlowRefused:
     """Packets that were refused for one reason, of one client and far end, within a minute.
 
-    A client that tries many far ends fills a few of these records: what does not fit in is
-    one record with neither address nor port.
+    A client that tries many far ends fills a few of these records: from the ninth on they are
+    one, with what its packets have in common.
     """
 
     client_id: str | None

@@ -136,10 +136,14 @@ class FlowLog:
     @property
     def traffic(self) -> Traffic:
         """How much went through all flows, open ones included."""
-        total = self._closed
+        tx_packets, tx_bytes, rx_packets, rx_bytes = self._closed
+        # By hand: with `plus` 100,000 open flows take 0.3 s.
         for flow in self._open:
-            total = total.plus(flow.traffic)
-        return total
+            tx_packets += flow.tx_packets
+            tx_bytes += flow.tx_bytes
+            rx_packets += flow.rx_packets
+            rx_bytes += flow.rx_bytes
+        return Traffic(tx_packets, tx_bytes, rx_packets, rx_bytes)
 
     def begin(self, flow: OpenFlow) -> None:
         """Open a record, and report it."""
@@ -235,8 +239,7 @@ class ClientFlows:
             now: the time.
         """
         flow = self._flows.get(key)
-        # A SYN that begins a connection on ports that were in use: a record for each.
-        if flow is not None and flow.has_spoken and flags & TURNS == SYN:
+        if flow is not None and _restarts(flow, domain, flags):
             if flow.is_finished:
                 self.end(flow, FlowEnd.FIN, flow.last_packet)
             else:
@@ -304,6 +307,15 @@ def _begins(protocol: int, flags: int, payload: int) -> bool:
     if protocol != TCP:
         return True
     return not flags & (FIN | RST) and (bool(flags & SYN) or not flags & ACK or payload > 0)
+
+
+def _restarts(flow: OpenFlow, domain: str | None, flags: int) -> bool:
+    """Tell whether a packet from a client, with the ends of *flow*, is of another one.
+
+    So is a SYN that begins a connection on ports that were in use, and what goes to another
+    name with the same address behind it.
+    """
+    return flow.domain != domain or (flow.has_spoken and flags & TURNS == SYN)
 
 
 class _Identity(TypedDict):

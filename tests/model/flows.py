@@ -222,7 +222,7 @@ class FlowModel(Model):
     ) -> Flow | None:
         """Find the record of a packet from the client, and open one if it opens one."""
         is_syn = bool(flags & SYN) and not flags & (FIN | RST)
-        if flow is not None and is_syn and flow.spoke:
+        if flow is not None and (flow.domain != domain or (is_syn and flow.spoke)):
             if flow.has_both_fins:
                 self._close(flow, "fin", flow.last)
             else:

@@ -271,6 +271,16 @@ def test_when_many_are_due_what_is_set_meanwhile_comes_too() -> None:
     assert deadlines.earliest() == 11.0
 
 
+@pytest.mark.parametrize("cancelled", [1, 12, 13, 49])
+def test_however_many_at_the_top_were_cancelled_the_next_is_the_earliest(cancelled: int) -> None:
+    deadlines, alarms = ringing(100, at=float)
+    for alarm in alarms[:cancelled]:
+        deadlines.set(alarm, None)
+    assert deadlines.earliest() == cancelled
+    assert (deadlines._cancelled, len(deadlines._heap)) == (0, 100 - cancelled)
+    assert list(deadlines.due(100.0)) == alarms[cancelled:]
+
+
 def test_when_many_are_due_each_has_no_deadline_any_more() -> None:
     deadlines, _ = ringing(100, at=lambda _: 10.0)
     assert {alarm.deadline for alarm in deadlines.due(10.0)} == {NO_DEADLINE}

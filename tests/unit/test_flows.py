@@ -263,6 +263,24 @@ def spoken(books: Books, key: FlowKey = WEB) -> None:
     books.events()
 
 
+@pytest.mark.parametrize("flags", [0, ACK, SYN])
+def test_a_packet_to_another_name_behind_the_same_address_splits_the_record(
+    books: Books, flags: int
+) -> None:
+    old = books.flows.outbound(WEB, "a.example.com", SYN, 0, 1.0)
+    books.events()
+    new = books.flows.outbound(WEB, "b.example.com", flags, 1, 2.0)
+    assert (old.ended, new.traffic, new.domain) == (True, Traffic(1, 1, 0, 0), "b.example.com")
+    end, start = books.events()
+    assert isinstance(end, FlowEnded)
+    assert isinstance(start, FlowStarted)
+    assert (end.domain, end.cause, start.domain) == (
+        "a.example.com",
+        FlowEnd.RESTARTED,
+        "b.example.com",
+    )
+
+
 @pytest.mark.parametrize("flags", [SYN, SYN | ACK, SYN | 0x08])
 def test_a_syn_after_another_packet_splits_the_record(books: Books, flags: int) -> None:
     spoken(books)
