@@ -1,9 +1,12 @@
 """`handle_packets` next to a loop over `handle_packet`: the same decisions, in one call.
 
-The pathological case is a batch in which no two packets share a flow.
+The pathological case is a batch in which no two packets share a flow, nor a service.
 """
 
+from collections.abc import Callable
+
 import pytest
+from attrs import frozen
 
 from benches.conftest import Measure
 from benches.loops import batched, timed
@@ -14,57 +17,55 @@ from benches.scenes import (
     Flow,
     forget_flows,
     gateway_for_alice,
+    give_name,
     new_flows,
+    new_services,
     packet,
 )
-from firezone_filter import Forward, Gateway
+from firezone_filter import Decision, Direction, Gateway
 
 _BATCH = 64
 """Packets that a TUN device or a socket hands over at once."""
 
+_FLOW = Flow(V4, OUTBOUND)
 
-@pytest.fixture
-def gateway() -> Gateway:
-    return gateway_for_alice()
-
-
-class TestEstablishedFlow:
-    group = "batch: established flow"
-
-    def test_in_a_loop(self, gateway: Gateway, measure: Measure) -> None:
-        run = timed(gateway, OUTBOUND, [packet(V4, OUTBOUND)] * _BATCH, NOW)
-        decision = measure(self.group, "loop", run, count=_BATCH, rounds=2_000)
-        assert decision == Forward("alice", V4.resource_id)
-
-    def test_in_a_batch(self, gateway: Gateway, measure: Measure) -> None:
-        run = batched(gateway, OUTBOUND, [packet(V4, OUTBOUND)] * _BATCH, NOW)
-        decision = measure(self.group, "batch", run, count=_BATCH, rounds=2_000)
-        assert decision == Forward("alice", V4.resource_id)
+Loop = Callable[[Gateway, Direction, list[bytes], float], Callable[[], Decision]]
 
 
-class TestFirstPackets:
-    group = "batch: first packets"
+@frozen
+class Batch:
+    """What comes at once."""
 
-    def test_in_a_loop(self, gateway: Gateway, measure: Measure) -> None:
-        run = timed(gateway, OUTBOUND, new_flows(Flow(V4, OUTBOUND))[:_BATCH], NOW)
-        decision = measure(
-            self.group,
-            "loop",
-            run,
-            count=_BATCH,
-            setup=lambda: forget_flows(gateway),
-            rounds=1_000,
-        )
-        assert decision == Forward("alice", V4.resource_id)
+    kind: str
+    packets: list[bytes]
+    is_new: bool = False
+    """Whether nothing is to be remembered of it."""
 
-    def test_in_a_batch(self, gateway: Gateway, measure: Measure) -> None:
-        run = batched(gateway, OUTBOUND, new_flows(Flow(V4, OUTBOUND))[:_BATCH], NOW)
-        decision = measure(
-            self.group,
-            "batch",
-            run,
-            count=_BATCH,
-            setup=lambda: forget_flows(gateway),
-            rounds=1_000,
-        )
-        assert decision == Forward("alice", V4.resource_id)
+    def __str__(self) -> str:
+        return self.kind
+
+
+_BATCHES = (
+    Batch("established flow", [packet(V4, OUTBOUND)] * _BATCH),
+    Batch("first packets, known service", new_flows(_FLOW)[:_BATCH], is_new=True),
+    Batch("first packets, new services", new_services(_FLOW, _BATCH), is_new=True),
+    Batch("translated flow", [packet(V4, OUTBOUND, far=V4.proxy)] * _BATCH),
+)
+
+
+# Both sides of a batch run one after the other.
+@pytest.mark.parametrize("batch", _BATCHES, ids=str, scope="module")
+@pytest.mark.parametrize(("side", "loop"), [("loop", timed), ("batch", batched)])
+def test_a_batch(batch: Batch, side: str, loop: Loop, measure: Measure) -> None:
+    gateway = gateway_for_alice()
+    give_name(gateway)
+    one_by_one = [gateway.handle_packet(OUTBOUND, one, NOW) for one in batch.packets]
+
+    def setup() -> None:
+        if batch.is_new:
+            forget_flows(gateway)
+
+    run = loop(gateway, OUTBOUND, batch.packets, NOW)
+    decision = measure(f"batch: {batch}", side, run, count=_BATCH, setup=setup, rounds=1_000)
+    assert decision == one_by_one[-1]
+    assert decision.allowed

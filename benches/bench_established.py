@@ -1,21 +1,18 @@
 """Packets of an established flow: what nearly all packets are.
 
-The pathological case is the widest key with every argument: IPv6, with the time and the
-client that the tunnel authenticated.
+The pathological case is the widest key with every argument, each a new object: IPv6, with
+another time for each packet, and a client's name that is equal to the known one.
 """
-
-from collections.abc import Callable
-from ipaddress import ip_address
 
 import pytest
 
 from benches import by_hand
+from benches.baselines import Baseline, assert_decides_alike, each_baseline
 from benches.conftest import Measure
-from benches.loops import alone, each, named, timed
+from benches.loops import alone, clocked, each, named, timed
 from benches.scenes import (
     FLOWS,
     NOW,
-    REFUSED_PORT,
     ROUND,
     Flow,
     gateway_for_alice,
@@ -23,7 +20,7 @@ from benches.scenes import (
 )
 from firezone_filter import Decision, Forward, Gateway
 
-_FEW = 100
+_MOST_ROUNDS = 500
 
 
 # Of the module, so that those that are compared run one after the other: a machine is
@@ -62,22 +59,14 @@ def test_the_floor(flow: Flow, group: str, packets: list[bytes], measure: Measur
     assert found == "permitted"
 
 
-def test_by_hand(flow: Flow, group: str, packets: list[bytes], measure: Measure) -> None:
-    family = flow.family
-    filters = by_hand.Filter()
-    client = ip_address(family.client).packed
-    filters.allow(client, family.network, family.resource_id, by_hand.rules(family.version))
-    judge = filters.judge(flow.direction)
-    assert_refuses_what_nobody_permits(judge, flow)
-    run = each(judge, packets[:_FEW])
-    found = measure(group, "by hand", run, count=_FEW)
-    assert found == family.resource_id
-
-
-def assert_refuses_what_nobody_permits(judge: Callable[[bytes], str | None], flow: Flow) -> None:
-    refused = packet(flow.family, flow.direction, flow.protocol, port=REFUSED_PORT)
-    strange = packet(flow.family, flow.direction, flow.protocol, far=flow.family.stranger)
-    assert judge(refused) is judge(strange) is None
+@each_baseline
+def test_by_hand(baseline: Baseline, flow: Flow, group: str, measure: Measure) -> None:
+    judge = baseline.for_alice().judge(flow.direction)
+    assert_decides_alike(judge, flow)
+    packets = [packet(flow.family, flow.direction, flow.protocol)] * baseline.count
+    run = each(judge, packets)
+    found = measure(group, baseline.side, run, count=baseline.count, rounds=baseline.rounds)
+    assert found == flow.family.resource_id
 
 
 def test_the_packet_alone(
@@ -99,3 +88,21 @@ def test_with_the_time_and_the_client(
 ) -> None:
     run = named(gateway, flow.direction, packets, NOW, "alice")
     assert measure(group, "named", run, count=ROUND) == expected(flow)
+
+
+def test_with_an_equal_client(
+    flow: Flow, group: str, packets: list[bytes], gateway: Gateway, measure: Measure
+) -> None:
+    # Made at run time: no other object, and so not the one that the gateway knows.
+    equal = b"alice".decode()
+    run = named(gateway, flow.direction, packets, NOW, equal)
+    assert measure(group, "named equally", run, count=ROUND) == expected(flow)
+
+
+def test_with_a_time_of_its_own(
+    flow: Flow, group: str, packets: list[bytes], gateway: Gateway, measure: Measure
+) -> None:
+    # Made beforehand, so that no clock is timed.
+    clock = iter([NOW + number / 1_000_000 for number in range(ROUND * _MOST_ROUNDS)])
+    run = clocked(gateway, flow.direction, packets, clock)
+    assert measure(group, "clocked", run, count=ROUND) == expected(flow)

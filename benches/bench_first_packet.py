@@ -1,14 +1,15 @@
-"""First packets of flows, and refused ones, which are never remembered.
+"""First packets of flows: to a service that other flows of the client went to, and to others.
 
-The pathological case is a client whose memory of flows is full: each new flow pushes the
-oldest out.
+A service is a host and a port of it. The first flow with it is decided by the table, and the
+decision is remembered for the flows that follow.
+
+The pathological case is a client whose memory is full: each new flow, or each new service as
+well, pushes the oldest out.
 """
-
-from ipaddress import ip_address
 
 import pytest
 
-from benches import by_hand
+from benches.baselines import BY_HAND, Baseline, each_baseline
 from benches.conftest import Measure
 from benches.loops import each, timed
 from benches.scenes import (
@@ -18,32 +19,34 @@ from benches.scenes import (
     NEW_FLOWS,
     NOW,
     OUTBOUND,
-    REFUSED_PORT,
     V4,
-    Family,
     Flow,
     forget_flows,
     gateway_for_alice,
+    give_name,
     new_flows,
+    new_services,
     scan,
 )
-from firezone_filter import (
-    Decision,
-    Drop,
-    Forward,
-    Gateway,
-    GatewayOptions,
-    Reason,
-    Reject,
-)
+from firezone_filter import Decision, Forward, Gateway
 
-_FEW = 200
+_FULL = 2 * NEW_FLOWS
+"""More than is remembered of a client in one direction, of flows and of services."""
 
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=str, scope="module")
+# Of the module, so that those that are compared run one after the other.
+each_flow = pytest.mark.parametrize("flow", FLOWS, ids=str, scope="module")
 
 
-def _measure_first(measure: Measure, group: str, gateway: Gateway, flow: Flow) -> Decision:
-    packets = new_flows(flow)
+def _measure_by_hand(
+    measure: Measure, group: str, baseline: Baseline, flow: Flow, packets: list[bytes]
+) -> str | None:
+    run = each(baseline.for_alice().judge(flow.direction), packets[: baseline.count])
+    return measure(group, baseline.side, run, count=baseline.count, rounds=baseline.rounds)
+
+
+def _measure_first(
+    measure: Measure, group: str, gateway: Gateway, flow: Flow, packets: list[bytes]
+) -> Decision:
     return measure(
         group,
         "first packet",
@@ -54,120 +57,115 @@ def _measure_first(measure: Measure, group: str, gateway: Gateway, flow: Flow) -
     )
 
 
-# Of the module, so that those that are compared run one after the other.
-@pytest.mark.parametrize("flow", FLOWS, ids=str, scope="module")
-class TestFirstPackets:
-    def test_by_hand(self, flow: Flow, measure: Measure) -> None:
-        family = flow.family
-        filters = by_hand.Filter()
-        client = ip_address(family.client).packed
-        filters.allow(client, family.network, family.resource_id, by_hand.rules(family.version))
-        run = each(filters.judge(flow.direction), new_flows(flow)[:_FEW])
-        found = measure(f"first packet: {flow}", "by hand", run, count=_FEW)
-        assert found == family.resource_id
-
-    def test_by_the_gateway(self, flow: Flow, measure: Measure) -> None:
-        decision = _measure_first(measure, f"first packet: {flow}", gateway_for_alice(), flow)
-        assert decision == Forward("alice", flow.family.resource_id)
-
-
-def test_first_packets_when_the_memory_is_full(measure: Measure) -> None:
+def _measure_full(measure: Measure, group: str, *, hosts: bool) -> Decision:
     gateway = gateway_for_alice()
-    flows = list(scan(V4, V4.client, 4 * NEW_FLOWS))
+    flows = list(scan(V4, V4.client, 2 * _FULL, hosts=hosts))
     # Two halves in turn, so that each pushes out the other: none is ever remembered.
     halves = [
-        timed(gateway, OUTBOUND, flows[:4_000], NOW),
-        timed(gateway, OUTBOUND, flows[4_000:], NOW),
+        timed(gateway, OUTBOUND, flows[:_FULL], NOW),
+        timed(gateway, OUTBOUND, flows[_FULL:], NOW),
     ]
-    decision = measure(
-        "first packet: v4 tcp outbound",
+    return measure(
+        group,
         "memory full",
         halves[0],
-        count=4_000,
-        setup=lambda: assert_allowed(halves[1]()),
+        count=_FULL,
+        setup=lambda: _assert_allowed(halves[1]()),
         rounds=30,
     )
-    assert decision == Forward("alice", V4.resource_id)
 
 
-def assert_allowed(decision: Decision) -> None:
+def _assert_allowed(decision: Decision) -> None:
     assert decision.allowed
 
 
-@both_families
-class TestRefusedOutbound:
+@each_flow
+class TestToAKnownService:
     @pytest.fixture
-    def group(self, family: Family) -> str:
-        return f"refused: {family} outbound"
+    def group(self, flow: Flow) -> str:
+        return f"known service: {flow}"
+
+    @each_baseline
+    def test_by_hand(self, baseline: Baseline, flow: Flow, group: str, measure: Measure) -> None:
+        found = _measure_by_hand(measure, group, baseline, flow, new_flows(flow))
+        assert found == flow.family.resource_id
+
+    def test_by_the_gateway(self, flow: Flow, group: str, measure: Measure) -> None:
+        decision = _measure_first(measure, group, gateway_for_alice(), flow, new_flows(flow))
+        assert decision == Forward("alice", flow.family.resource_id)
+
+
+@each_flow
+class TestToANewService:
+    @pytest.fixture
+    def group(self, flow: Flow) -> str:
+        return f"new service: {flow}"
+
+    @each_baseline
+    def test_by_hand(self, baseline: Baseline, flow: Flow, group: str, measure: Measure) -> None:
+        found = _measure_by_hand(measure, group, baseline, flow, new_services(flow))
+        assert found == flow.family.resource_id
+
+    def test_by_the_gateway(self, flow: Flow, group: str, measure: Measure) -> None:
+        decision = _measure_first(measure, group, gateway_for_alice(), flow, new_services(flow))
+        assert decision == Forward("alice", flow.family.resource_id)
+
+
+def test_to_a_known_service_when_the_memory_is_full(measure: Measure) -> None:
+    group = "known service: v4 tcp outbound"
+    decision = _measure_full(measure, group, hosts=False)
+    assert decision == Forward("alice", V4.resource_id)
+
+
+def test_to_a_new_service_when_the_memory_is_full(measure: Measure) -> None:
+    group = "new service: v4 tcp outbound"
+    decision = _measure_full(measure, group, hosts=True)
+    assert decision == Forward("alice", V4.resource_id)
+
+
+@pytest.mark.parametrize(
+    "flow", [Flow(family, INBOUND) for family in FAMILIES], ids=str, scope="module"
+)
+class TestToAClientWithNames:
+    """Of a client with DNS resources no service is remembered inbound.
+
+    Whether there is a session depends on the client's port.
+    """
 
     @pytest.fixture
-    def gateway(self) -> Gateway:
-        return gateway_for_alice(options=GatewayOptions(reject=False))
+    def group(self, flow: Flow) -> str:
+        return f"client with names: {flow}"
 
-    def test_a_first_packet(
-        self, family: Family, group: str, gateway: Gateway, measure: Measure
-    ) -> None:
-        decision = _measure_first(measure, group, gateway, Flow(family, OUTBOUND))
-        assert decision == Forward("alice", family.resource_id)
+    def test_by_hand(self, flow: Flow, group: str, measure: Measure) -> None:
+        found = _measure_by_hand(measure, group, BY_HAND, flow, new_flows(flow))
+        assert found == flow.family.resource_id
 
-    def test_a_port_that_is_not_permitted(
-        self, family: Family, group: str, gateway: Gateway, measure: Measure
-    ) -> None:
-        packets = new_flows(Flow(family, OUTBOUND), port=REFUSED_PORT)
-        run = timed(gateway, OUTBOUND, packets, NOW)
-        decision = measure(group, "port", run, count=len(packets), rounds=60)
-        assert decision == Drop(Reason.TCP_PORT, "alice")
-
-    def test_a_host_of_no_resource(
-        self, family: Family, group: str, gateway: Gateway, measure: Measure
-    ) -> None:
-        packets = new_flows(Flow(family, OUTBOUND))
-        gateway.revoke("alice", family.resource_id)
-        run = timed(gateway, OUTBOUND, packets, NOW)
-        decision = measure(group, "no resource", run, count=len(packets), rounds=60)
-        assert decision == Drop(Reason.NO_RESOURCE, "alice")
-
-    def test_more_than_the_token_bucket_lets_be_answered(
-        self, family: Family, group: str, measure: Measure
-    ) -> None:
-        gateway = gateway_for_alice(options=GatewayOptions(reject_rate=0.0, reject_burst=0))
-        packets = new_flows(Flow(family, OUTBOUND), port=REFUSED_PORT)
-        run = timed(gateway, OUTBOUND, packets, NOW)
-        decision = measure(group, "no token", run, count=len(packets), rounds=60)
-        assert decision == Drop(Reason.TCP_PORT, "alice")
-
-    def test_with_a_reply(self, family: Family, group: str, measure: Measure) -> None:
-        options = GatewayOptions(reject_rate=1e9, reject_burst=1_000_000_000)
-        gateway = gateway_for_alice(options=options)
-        packets = new_flows(Flow(family, OUTBOUND), port=REFUSED_PORT)[:_FEW]
-        run = timed(gateway, OUTBOUND, packets, NOW)
-        decision = measure(group, "reply", run, count=len(packets), rounds=60)
-        assert isinstance(decision, Reject)
-        assert decision.reason is Reason.TCP_PORT
-
-
-@both_families
-class TestRefusedInbound:
-    @pytest.fixture
-    def group(self, family: Family) -> str:
-        return f"refused: {family} inbound"
-
-    def test_a_first_packet(self, family: Family, group: str, measure: Measure) -> None:
-        decision = _measure_first(measure, group, gateway_for_alice(), Flow(family, INBOUND))
-        assert decision == Forward("alice", family.resource_id)
-
-    def test_a_port_that_is_not_permitted(
-        self, family: Family, group: str, measure: Measure
-    ) -> None:
-        packets = new_flows(Flow(family, INBOUND), port=REFUSED_PORT)
-        run = timed(gateway_for_alice(), INBOUND, packets, NOW)
-        decision = measure(group, "port", run, count=len(packets), rounds=60)
-        assert decision == Drop(Reason.TCP_PORT, "alice")
-
-    def test_a_host_of_no_resource(self, family: Family, group: str, measure: Measure) -> None:
+    def test_by_the_gateway(self, flow: Flow, group: str, measure: Measure) -> None:
         gateway = gateway_for_alice()
-        gateway.revoke("alice", family.resource_id)
-        packets = new_flows(Flow(family, INBOUND))
-        run = timed(gateway, INBOUND, packets, NOW)
-        decision = measure(group, "no resource", run, count=len(packets), rounds=60)
-        assert decision == Drop(Reason.NO_RESOURCE, "alice")
+        give_name(gateway)
+        decision = _measure_first(measure, group, gateway, flow, new_flows(flow))
+        assert decision == Forward("alice", flow.family.resource_id)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [Flow(family, direction, "echo") for family in FAMILIES for direction in (OUTBOUND, INBOUND)],
+    ids=str,
+    scope="module",
+)
+class TestEcho:
+    """Pings that are not translated are never remembered: each is a first packet."""
+
+    @pytest.fixture
+    def group(self, flow: Flow) -> str:
+        return f"echo: {flow}"
+
+    def test_by_hand(self, flow: Flow, group: str, measure: Measure) -> None:
+        found = _measure_by_hand(measure, group, BY_HAND, flow, new_flows(flow))
+        assert found == flow.family.resource_id
+
+    def test_by_the_gateway(self, flow: Flow, group: str, measure: Measure) -> None:
+        packets = new_flows(flow)
+        run = timed(gateway_for_alice(), flow.direction, packets, NOW)
+        decision = measure(group, "gateway", run, count=len(packets), rounds=60)
+        assert decision == Forward("alice", flow.family.resource_id)

@@ -1,21 +1,22 @@
 """What must not grow: packets, with more networks in a table and more clients connected.
 
 The pathological case for the tree is a host in each network in turn, so that no node is
-warm; for the clients, a packet of each in turn. Many resources with the same network are
-asked one by one, longest for a packet that none of them permits.
+warm and nothing remembered; for the clients, a packet of each in turn. Many resources with
+the same network are asked one by one, longest for a packet that none of them permits.
 """
 
-from collections.abc import Callable
 from ipaddress import ip_address
 from itertools import cycle, islice
 
 import pytest
 
-from benches.conftest import Measure
-from benches.loops import timed
+from benches.baselines import BY_HAND, IPADDRESS, PYTRICIA, Baseline, rules
+from benches.conftest import Measure, Scaled
+from benches.loops import each, timed
 from benches.scenes import (
     FILTERS,
     NEW_FLOWS,
+    NEW_SERVICES,
     NOW,
     OUTBOUND,
     REFUSED_PORT,
@@ -49,7 +50,6 @@ _LOOK_UPS = 2_000
 _NETWORKS = (10, 1_000, 100_000)
 _CLIENTS = (1, 100, 10_000)
 
-Scaled = Callable[[int], int]
 
 # All sizes stand side by side, so that those that are compared run one after the other.
 each_number_of_networks = pytest.mark.parametrize("size", _NETWORKS)
@@ -84,7 +84,7 @@ def test_a_look_up_in_a_table(size: int, scaled: Scaled, measure: Measure) -> No
             match = table.match(address, _TCP, 443)
         return match
 
-    match = measure("networks: look-up in a table", f"{size:,}", run, count=_LOOK_UPS, rounds=60)
+    match = measure("networks: match", f"{size:,}", run, count=_LOOK_UPS, rounds=60)
     assert match == Match(f"resource-{numbers[-1]}", network(numbers[-1]), None)
 
 
@@ -98,10 +98,12 @@ def test_an_established_flow_among_networks(
 
 
 @each_number_of_networks
-def test_first_packets_to_one_host(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
+def test_first_packets_to_a_known_service(
+    size: int, wide: dict[int, Gateway], measure: Measure
+) -> None:
     packets = new_flows(Flow(V4, OUTBOUND))
     decision = measure(
-        "networks: first packet, one host",
+        "networks: known service",
         f"{size:,}",
         timed(wide[size], OUTBOUND, packets, NOW),
         count=len(packets),
@@ -111,24 +113,79 @@ def test_first_packets_to_one_host(size: int, wide: dict[int, Gateway], measure:
     assert decision == Forward("alice", V4.resource_id)
 
 
-@each_number_of_networks
-def test_first_packets_to_a_host_in_each_network(
-    size: int, scaled: Scaled, wide: dict[int, Gateway], measure: Measure
-) -> None:
-    numbers = list(islice(cycle(range(scaled(size))), NEW_FLOWS))
+def scattered(size: int, count: int) -> tuple[list[bytes], str]:
+    """Build packets to a service each, all over the networks; return the last one's resource."""
+    # 7,919 is prime: every network comes before any comes again, and then at another host
+    # or port.
+    numbers = [place * 7_919 % size for place in range(count)]
     packets = [
-        packet(V4, OUTBOUND, far=host(number), client_port=10_000 + place)
+        packet(
+            V4,
+            OUTBOUND,
+            far=str(network(number)[1 + place // 10 % 14]),
+            port=8_000 + place // 140,
+        )
         for place, number in enumerate(numbers)
     ]
+    return packets, f"resource-{numbers[-1]}"
+
+
+@each_number_of_networks
+def test_first_packets_to_new_services(
+    size: int, scaled: Scaled, wide: dict[int, Gateway], measure: Measure
+) -> None:
+    packets, resource_id = scattered(scaled(size), NEW_FLOWS)
     decision = measure(
-        "networks: first packet, all hosts",
+        "networks: new services",
         f"{size:,}",
         timed(wide[size], OUTBOUND, packets, NOW),
         count=len(packets),
         setup=lambda: forget_flows(wide[size]),
         rounds=60,
     )
-    assert decision == Forward("alice", f"resource-{numbers[-1]}")
+    assert decision == Forward("alice", resource_id)
+
+
+@each_number_of_networks
+class TestAmongNetworks:
+    """New services again, next to the hand-written loops."""
+
+    @pytest.fixture
+    def group(self, size: int) -> str:
+        return f"among networks: {size:,}"
+
+    @pytest.mark.parametrize("baseline", [BY_HAND, PYTRICIA, IPADDRESS], ids=str)
+    def test_by_hand(
+        self, baseline: Baseline, size: int, group: str, scaled: Scaled, measure: Measure
+    ) -> None:
+        filters = baseline.for_alice()
+        client = ip_address(V4.client).packed
+        for number in range(scaled(size)):
+            filters.allow(client, str(network(number)), f"resource-{number}", rules(4))
+        # A linear scan takes milliseconds for each.
+        count, rounds = (20, 3) if baseline is IPADDRESS else (NEW_SERVICES, 30)
+        packets, resource_id = scattered(scaled(size), count)
+        run = each(filters.judge(OUTBOUND), packets)
+        assert measure(group, baseline.side, run, count=count, rounds=rounds) == resource_id
+
+    def test_by_the_gateway(
+        self,
+        size: int,
+        group: str,
+        scaled: Scaled,
+        wide: dict[int, Gateway],
+        measure: Measure,
+    ) -> None:
+        packets, resource_id = scattered(scaled(size), NEW_SERVICES)
+        decision = measure(
+            group,
+            "gateway",
+            timed(wide[size], OUTBOUND, packets, NOW),
+            count=len(packets),
+            setup=lambda: forget_flows(wide[size]),
+            rounds=30,
+        )
+        assert decision == Forward("alice", resource_id)
 
 
 @pytest.mark.parametrize("size", [1, 10, 1_000])
@@ -140,7 +197,7 @@ def test_refused_by_many_resources_of_one_network(
         gateway.authorize("alice", CidrResource(f"more-{number}", V4.network, FILTERS))
     packets = new_flows(Flow(V4, OUTBOUND), port=REFUSED_PORT)[:100]
     run = timed(gateway, OUTBOUND, packets, NOW)
-    group = "resources of one network: refused"
+    group = "same network: refused"
     decision = measure(group, f"{size:,}", run, count=len(packets), rounds=30)
     assert decision == Drop(Reason.TCP_PORT, "alice")
 
@@ -163,7 +220,7 @@ def test_first_packets_among_clients(
 ) -> None:
     packets = new_flows(Flow(V4, OUTBOUND))
     decision = measure(
-        "clients: first packet",
+        "clients: known service",
         f"{size:,}",
         timed(busy[size], OUTBOUND, packets, NOW),
         count=len(packets),
@@ -181,6 +238,6 @@ def test_an_established_flow_of_each_client_in_turn(
     flows = [packet(V4, OUTBOUND, client=address) for address in addresses]
     packets = list(islice(cycle(flows), max(ROUND, len(flows))))
     run = timed(busy[size], OUTBOUND, packets, NOW)
-    group = "clients: flows of all in turn"
+    group = "clients: flows of all"
     decision = measure(group, f"{size:,}", run, count=len(packets), rounds=100)
     assert decision.allowed

@@ -42,11 +42,11 @@ class Flow:
     size: int = 64
 
     def __str__(self) -> str:
-        return f"{self.family} {self.protocol} {self.direction.name.lower()} {self.size} bytes"
+        return f"{self.protocol}: {self.family} {self.direction.name.lower()} {self.size} bytes"
 
     @property
     def group(self) -> str:
-        return f"translated: {self}"
+        return f"translated {self}"
 
     def packet(self, direction: Direction) -> bytes:
         far = self.family.proxy if direction is OUTBOUND else self.family.resolved
@@ -96,14 +96,15 @@ def test_by_hand_with_dpkt(flow: Flow, measure: Measure) -> None:
     nat.add(_NUMBER[flow.protocol][family.version], _PORT, proxy, resolved)
     packets = flow.packets[:50]
     run = each(nat.translate(flow.direction), packets)
-    assert measure(flow.group, "dpkt", run, count=len(packets)) == flow.translated()
+    found = measure(flow.group, "dpkt", run, count=len(packets), rounds=200)
+    assert found == flow.translated()
 
 
 def test_by_the_gateway(flow: Flow, gateway: Gateway, measure: Measure) -> None:
     gateway.handle_packet(OUTBOUND, flow.packet(OUTBOUND))
     gateway.handle_packet(INBOUND, flow.packet(INBOUND))
     run = timed(gateway, flow.direction, flow.packets, NOW)
-    decision = measure(flow.group, "gateway", run, count=_ROUND)
+    decision = measure(flow.group, "gateway", run, count=_ROUND, rounds=200)
     assert decision == Translate(flow.translated(), "alice", "wiki")
 
 
@@ -119,6 +120,7 @@ def test_new_sessions(gateway: Gateway, measure: Measure) -> None:
         timed(gateway, OUTBOUND, packets, NOW),
         count=_ROUND,
         setup=lambda: resolve(gateway),
+        rounds=100,
     )
     assert isinstance(decision, Translate)
 
@@ -129,5 +131,5 @@ def test_no_port_left_for_a_new_session(gateway: Gateway, measure: Measure) -> N
     # Another proxy address for the same host: a session of its own, in the same ports.
     packets = [_from_port(_PORT, second_proxy(V4))] * _ROUND
     run = timed(gateway, OUTBOUND, packets, NOW)
-    decision = measure("new session", "no port left", run, count=_ROUND)
+    decision = measure("new session", "no port left", run, count=_ROUND, rounds=50)
     assert decision == Drop(Reason.NAT_EXHAUSTED, "alice")

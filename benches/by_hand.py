@@ -1,8 +1,7 @@
-"""What a user would write without this library: the baselines, as good as such loops get.
+"""The floor, and the hand-written loops with dpkt and py-radix.
 
 The floor is what any decision in Python costs; the loops use dpkt and py-radix as their
-documentation does, with packed addresses. They check less than the library does: no
-lengths, no fragments, no expiry, one covering network.
+documentation does, with packed addresses.
 """
 
 from collections.abc import Callable
@@ -18,17 +17,11 @@ from dpkt.tcp import TCP
 from dpkt.udp import UDP
 from radix import Radix
 
+from benches.baselines import Judge, PortRule
 from firezone_filter import Direction
-
-PortRule = tuple[int, int, int]
-"""Protocol, first and last port."""
 
 # Both addresses and both ports.
 _FLOW: dict[int, Struct] = {4: Struct("!12x12s"), 6: Struct("!8x36s")}
-
-TCP_NUMBER, UDP_NUMBER = 6, 17
-_ICMP = {4: 1, 6: 58}
-_ANY_PORT = 0, 65_535
 
 # Tuples: `TCP | UDP` would be built anew for every packet.
 _WITH_PORTS = (TCP, UDP)
@@ -102,18 +95,8 @@ class Filter:
                 return resource
         return None
 
-    def judge(self, direction: Direction) -> Callable[[bytes], str | None]:
+    def judge(self, direction: Direction) -> Judge:
         return self.outbound if direction is Direction.OUTBOUND else self.inbound
-
-
-def rules(version: int) -> list[PortRule]:
-    """Return what `scenes.FILTERS` permit."""
-    return [
-        (TCP_NUMBER, 443, 443),
-        (TCP_NUMBER, 8_000, 8_100),
-        (UDP_NUMBER, 53, 53),
-        (_ICMP[version], *_ANY_PORT),
-    ]
 
 
 class Nat:

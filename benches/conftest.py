@@ -7,6 +7,9 @@ import pytest
 
 T = TypeVar("T")
 
+Scaled = Callable[[int], int]
+"""Returns how many there are to be."""
+
 _WARM_UP = 3
 
 # One pass must be cheap in CI, where nothing is timed.
@@ -56,6 +59,12 @@ class Measure:
         )
         return result
 
+    def record(self, group: str, side: str, value: float) -> None:
+        """Put a ratio on record that is no matter of time."""
+        self._benchmark.group = group
+        self._benchmark.extra_info.update(side=side, value=value)
+        self._benchmark.pedantic(lambda: None)
+
 
 @pytest.fixture
 def measure(benchmark: Benchmark) -> Measure:
@@ -63,7 +72,7 @@ def measure(benchmark: Benchmark) -> Measure:
 
 
 @pytest.fixture(scope="session")
-def scaled(request: pytest.FixtureRequest) -> Callable[[int], int]:
+def scaled(request: pytest.FixtureRequest) -> Scaled:
     """Return how many there are to be: as many as asked for, fewer where nothing is timed."""
     config = request.config
     times_nothing = config.getoption("benchmark_disable") and not config.getoption(

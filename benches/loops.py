@@ -4,7 +4,7 @@ A loop of its own for every way to call: an indirection in between would cost as
 what is measured. Each returns the last decision, so that a bench can assert it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from firezone_filter import Decision, Direction, Gateway
@@ -40,11 +40,26 @@ def alone(
 def timed(
     gateway: Gateway, direction: Direction, packets: Sequence[bytes], now: float
 ) -> Callable[[], Decision]:
-    """Hand packets to a gateway, with the time."""
+    """Hand packets to a gateway, with the time, read once for all: so do hosts that drain a
+    socket."""
     handle = gateway.handle_packet
 
     def run() -> Decision:
         for packet in packets:
+            decision = handle(direction, packet, now)
+        return decision
+
+    return run
+
+
+def clocked(
+    gateway: Gateway, direction: Direction, packets: Sequence[bytes], clock: Iterator[float]
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway, each with a time of its own."""
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for packet, now in zip(packets, clock, strict=False):
             decision = handle(direction, packet, now)
         return decision
 

@@ -1,7 +1,8 @@
-"""What clients cost in memory: `python -m benches.memory`. Linux only, as it reads /proc.
+"""What things cost in memory, each measured in a process of its own. Linux only: reads /proc.
 
-Two measures, since neither is the whole: the resident set counts what the C part of
-py-radix takes and what the allocator wastes, tracemalloc only what Python asked for.
+No measure is the whole: the resident set counts what the C part of py-radix takes and what
+the allocator wastes, tracemalloc only what Python asked for. For a million packets tracemalloc
+would take a minute; how many blocks Python has in use costs nothing to know.
 """
 
 import gc
@@ -12,25 +13,23 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from benches.scenes import (
     FILTERS,
     GATEWAY,
-    MALLORY,
     NOW,
     OUTBOUND,
-    V4,
+    Scan,
     addresses_of,
+    gateway_with_mallory,
     network,
-    scan,
 )
 from firezone_filter import CidrResource, Gateway
 
-CLIENTS: Final = 50_000
-SCANNED: Final = 1_000_000
-_TARGET: Final = 4_096
+T = TypeVar("T")
+
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -41,9 +40,33 @@ def resident() -> int:
 
 
 def traced() -> int:
-    """Return the bytes that Python has asked for since tracing began."""
+    """Return the bytes that Python has asked for since this was called first."""
+    if not tracemalloc.is_tracing():
+        tracemalloc.start()
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
+
+
+def blocks() -> int:
+    """Return how many blocks of memory Python has in use."""
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+Measuring = Callable[[], int]
+
+
+def alone(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a process of its own, and return its result.
+
+    What one measurement has given back, the next would take again unseen.
+    """
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as processes:
+        return processes.submit(function, *arguments).result()
+
+
+# --- Clients -----------------------------------------------------------------------------
 
 
 def shared(_: int) -> CidrResource:
@@ -59,49 +82,28 @@ def own(number: int) -> CidrResource:
 _SHARED = own(0)
 
 
-def bytes_a_client(resource: Callable[[int], CidrResource], measure: Callable[[], int]) -> float:
+def bytes_a_client(
+    clients: int, resource: Callable[[int], CidrResource], measure: Measuring
+) -> float:
     """Connect clients, each with both addresses and one resource, and no traffic."""
-    if measure is traced:
-        tracemalloc.start()
-    gateway = Gateway(GATEWAY)
     before = measure()
-    for number in range(CLIENTS):
+    gateway = Gateway(GATEWAY)
+    for number in range(clients):
         client_id = str(UUID(int=number))
         gateway.client_connected(client_id, addresses_of(number), NOW)
         gateway.authorize(client_id, resource(number))
-    return (measure() - before) / CLIENTS
+    return (measure() - before) / clients
 
 
-def bytes_of_a_scan(measure: Callable[[], int]) -> tuple[int, int]:
-    """Return what a scan by one client has taken when it is a tenth done, and at its end."""
-    if measure is traced:
-        tracemalloc.start()
-    gateway = Gateway(GATEWAY)
-    gateway.client_connected("mallory", MALLORY, NOW)
-    gateway.authorize("mallory", V4.resource())
-    before, early = measure(), 0
-    for place, probe in enumerate(scan(V4, str(MALLORY.ipv4), SCANNED)):
-        assert gateway.handle_packet(OUTBOUND, probe).allowed
-        if place == SCANNED // 10:
-            early = measure() - before
-    return early, measure() - before
+# --- A scan ------------------------------------------------------------------------------
 
 
-def main() -> None:
-    write = sys.stdout.write
-    # A process for each: what one has given back, the next would take again unseen.
-    fresh = get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=fresh, max_tasks_per_child=1) as processes:
-        write(f"bytes a client, {CLIENTS:,} clients (target: at most {_TARGET:,})\n")
-        for name, resource in (("a shared resource", shared), ("a resource of its own", own)):
-            for measure in (resident, traced):
-                took = processes.submit(bytes_a_client, resource, measure).result()
-                write(f"  {name}, {measure.__name__}: {took:,.0f}\n")
-        write(f"a scan of {SCANNED:,} flows, when a tenth is done, and at its end\n")
-        for measure in (resident, traced):
-            early, late = processes.submit(bytes_of_a_scan, measure).result()
-            write(f"  {measure.__name__}: {early / 1024:,.0f} KiB, {late / 1024:,.0f} KiB\n")
-
-
-if __name__ == "__main__":
-    main()
+def measured_during_a_scan(scan: Scan, flows: int, measure: Measuring) -> tuple[int, int]:
+    """Return how much the process has when a tenth of a scan is done, and at its end."""
+    early = measure()
+    gateway = gateway_with_mallory()
+    for place, probe in enumerate(scan.probes(flows)):
+        assert gateway.handle_packet(OUTBOUND, probe, NOW).allowed is scan.is_permitted
+        if place == flows // 10:
+            early = measure()
+    return early, measure()

@@ -1,7 +1,8 @@
 """The cast of the benches: addresses, packets, and gateways with clients and resources."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import Final
 
 from attrs import frozen
@@ -30,6 +31,9 @@ ROUND: Final = 1_000
 
 NEW_FLOWS: Final = 2_000
 """Packets that are timed together, each of a flow of its own."""
+
+NEW_SERVICES: Final = 500
+"""Packets that are timed together, each to another host: few enough to be remembered all."""
 
 PORT: Final = {"tcp": 443, "udp": 53, "echo": 0}
 """The resource's port, by protocol."""
@@ -78,8 +82,8 @@ V4: Final = Family(
     version=4,
     client="100.64.0.2",
     host="10.0.0.5",
-    network="10.0.0.0/24",
-    stranger="10.0.1.5",
+    network="10.0.0.0/16",
+    stranger="10.1.0.5",
     proxy="100.96.0.1",
     resolved="10.9.0.7",
 )
@@ -148,6 +152,7 @@ def packet(  # noqa: PLR0913 - as many as there are kinds
     return icmp_echo(flow, reply=reply, identifier=client_port, payload=payload)
 
 
+@cache
 def new_flows(kind: Flow, *, port: int | None = None) -> list[bytes]:
     """Build packets of as many flows, from one client port after the other."""
     return [
@@ -156,18 +161,75 @@ def new_flows(kind: Flow, *, port: int | None = None) -> list[bytes]:
     ]
 
 
-def scan(family: Family, client: str, count: int) -> Iterator[bytes]:
-    """Yield TCP packets of *count* flows that are all permitted, as fast as may be.
+@cache
+def new_services(
+    kind: Flow, count: int = NEW_SERVICES, *, port: int | None = None, client_port: int = 5401
+) -> list[bytes]:
+    """Build packets of as many flows, to one host of the resource after the other."""
+    first = ip_address(kind.family.host)
+    return [
+        packet(
+            kind.family,
+            kind.direction,
+            kind.protocol,
+            port=port,
+            client_port=client_port,
+            far=str(first + number),
+        )
+        for number in range(count)
+    ]
+
+
+def scan(
+    family: Family, client: str, count: int, *, port: int | None = None, hosts: bool = False
+) -> Iterator[bytes]:
+    """Yield TCP packets of *count* flows to the resource, as fast as may be.
 
     Checksums are left alone: they are the end hosts' to check.
+
+    Args:
+        family: which addresses.
+        client: who scans.
+        count: how many, at most 2 ** 32.
+        port: the resource's; one that is permitted, if not given.
+        hosts: whether each packet goes to another host than the one before, or to the same
+            from another port.
     """
-    probe = bytearray(packet(family, OUTBOUND, client=client, size=0))
+    probe = bytearray(packet(family, OUTBOUND, client=client, size=0, port=port))
     transport = 20 if family is V4 else 40
+    address, client_port = transport - 2, transport
+    fast, slow = (address, client_port) if hosts else (client_port, address)
     for number in range(count):
-        # Both the client's port and the last byte of the host's address count up.
-        probe[transport : transport + 2] = (number & 0xFFFF).to_bytes(2)
-        probe[transport - 1] = number >> 16 & 0xFF
+        probe[fast : fast + 2] = (number & 0xFFFF).to_bytes(2)
+        probe[slow : slow + 2] = (number >> 16).to_bytes(2)
         yield bytes(probe)
+
+
+@frozen
+class Scan:
+    """A way in which one client tries everything; each packet is a flow of its own."""
+
+    kind: str
+    port: int | None = None
+    hosts: bool = False
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def is_permitted(self) -> bool:
+        return self.port is None
+
+    def probes(self, count: int) -> Iterator[bytes]:
+        """Yield packets of Mallory's."""
+        return scan(V4, str(MALLORY.ipv4), count, port=self.port, hosts=self.hosts)
+
+
+SCANS: Final = (
+    Scan("one service"),
+    Scan("new services", hosts=True),
+    Scan("refused", port=REFUSED_PORT, hosts=True),
+)
 
 
 def _at(address: str, port: int) -> str:
@@ -187,18 +249,24 @@ def gateway_for_alice(*, options: GatewayOptions | None = None) -> Gateway:
 
 
 def forget_flows(gateway: Gateway, family: Family = V4) -> None:
-    """Let every packet of Alice be the first of its flow again."""
-    gateway.revoke("alice", family.resource_id)
-    gateway.authorize("alice", family.resource())
+    """Let every packet of Alice be the first of its flow again, and the first to its service."""
+    # Any change of what she may do forgets all; this one leaves the family as it is.
+    other = V6 if family is V4 else V4
+    gateway.authorize("alice", other.resource())
 
 
 def resolve(gateway: Gateway) -> None:
     """Connect Alice anew, with a DNS resource and two proxy addresses for one host."""
     gateway.client_connected("alice", ALICE, NOW)
-    gateway.authorize("alice", DnsResource("wiki", "wiki.example.com", FILTERS))
+    give_name(gateway)
+
+
+def give_name(gateway: Gateway, client_id: str = "alice") -> None:
+    """Authorize a client for a DNS resource, with two proxy addresses for one host."""
+    gateway.authorize(client_id, DnsResource("wiki", "wiki.example.com", FILTERS))
     for family in FAMILIES:
         gateway.domain_resolved(
-            "alice",
+            client_id,
             "wiki",
             "wiki.example.com",
             proxy_addresses=[family.proxy, second_proxy(family)],
@@ -255,3 +323,11 @@ def gateway_with_clients(count: int) -> Gateway:
 def connect(gateway: Gateway, number: int) -> None:
     gateway.client_connected(f"client-{number}", addresses_of(number), NOW)
     gateway.authorize(f"client-{number}", V4.resource())
+
+
+def gateway_with_mallory() -> Gateway:
+    """Connect Alice and Mallory, who may reach the same resource."""
+    gateway = gateway_for_alice()
+    gateway.client_connected("mallory", MALLORY, NOW)
+    gateway.authorize("mallory", V4.resource())
+    return gateway

@@ -95,9 +95,11 @@ class Client:
         return authorization
 
     def withdraw(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
-        """Take an authorization away; the records of its flows are closed."""
+        """Take an authorization away; the records of its flows are closed.
+
+        What is remembered is for the caller to forget, once if several go.
+        """
         self.access.withdraw(authorization.resource.id)
-        self.forget_decisions()
         if self.recorder is not None:
             self.recorder.flows.end_resource(authorization.resource.id, cause, at)
 

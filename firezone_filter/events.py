@@ -67,7 +67,7 @@ class FlowEnd(enum.StrEnum):
     """The client has gone, or has begun another tunnel session."""
 
     CROWDED_OUT = "crowded-out"
-    """The client has begun more flows than are recorded at a time; the oldest went."""
+    """The client has begun more flows than are recorded at a time."""
 
 
 @frozen(kw_only=True)

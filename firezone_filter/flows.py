@@ -20,8 +20,8 @@ IDLE: Final = 120
 """Seconds: a flow without packets for longer than this is over."""
 
 MAX_OPEN: Final = 4_096
-"""Records of one client that are open at a time, the oldest out first: as many flows as are
-remembered in one direction. At about 900 bytes each, 4 MiB a client."""
+"""Records of one client that are open at a time: as many flows as are remembered in one
+direction. At about 900 bytes each, 4 MiB a client."""
 
 # Flags of TCP (RFC 9293, section 3.1).
 FIN: Final = 0x01
@@ -30,6 +30,12 @@ RST: Final = 0x04
 ACK: Final = 0x10
 TURNS: Final = FIN | SYN | RST
 """What may begin a flow, split it or end it."""
+
+
+SECOND_CHANCES: Final = 8
+"""Records that are passed over, at most, when one has to go: those with a packet since they
+were passed over last, or since they began. So a flood of short flows does not push out the
+record of a long one, which its bare ACKs could not begin again."""
 
 
 class FlowKey(NamedTuple):
@@ -69,6 +75,7 @@ class OpenFlow:
         "has_spoken",
         "key",
         "last_packet",
+        "passed_over",
         "rx_bytes",
         "rx_packets",
         "siblings",
@@ -82,7 +89,7 @@ class OpenFlow:
         self.siblings = siblings
         self.key = key
         self.domain = domain
-        self.flow_start = self.last_packet = now
+        self.flow_start = self.last_packet = self.passed_over = now
         self.tx_packets = self.tx_bytes = self.rx_packets = self.rx_bytes = 0
         self.fin_outbound = self.fin_inbound = self.ended = False
         self.has_spoken = False
@@ -180,9 +187,7 @@ class FlowLog:
         """End what is finished, and what has been idle for too long."""
         for flow in self._deadlines.due(now):
             # Packets do not move the deadline: that would cost each of them a microsecond.
-            if flow.is_finished:
-                flow.siblings.end(flow, FlowEnd.FIN, flow.last_packet)
-            elif now > flow.last_packet + IDLE:
+            if flow.is_finished or now > flow.last_packet + IDLE:
                 flow.siblings.end(flow, FlowEnd.IDLE, now)
             else:
                 self._await_idleness(flow)
@@ -191,7 +196,7 @@ class FlowLog:
         """Count what began before the first `now` from there."""
         self._deadlines.start_clock()
         for flow in self._open:
-            flow.flow_start = flow.last_packet = now
+            flow.flow_start = flow.last_packet = flow.passed_over = now
             if flow.is_finished:
                 self.finish(flow)
             else:
@@ -240,10 +245,7 @@ class ClientFlows:
         """
         flow = self._flows.get(key)
         if flow is not None and _restarts(flow, domain, flags):
-            if flow.is_finished:
-                self.end(flow, FlowEnd.FIN, flow.last_packet)
-            else:
-                self.end(flow, FlowEnd.RESTARTED, now)
+            self.end(flow, FlowEnd.RESTARTED, now)
             flow = None
         if flow is None:
             if not _begins(key.protocol, flags, payload):
@@ -261,7 +263,9 @@ class ClientFlows:
         return self._count(flow, flags, payload, now, outbound=False)
 
     def end(self, flow: OpenFlow, cause: FlowEnd, at: float) -> None:
-        """Close a record."""
+        """Close a record: one that is finished as such, whatever else would end it now."""
+        if flow.is_finished and cause is not FlowEnd.RST:
+            cause, at = FlowEnd.FIN, flow.last_packet
         del self._flows[flow.key]
         self._log.end(flow, cause, at)
 
@@ -277,10 +281,19 @@ class ClientFlows:
 
     def _begin(self, key: FlowKey, domain: str | None, now: float) -> OpenFlow:
         if len(self._flows) >= MAX_OPEN:
-            self.end(next(iter(self._flows.values())), FlowEnd.CROWDED_OUT, now)
+            self.end(self._least_needed(), FlowEnd.CROWDED_OUT, now)
         flow = self._flows[key] = OpenFlow(self, key, domain, now)
         self._log.begin(flow)
         return flow
+
+    def _least_needed(self) -> OpenFlow:
+        for _ in range(SECOND_CHANCES):
+            first = next(iter(self._flows.values()))
+            if first.last_packet == first.passed_over:
+                return first
+            first.passed_over = first.last_packet
+            self._flows.move_to_end(first.key)
+        return next(iter(self._flows.values()))
 
     def _count(
         self, flow: OpenFlow, flags: int, payload: int, now: float, *, outbound: bool

@@ -248,7 +248,7 @@ class Gateway(Hooks):
         """Return when to call `handle_timeout` next, or `None` for not at all.
 
         That is the earliest moment at which it has an event to report; events that already
-        wait are not announced.
+        wait are not announced. Hooks change it and, where flows are recorded, packets too.
         """
         return self._roster.earliest()
 

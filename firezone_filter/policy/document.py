@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from firezone_filter.errors import FirezoneFilterError
 from firezone_filter.policy.faults import Claim, Faults, Place, is_finite, show
@@ -28,19 +28,29 @@ class Node:
     value: object
     place: Place
     faults: Faults
+    is_secret: bool = False
+    """Whether a text here must not be learnt from a fault: faults end up in logs."""
+
+    def guarded(self) -> "Node":
+        """Return this node as that of a secret, with all that is inside."""
+        return evolve(self, is_secret=True)
 
     def child(self, step: object, order: int, value: object) -> "Node":
         """Return the node of a value inside this one."""
-        return Node(value, Place(self.place, step, order), self.faults)
+        return Node(value, Place(self.place, step, order), self.faults, self.is_secret)
 
-    def fault(self, what: str) -> None:
-        """Report a fault of this value."""
-        self.faults.add(self.place, what, self.value)
+    def fault(self, what: str, error: FirezoneFilterError | None = None) -> None:
+        """Report a fault of this value, and the *error* that found it."""
+        if self.is_secret and isinstance(self.value, str):
+            self.faults.add(self.place, what, None)
+        else:
+            self.faults.add(self.place, what, self.value, error)
 
     def refuse(self, what: str) -> None:
         """Report that the value *is not* something, unless it has been reported before."""
         if self.value is not _MISSING and is_finite(self.value):
-            self.fault(f"{show(self.value)} {what}")
+            hidden = self.is_secret and isinstance(self.value, str)
+            self.fault(f"{'a text' if hidden else show(self.value)} {what}")
 
     def claim(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
         """Report it if *key* has another place in this *scope*; named at the later one.
@@ -88,7 +98,7 @@ class Node:
         try:
             return to(what)
         except FirezoneFilterError as error:
-            self.faults.add(self.place, str(error), self.value, error)
+            self.fault(str(error), error)
             return None
 
     def one_of(self, choices: Mapping[str, T]) -> T | None:

@@ -37,12 +37,12 @@ def read_public_key(node: Node) -> bytes | None:
 
 def read_preshared_key(node: Node) -> bytes | None:
     """Read a preshared key: 32 bytes in base64. A secret."""
-    return node.text(lambda text: _to_key(text, _redacted(text)))
+    return node.guarded().text(lambda text: _to_key(text, _redacted(text)))
 
 
 def read_ice_credentials(node: Node) -> None:
-    """Check `{"username": …, "password": …}`."""
-    fields = node.fields()
+    """Check `{"username": …, "password": …}`. Secrets."""
+    fields = node.guarded().fields()
     if fields is not None:
         read_text(fields.require("username"))
         read_text(fields.require("password"))
@@ -54,7 +54,7 @@ def read_ingest_token(node: Node) -> str | None:
     A JSON web token (RFC 7519): header, claims and signature. Its signature is for the
     receiver of flow logs to verify, and so are its claims.
     """
-    return node.text(_to_token)
+    return node.guarded().text(_to_token)
 
 
 def read_config(node: Node) -> None:

@@ -54,6 +54,7 @@ class Flow:
     rx: list[int] = field(default_factory=list)  # and to it
     fins: set[str] = field(default_factory=set)  # the directions of those that were seen
     spoke: bool = False  # whether the client has sent anything but SYN
+    spared: Moment | None = None  # its last packet when it was passed over last
 
     @property
     def has_both_fins(self) -> bool:
@@ -239,11 +240,22 @@ class FlowModel(Model):
     def _opened(self, ends: Ends, domain: str | None) -> Flow:
         of_client = [one for one in self._open if one.ends.client_id == ends.client_id]
         if len(of_client) >= self._max_open:
-            self._close(of_client[0], "crowded-out", self._now)
+            self._close(self._expendable(of_client), "crowded-out", self._now)
         flow = Flow(ends, domain, start=self._now, last=self._now)
         self._open.append(flow)
         self._put("FlowStarted", ends, domain=domain, flow_start=flow.start)
         return flow
+
+    def _expendable(self, of_client: list[Flow]) -> Flow:
+        """Choose which record goes: those that were used lately are spared, eight at most."""
+        for _ in range(8):
+            oldest = of_client[0]
+            if oldest.last == (oldest.start if oldest.spared is None else oldest.spared):
+                break
+            oldest.spared = oldest.last
+            of_client = [*of_client[1:], oldest]
+            self._open = [one for one in self._open if one is not oldest] + [oldest]
+        return of_client[0]
 
     def _count(self, flow: Flow, direction: str, payload: int, flags: int = 0) -> None:
         flow.last = self._now
@@ -254,6 +266,8 @@ class FlowModel(Model):
             self._close(flow, "rst", self._now)
 
     def _close(self, flow: Flow, cause: str, at: Moment) -> None:
+        if flow.has_both_fins and cause != "rst":
+            cause, at = "fin", flow.last
         # By identity: two flows may look alike.
         self._open = [one for one in self._open if one is not flow]
         self._closed.append(flow)

@@ -13,7 +13,7 @@ from firezone_filter.counters import Counters
 from tests.builders import TCP, UDP
 from tests.model.packets import parse
 from tests.property import story
-from tests.property.pools import INBOUND, OUTBOUND, OWN, PORTS
+from tests.property.pools import DOMAINS, INBOUND, OUTBOUND, OWN, PORTS, PROXIES
 from tests.property.story import Story
 from tests.property.twins import Twins, outcome
 from tests.property.wire import with_word
@@ -38,6 +38,9 @@ class Teller(NamedTuple):
 
 
 Call = Callable[[Teller], object]
+
+COUNTED_EVERY = 25
+"""Calls between two looks at the counters."""
 
 
 class Noted(Twins):
@@ -130,6 +133,33 @@ class Services(Story):
         return with_word(packet, place, checksum, self.draw.choice(PORTS).to_bytes(2))
 
 
+class Vanishing(Services):
+    """A story whose names resolve to nothing every other time, while their flows go on."""
+
+    def hook(self) -> None:
+        if self.sometimes(0.5):
+            self.resolve()
+        else:
+            super().hook()
+
+    def resolve(self, client_id: str | None = None) -> None:
+        if self.sometimes(0.5):
+            Story.resolve(self, client_id)
+            return
+        client_id = client_id or self.client()
+        for resource_id in self.twins.held(client_id):
+            number = self.draw.randrange(2)
+            mine = slice(2 * number, 2 * number + 2)
+            self.twins.call(
+                "domain_resolved",
+                client_id,
+                resource_id,
+                DOMAINS[number],
+                proxy_addresses=[*PROXIES[4][mine], *PROXIES[6][mine]],
+                resolved_addresses=[],
+            )
+
+
 def has_ports(packet: bytes) -> bool:
     read = parse(packet)
     return read is not None and not read.is_later_fragment and read.protocol in (TCP, UDP)
@@ -151,7 +181,7 @@ class Told(NamedTuple):
 
     decided: object
     events: list[Event]
-    counters: Counters
+    counters: Counters | None
     poll_timeout: float | None
 
 
@@ -166,16 +196,12 @@ def retold(twins: Noted, *, clock: Clock, remembers: bool, flow_records: bool) -
     """
     gateway = Gateway(OWN[0], options=evolve(twins.options, flow_records=flow_records))
     teller = Teller(gateway, clock, remembers)
-    for call in twins.calls:
-        told = said(gateway, outcome(partial(call, teller)))
-        # Sessions that are over are counted until somebody looks.
-        yield told._replace(counters=evolve(told.counters, nat_sessions=0))
-    gateway.handle_timeout(gateway._now)
-    yield said(gateway, None)
-
-
-def said(gateway: Gateway, decided: object) -> Told:
-    events: list[Event] = list(iter(gateway.poll_event, None))
-    # What is remembered is all that may differ.
-    counters = evolve(gateway.counters(), cached_flows=0)
-    return Told(decided, events, counters, gateway.poll_timeout())
+    for number, call in enumerate(twins.calls, 1):
+        decided = outcome(partial(call, teller))
+        events: list[Event] = list(iter(gateway.poll_event, None))
+        counters = None
+        # Who counts looks what is over: not always, so that it is noticed by others as well.
+        if number % COUNTED_EVERY == 0 or number == len(twins.calls):
+            # What is remembered is all that may differ.
+            counters = evolve(gateway.counters(), cached_flows=0)
+        yield Told(decided, events, counters, gateway.poll_timeout())

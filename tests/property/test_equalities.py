@@ -38,7 +38,7 @@ from tests.property.pools import (
     PROXIES,
     TUNNEL,
 )
-from tests.property.retold import Services, noted, retold
+from tests.property.retold import Services, Vanishing, noted, retold
 from tests.property.story import Story
 from tests.property.strategies import (
     cidr_resources,
@@ -100,7 +100,7 @@ def test_these_are_all_the_ways_in_which_something_is_remembered() -> None:
     assert ways == {*FLOWS, *SERVICES, *PREPARED}
 
 
-@pytest.mark.parametrize("kind", [Story, Services])
+@pytest.mark.parametrize("kind", [Story, Services, Vanishing])
 @pytest.mark.parametrize(
     "forgotten",
     [(), FLOWS, SERVICES, PREPARED, FLOWS + SERVICES + PREPARED],
@@ -121,7 +121,7 @@ def test_stories_are_the_same_whatever_is_forgotten(
 
 
 @pytest.mark.parametrize("flow_records", [False, True], ids=["unrecorded", "recorded"])
-@pytest.mark.parametrize("kind", [Story, Services])
+@pytest.mark.parametrize("kind", [Story, Services, Vanishing])
 def test_a_gateway_that_forgets_before_each_packet_says_the_same(
     kind: type[Story],
     flow_records: bool,  # noqa: FBT001 - a case

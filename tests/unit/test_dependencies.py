@@ -52,6 +52,19 @@ def test_arguments_may_be_positional_with_minus_one_for_no_mask_length() -> None
     assert tree.search_best(None, -1, b"\x0a\x00\x00\x01").prefix == "10.0.0.0/8"
 
 
+def test_adding_searching_and_deleting_take_their_arguments_in_this_order() -> None:
+    tree = Radix()
+    tree.add(None, 8, b"\x0a\x00\x00\x00")
+    assert tree.search_exact(None, 8, b"\x0a\x00\x00\x00").prefix == "10.0.0.0/8"
+    tree.delete(None, 8, b"\x0a\x00\x00\x00")
+    assert tree.search_exact(None, 8, b"\x0a\x00\x00\x00") is None
+
+
+def test_a_bound_method_leads_back_to_its_tree() -> None:
+    tree = tree_of("10.0.0.0/8")
+    assert tree.add.__self__.search_best("10.0.0.1").prefix == "10.0.0.0/8"
+
+
 def test_covering_networks_come_longest_first() -> None:
     tree = tree_of("10.0.0.0/8", "0.0.0.0/0", "10.0.0.0/24", "10.0.0.1/32", "10.0.0.0/16")
     assert covering(tree, "10.0.0.1") == [

@@ -5,6 +5,7 @@ from math import inf, nextafter
 
 import pytest
 
+from firezone_filter import flows
 from firezone_filter.events import Event, EventQueue, FlowEnd, FlowEnded, FlowStarted
 from firezone_filter.flows import (
     ACK,
@@ -252,6 +253,45 @@ def test_nothing_is_left_of_records_that_have_ended(books: Books) -> None:
     books.flows.end_all(FlowEnd.DISCONNECTED, 2.0)
     assert (len(books.log), books.log.earliest()) == (0, None)
     assert (books.log._deadlines._heap, books.flows._flows) == ([], {})
+
+
+# --- Crowds ---------------------------------------------------------------------------------
+
+
+def test_a_flood_of_short_flows_leaves_the_record_of_a_busy_one(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "MAX_OPEN", 4)
+    busy = books.flows.outbound(WEB, None, SYN, 0, 1.0)
+    for number in range(20):
+        books.flows.inbound(WEB, ACK, 1_000, 2.0 + number)
+        books.flows.outbound(WEB._replace(near_port=number), None, SYN, 0, 2.5 + number)
+    assert (busy.ended, busy.rx_packets) == (False, 20)
+
+
+def test_one_goes_although_all_are_busy(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "MAX_OPEN", 20)
+    for number in range(20):
+        for now in (1.0, 2.0):
+            books.flows.outbound(WEB._replace(near_port=number), None, ACK, 1, now)
+    books.events()
+    books.flows.outbound(WEB._replace(near_port=20), None, SYN, 0, 3.0)
+    end, _ = books.events()
+    assert isinstance(end, FlowEnded)
+    # Those before it have been passed over.
+    assert (end.cause, end.inner_src_port) == (FlowEnd.CROWDED_OUT, flows.SECOND_CHANCES)
+
+
+@pytest.mark.parametrize("cause", [FlowEnd.REVOKED, FlowEnd.EXPIRED, FlowEnd.DISCONNECTED])
+def test_what_is_finished_ends_as_such_whatever_happens_next(books: Books, cause: FlowEnd) -> None:
+    books.flows.outbound(WEB, None, SYN, 0, 1.0)
+    books.flows.outbound(WEB, None, FIN, 0, 2.0)
+    books.flows.inbound(WEB, FIN, 0, 3.0)
+    books.events()
+    books.flows.end_all(cause, 500.0)
+    (end,) = books.events()
+    assert isinstance(end, FlowEnded)
+    assert (end.cause, end.flow_end) == (FlowEnd.FIN, 3.0)
 
 
 # --- Splits ---------------------------------------------------------------------------------
