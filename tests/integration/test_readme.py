@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,14 @@ def test_counters_are_a_page_to_scrape(readme: dict[str, Any]) -> None:
     page = readme["metrics"]()
     name = "firezone_filter_refused_packets_total"
     assert f'{name}{{direction="outbound",reason="tcp-port"}} 1\n' in page
+
+
+def test_the_host_is_that_of_the_example_and_short() -> None:
+    (host,) = (block for block in blocks("python") if "def _pass_on" in block)
+    assert len(host.splitlines()) <= 25
+    example = (ROOT / "examples" / "tun_gateway" / "gateway.py").read_text()
+    # Between methods there is one empty line, between functions there are two.
+    assert textwrap.indent(host.replace("\n\n\n", "\n\n"), "    ") in example
 
 
 def console_examples() -> list[tuple[str, str]]:

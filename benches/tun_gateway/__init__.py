@@ -1,0 +1,1 @@
+"""The example host with the library's decisions, and without them."""

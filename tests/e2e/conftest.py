@@ -1,0 +1,62 @@
+"""Who runs these tests, and the network that all of them share."""
+
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.network import FILES, NARROW, OTHER, Namespace, Network
+from tests.e2e.programs import Program, python
+from tests.e2e.site import Site
+
+PROGRAMS = ("curl", "ip", "nstat", "ping", "sysctl", "tcpdump", "tracepath")
+
+
+def missing() -> str | None:
+    """Return what these tests need and do not have, or `None`."""
+    if os.geteuid() != 0:
+        return "only root can make network namespaces"
+    if find_spec("pyroute2") is None:
+        return "pyroute2 is not installed: pip install '.[example]'"
+    if lacking := [program for program in PROGRAMS if shutil.which(program) is None]:
+        return f"not installed: {', '.join(lacking)}"
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+        Namespace(f"ff-{secrets.token_hex(3)}-probe").remove()
+    except (OSError, RuntimeError) as error:
+        return f"no TUN devices, or no network namespaces: {error}"
+    return None
+
+
+@pytest.fixture(scope="session")
+def able() -> Iterator[None]:
+    """Skip what cannot be run here, or fail if it has to be."""
+    if (reason := missing()) is not None:
+        if os.environ.get("E2E") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # So that networks are removed by whatever ends the tests, but for `kill -9`.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def site(able: None, tmp_path: Path) -> Iterator[Site]:  # noqa: ARG001 - a condition
+    """Return a network, in which the host serves, and nobody else is at work yet.
+
+    Each story has its own: kernels go on for minutes with what a story has left behind.
+    """
+    serve = python("tests.e2e.resource", *FILES, *OTHER, *NARROW)
+    with (
+        Network() as network,
+        Program(network["host"].name, serve, tmp_path / "host.txt") as host,
+        Site(network, tmp_path) as site,
+    ):
+        host.says("serving")
+        yield site
