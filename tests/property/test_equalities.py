@@ -116,7 +116,7 @@ def test_stories_are_the_same_whatever_is_forgotten(
     for name in forgotten:
         monkeypatch.setattr(FlowMemory, name, forgetful)
 
-    for seed in range(20_000, 20_030 if thorough else 20_003):
+    for seed in range(20_000, 20_008 if thorough else 20_003):
         kind(random.Random(seed)).tell(200)
 
 
@@ -128,7 +128,7 @@ def test_a_gateway_that_forgets_before_each_packet_says_the_same(
     *,
     thorough: bool,
 ) -> None:
-    for seed in range(30_000, 30_100 if thorough else 30_005):
+    for seed in range(30_000, 30_012 if thorough else 30_005):
         twins = noted(kind, seed, 200)
         # Equal moments are the very same object to the one, never to the other.
         moments: dict[float | None, float | None] = {}
@@ -156,12 +156,12 @@ def test_stories_about_services_meet_what_is_remembered_of_them(
         return plain(fresh, direction, *args)
 
     monkeypatch.setattr(FreshDecisions, "plain", noting)
-    for seed in range(40_000, 40_100 if thorough else 40_010):
+    for seed in range(40_000, 40_030 if thorough else 40_010):
         Services(random.Random(seed)).tell(200)
 
     for direction in Direction:
         for kind in (Forward, Drop):
-            assert met[direction, kind] >= (50 if thorough else 5)
+            assert met[direction, kind] >= (15 if thorough else 5)
 
 
 def service_of(

@@ -27,7 +27,7 @@ from tests.property.strategies import kinds, layouts, ports, versions, whole
 from tests.scenes import at
 
 STEPS = 200
-QUICK, THOROUGH = 60, 900
+QUICK, THOROUGH = 60, 240
 """Stories; each has about 175 packets."""
 
 FEW_OPEN, FEW_EVENTS = 3, 12
@@ -65,19 +65,19 @@ def test_a_gateway_and_its_model_keep_the_same_books(
 ) -> None:
     packets = sum(n for what, n in tally.items() if what.startswith(("outbound", "inbound")))
 
-    assert packets >= (100_000 if thorough else 6_000)
+    assert packets >= (25_000 if thorough else 6_000)
 
 
 @pytest.mark.parametrize("cause", FlowEnd)
 def test_stories_end_flows_by_each_cause(
     cause: FlowEnd, tally: Counter[str], *, thorough: bool
 ) -> None:
-    assert tally[f"event {cause}"] >= (50 if thorough else 1)
+    assert tally[f"event {cause}"] >= (10 if thorough else 1)
 
 
 @pytest.mark.parametrize("what", ["event FlowStarted", "event FlowRefused", "lost"])
 def test_stories_reach_each_outcome(what: str, tally: Counter[str], *, thorough: bool) -> None:
-    assert tally[what] >= (500 if thorough else 10)
+    assert tally[what] >= (120 if thorough else 10)
 
 
 @given(st.integers(0, 2**32))
