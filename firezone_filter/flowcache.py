@@ -1,8 +1,9 @@
 """Remembered decisions: exact-match caches in front of everything else.
 
-Invisible but for their speed: only decisions about whole TCP and UDP packets without options
-or extension headers are remembered, under all of the packet that they depended on; whatever
-else they depended on empties the memory of the client when it changes.
+Invisible but for their speed: only decisions about whole packets of TCP, UDP and translated or
+counted ICMP echo, without options or extension headers, are remembered, under all of the packet
+that they depended on; whatever else they depended on empties the memory of the client when it
+changes.
 
 There are two. One knows flows, by both addresses and both ports: what is permitted, and
 what has been prepared for it. The other knows services, by both addresses and the resource's

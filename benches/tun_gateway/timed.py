@@ -13,7 +13,7 @@ from statistics import median
 from examples.tun_gateway.gateway import main
 from firezone_filter import Decision, Direction, Gateway
 
-_NOW = time.perf_counter_ns
+_NOW = time.thread_time_ns  # CPU time: it stands still while others have the processor
 
 
 class Timed(Gateway):

@@ -42,9 +42,11 @@ def test_the_log_of_the_office_is_what_a_host_writes(written: io.StringIO) -> No
         for one in client.authorizations:
             log.authorized(client.id, one.resource, start, expires_at=one.expires_at)
     for now, packet in records:
-        if packet is not None and (direction := clients.direction(packet)) is not None:
-            log.decided(direction, packet, gateway.handle_packet(direction, packet, now), now)
-            while (event := gateway.poll_event()) is not None:
-                log.event(event, now)
+        assert packet is not None
+        direction = clients.direction(packet)
+        assert direction is not None
+        log.decided(direction, packet, gateway.handle_packet(direction, packet, now), now)
+        while (event := gateway.poll_event()) is not None:
+            log.event(event, now)
     log.flush(end)
     assert written.getvalue() == (OFFICE / "gateway.log").read_text()

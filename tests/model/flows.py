@@ -248,7 +248,7 @@ class FlowModel(Model):
 
     def _expendable(self, of_client: list[Flow]) -> Flow:
         """Choose which record goes: those that were used lately are spared, eight at most."""
-        for _ in range(8):
+        for _ in range(8):  # pragma: no branch - chance decides whether all are spared
             oldest = of_client[0]
             if oldest.last == (oldest.start if oldest.spared is None else oldest.spared):
                 break

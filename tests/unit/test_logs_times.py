@@ -52,7 +52,7 @@ def test_seconds_keep_the_digits_that_they_are_written_with(seconds: float, time
 
 class Odd(float):
     def __repr__(self) -> str:
-        return "odd"
+        return "odd"  # pragma: no cover - nobody asks, and that is the claim
 
 
 def test_seconds_of_a_kind_that_writes_itself_in_another_way_are_seconds_too() -> None:
