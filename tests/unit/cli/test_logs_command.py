@@ -376,6 +376,15 @@ def test_what_is_appended_is_printed_until_ctrl_c(
     ]
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """Let programs heed SIGINT also where the shell has told the tests to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_a_program_that_follows_ends_with_ctrl_c(files: Files) -> None:
     command = [sys.executable, "-m", "firezone_filter.cli", "logs", "--follow", files.a]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
