@@ -1,6 +1,6 @@
 """`handle_packets` next to a loop over `handle_packet`: the same decisions, in one call.
 
-The pathological case is a batch in which no two packets share a flow, nor a service.
+The pathological case is a batch in which no two packets share a flow, nor a host.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from benches.scenes import (
     forget_flows,
     gateway_for_alice,
     give_name,
+    many_hosts,
     new_flows,
-    new_services,
     packet,
 )
 from firezone_filter import Decision, Direction, Gateway
@@ -47,8 +47,8 @@ class Batch:
 
 _BATCHES = (
     Batch("established flow", [packet(V4, OUTBOUND)] * _BATCH),
-    Batch("first packets, known service", new_flows(_FLOW)[:_BATCH], is_new=True),
-    Batch("first packets, new services", new_services(_FLOW, _BATCH), is_new=True),
+    Batch("first packets, one host", new_flows(_FLOW)[:_BATCH], is_new=True),
+    Batch("first packets, many hosts", many_hosts(_FLOW, _BATCH), is_new=True),
     Batch("translated flow", [packet(V4, OUTBOUND, far=V4.proxy)] * _BATCH),
 )
 

@@ -1,10 +1,6 @@
-"""First packets of flows: to a service that other flows of the client went to, and to others.
+"""First packets of flows: all to one host and port, and each to another host.
 
-A service is a host and a port of it. The first flow with it is decided by the table, and the
-decision is remembered for the flows that follow.
-
-The pathological case is a client whose memory is full: each new flow, or each new service as
-well, pushes the oldest out.
+The pathological case is a client whose memory is full: each new flow pushes the oldest out.
 """
 
 import pytest
@@ -24,14 +20,14 @@ from benches.scenes import (
     forget_flows,
     gateway_for_alice,
     give_name,
+    many_hosts,
     new_flows,
-    new_services,
     scan,
 )
 from firezone_filter import Decision, Forward, Gateway
 
 _FULL = 2 * NEW_FLOWS
-"""More than is remembered of a client in one direction, of flows and of services."""
+"""More than is remembered of a client in one direction."""
 
 # Of the module, so that those that are compared run one after the other.
 each_flow = pytest.mark.parametrize("flow", FLOWS, ids=str, scope="module")
@@ -80,10 +76,10 @@ def _assert_allowed(decision: Decision) -> None:
 
 
 @each_flow
-class TestToAKnownService:
+class TestToOneHost:
     @pytest.fixture
     def group(self, flow: Flow) -> str:
-        return f"known service: {flow}"
+        return f"one host: {flow}"
 
     @each_baseline
     def test_by_hand(self, baseline: Baseline, flow: Flow, group: str, measure: Measure) -> None:
@@ -96,29 +92,29 @@ class TestToAKnownService:
 
 
 @each_flow
-class TestToANewService:
+class TestToManyHosts:
     @pytest.fixture
     def group(self, flow: Flow) -> str:
-        return f"new service: {flow}"
+        return f"many hosts: {flow}"
 
     @each_baseline
     def test_by_hand(self, baseline: Baseline, flow: Flow, group: str, measure: Measure) -> None:
-        found = _measure_by_hand(measure, group, baseline, flow, new_services(flow))
+        found = _measure_by_hand(measure, group, baseline, flow, many_hosts(flow))
         assert found == flow.family.resource_id
 
     def test_by_the_gateway(self, flow: Flow, group: str, measure: Measure) -> None:
-        decision = _measure_first(measure, group, gateway_for_alice(), flow, new_services(flow))
+        decision = _measure_first(measure, group, gateway_for_alice(), flow, many_hosts(flow))
         assert decision == Forward("alice", flow.family.resource_id)
 
 
-def test_to_a_known_service_when_the_memory_is_full(measure: Measure) -> None:
-    group = "known service: v4 tcp outbound"
+def test_to_one_host_when_the_memory_is_full(measure: Measure) -> None:
+    group = "one host: v4 tcp outbound"
     decision = _measure_full(measure, group, hosts=False)
     assert decision == Forward("alice", V4.resource_id)
 
 
-def test_to_a_new_service_when_the_memory_is_full(measure: Measure) -> None:
-    group = "new service: v4 tcp outbound"
+def test_to_many_hosts_when_the_memory_is_full(measure: Measure) -> None:
+    group = "many hosts: v4 tcp outbound"
     decision = _measure_full(measure, group, hosts=True)
     assert decision == Forward("alice", V4.resource_id)
 
@@ -127,10 +123,7 @@ def test_to_a_new_service_when_the_memory_is_full(measure: Measure) -> None:
     "flow", [Flow(family, INBOUND) for family in FAMILIES], ids=str, scope="module"
 )
 class TestToAClientWithNames:
-    """Of a client with DNS resources no service is remembered inbound.
-
-    Whether there is a session depends on the client's port.
-    """
+    """To a client with DNS resources: each may belong to a session."""
 
     @pytest.fixture
     def group(self, flow: Flow) -> str:

@@ -1,11 +1,9 @@
 """Refused packets next to first packets that are permitted.
 
-A port scan or a host that is gone refuses the same thing again and again: of a known service
-the refusal is remembered. The pathological case is one that is answered, with an ICMP error
-that quotes the packet; a token bucket bounds those.
+A port scan, or a host that is gone, refuses packet after packet, each of another host here. The
+pathological case is one that is answered, with an ICMP error that quotes the packet; a token
+bucket bounds those.
 """
-
-from collections.abc import Callable
 
 import pytest
 from attrs import frozen
@@ -23,8 +21,7 @@ from benches.scenes import (
     forget_flows,
     gateway_for_alice,
     give_name,
-    new_flows,
-    new_services,
+    many_hosts,
 )
 from firezone_filter import Decision, Drop, Forward, Gateway, GatewayOptions, Reason, Reject
 
@@ -37,24 +34,14 @@ _ALWAYS = GatewayOptions(reject_rate=1e9, reject_burst=1_000_000_000)
 
 @frozen
 class Traffic:
-    """What comes: packets to one service or to many, in one direction."""
+    """What comes, in one direction, to or from many hosts."""
 
-    kind: str
     flow: Flow
-    packets: Callable[..., list[bytes]]
     has_names: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.flow.family} {self.flow.direction.name.lower()}"
-
-    @property
-    def group(self) -> str:
-        return f"refused, {self}"
-
-    def prepare(self, gateway: Gateway) -> None:
-        """Let nothing be remembered, unless it is what is measured that something is."""
-        if self.packets is new_services:
-            forget_flows(gateway, self.flow.family)
+        whose = "refused, client with names" if self.has_names else "refused"
+        return f"{whose}: {self.flow.family} {self.flow.direction.name.lower()}"
 
     def gateway(self, options: GatewayOptions = _SILENT) -> Gateway:
         gateway = gateway_for_alice(options=options)
@@ -64,14 +51,10 @@ class Traffic:
 
 
 def _kinds(family: Family) -> list[Traffic]:
-    outbound, inbound = Flow(family, OUTBOUND), Flow(family, INBOUND)
     return [
-        Traffic("known service", outbound, new_flows),
-        Traffic("known service", inbound, new_flows),
-        Traffic("new service", outbound, new_services),
-        Traffic("new service", inbound, new_services),
-        # Inbound no service is remembered of a client that has DNS resources.
-        Traffic("client with names", inbound, new_flows, has_names=True),
+        Traffic(Flow(family, OUTBOUND)),
+        Traffic(Flow(family, INBOUND)),
+        Traffic(Flow(family, INBOUND), has_names=True),
     ]
 
 
@@ -85,10 +68,10 @@ each_kind_outbound = pytest.mark.parametrize("traffic", _OUTBOUND, ids=str, scop
 
 @each_kind
 def test_a_first_packet_that_is_permitted(traffic: Traffic, measure: Measure) -> None:
-    packets = traffic.packets(traffic.flow)
+    packets = many_hosts(traffic.flow)
     gateway = traffic.gateway()
     decision = measure(
-        traffic.group,
+        str(traffic),
         "first packet",
         timed(gateway, traffic.flow.direction, packets, NOW),
         count=len(packets),
@@ -102,18 +85,17 @@ def _measure(
     measure: Measure, side: str, traffic: Traffic, gateway: Gateway, packets: list[bytes]
 ) -> Decision:
     return measure(
-        traffic.group,
+        str(traffic),
         side,
         timed(gateway, traffic.flow.direction, packets, NOW),
         count=len(packets),
-        setup=lambda: traffic.prepare(gateway),
         rounds=60,
     )
 
 
 @each_kind
 def test_a_port_that_is_not_permitted(traffic: Traffic, measure: Measure) -> None:
-    packets = traffic.packets(traffic.flow, port=REFUSED_PORT)
+    packets = many_hosts(traffic.flow, port=REFUSED_PORT)
     decision = _measure(measure, "port", traffic, traffic.gateway(), packets)
     assert decision == Drop(Reason.TCP_PORT, "alice")
 
@@ -122,21 +104,21 @@ def test_a_port_that_is_not_permitted(traffic: Traffic, measure: Measure) -> Non
 def test_a_host_of_no_resource(traffic: Traffic, measure: Measure) -> None:
     gateway = traffic.gateway()
     gateway.revoke("alice", traffic.flow.family.resource_id)
-    packets = traffic.packets(traffic.flow)
+    packets = many_hosts(traffic.flow)
     decision = _measure(measure, "no resource", traffic, gateway, packets)
     assert decision == Drop(Reason.NO_RESOURCE, "alice")
 
 
 @each_kind_outbound
 def test_more_than_the_token_bucket_lets_be_answered(traffic: Traffic, measure: Measure) -> None:
-    packets = traffic.packets(traffic.flow, port=REFUSED_PORT)
+    packets = many_hosts(traffic.flow, port=REFUSED_PORT)
     decision = _measure(measure, "no token", traffic, traffic.gateway(_NO_TOKEN), packets)
     assert decision == Drop(Reason.TCP_PORT, "alice")
 
 
 @each_kind_outbound
 def test_with_a_reply(traffic: Traffic, measure: Measure) -> None:
-    packets = traffic.packets(traffic.flow, port=REFUSED_PORT)[:_FEW]
+    packets = many_hosts(traffic.flow, port=REFUSED_PORT)[:_FEW]
     decision = _measure(measure, "reply", traffic, traffic.gateway(_ALWAYS), packets)
     assert isinstance(decision, Reject)
     assert decision.reason is Reason.TCP_PORT

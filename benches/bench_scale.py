@@ -15,8 +15,8 @@ from benches.conftest import Measure, Scaled
 from benches.loops import each, timed
 from benches.scenes import (
     FILTERS,
+    HOSTS,
     NEW_FLOWS,
-    NEW_SERVICES,
     NOW,
     OUTBOUND,
     REFUSED_PORT,
@@ -98,12 +98,10 @@ def test_an_established_flow_among_networks(
 
 
 @each_number_of_networks
-def test_first_packets_to_a_known_service(
-    size: int, wide: dict[int, Gateway], measure: Measure
-) -> None:
+def test_first_packets_to_one_host(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
     packets = new_flows(Flow(V4, OUTBOUND))
     decision = measure(
-        "networks: known service",
+        "networks: one host",
         f"{size:,}",
         timed(wide[size], OUTBOUND, packets, NOW),
         count=len(packets),
@@ -114,7 +112,7 @@ def test_first_packets_to_a_known_service(
 
 
 def scattered(size: int, count: int) -> tuple[list[bytes], str]:
-    """Build packets to a service each, all over the networks; return the last one's resource."""
+    """Build packets to a host and port each, all over the networks; return the last resource."""
     # 7,919 is prime: every network comes before any comes again, and then at another host
     # or port.
     numbers = [place * 7_919 % size for place in range(count)]
@@ -131,12 +129,12 @@ def scattered(size: int, count: int) -> tuple[list[bytes], str]:
 
 
 @each_number_of_networks
-def test_first_packets_to_new_services(
+def test_first_packets_to_many_hosts(
     size: int, scaled: Scaled, wide: dict[int, Gateway], measure: Measure
 ) -> None:
     packets, resource_id = scattered(scaled(size), NEW_FLOWS)
     decision = measure(
-        "networks: new services",
+        "networks: many hosts",
         f"{size:,}",
         timed(wide[size], OUTBOUND, packets, NOW),
         count=len(packets),
@@ -148,7 +146,7 @@ def test_first_packets_to_new_services(
 
 @each_number_of_networks
 class TestAmongNetworks:
-    """New services again, next to the hand-written loops."""
+    """Many hosts again, next to the hand-written loops."""
 
     @pytest.fixture
     def group(self, size: int) -> str:
@@ -163,7 +161,7 @@ class TestAmongNetworks:
         for number in range(scaled(size)):
             filters.allow(client, str(network(number)), f"resource-{number}", rules(4))
         # A linear scan takes milliseconds for each.
-        count, rounds = (20, 3) if baseline is IPADDRESS else (NEW_SERVICES, 30)
+        count, rounds = (20, 3) if baseline is IPADDRESS else (HOSTS, 30)
         packets, resource_id = scattered(scaled(size), count)
         run = each(filters.judge(OUTBOUND), packets)
         assert measure(group, baseline.side, run, count=count, rounds=rounds) == resource_id
@@ -176,7 +174,7 @@ class TestAmongNetworks:
         wide: dict[int, Gateway],
         measure: Measure,
     ) -> None:
-        packets, resource_id = scattered(scaled(size), NEW_SERVICES)
+        packets, resource_id = scattered(scaled(size), HOSTS)
         decision = measure(
             group,
             "gateway",
@@ -220,7 +218,7 @@ def test_first_packets_among_clients(
 ) -> None:
     packets = new_flows(Flow(V4, OUTBOUND))
     decision = measure(
-        "clients: known service",
+        "clients: one host",
         f"{size:,}",
         timed(busy[size], OUTBOUND, packets, NOW),
         count=len(packets),

@@ -1,7 +1,7 @@
 """One client scans, every packet a new flow; another one's established flow is timed.
 
-What is refused is remembered apart from what is permitted; a scan of permitted services is the
-one that could push something out, or take the most memory.
+What is refused is not remembered; a scan of what is permitted is the one that could push
+something out, or take the most memory.
 """
 
 import pytest

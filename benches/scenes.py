@@ -32,7 +32,7 @@ ROUND: Final = 1_000
 NEW_FLOWS: Final = 2_000
 """Packets that are timed together, each of a flow of its own."""
 
-NEW_SERVICES: Final = 500
+HOSTS: Final = 500
 """Packets that are timed together, each to another host: few enough to be remembered all."""
 
 PORT: Final = {"tcp": 443, "udp": 53, "echo": 0}
@@ -162,8 +162,8 @@ def new_flows(kind: Flow, *, port: int | None = None) -> list[bytes]:
 
 
 @cache
-def new_services(
-    kind: Flow, count: int = NEW_SERVICES, *, port: int | None = None, client_port: int = 5401
+def many_hosts(
+    kind: Flow, count: int = HOSTS, *, port: int | None = None, client_port: int = 5401
 ) -> list[bytes]:
     """Build packets of as many flows, to one host of the resource after the other."""
     first = ip_address(kind.family.host)
@@ -226,8 +226,8 @@ class Scan:
 
 
 SCANS: Final = (
-    Scan("one service"),
-    Scan("new services", hosts=True),
+    Scan("one host"),
+    Scan("many hosts", hosts=True),
     Scan("refused", port=REFUSED_PORT, hosts=True),
 )
 
@@ -249,7 +249,7 @@ def gateway_for_alice(*, options: GatewayOptions | None = None) -> Gateway:
 
 
 def forget_flows(gateway: Gateway, family: Family = V4) -> None:
-    """Let every packet of Alice be the first of its flow again, and the first to its service."""
+    """Let every packet of Alice be the first of its flow again."""
     # Any change of what she may do forgets all; this one leaves the family as it is.
     other = V6 if family is V4 else V4
     gateway.authorize("alice", other.resource())

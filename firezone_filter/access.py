@@ -61,7 +61,7 @@ class Authorization:
     terms: Terms
     expires_at: float | None = None
     deadline: int = NO_DEADLINE
-    _forward: Forward | None = field(default=None, init=False)
+    made: Forward | None = field(default=None, init=False)
 
     @property
     def resource(self) -> Resource:
@@ -72,9 +72,9 @@ class Authorization:
     def forward(self) -> Forward:
         """What every packet that the resource permits gets: one object for all of them."""
         # Made with the first of them: most of what clients may reach they never do.
-        if self._forward is None:
-            self._forward = Forward(self.client_id, self.resource.id)
-        return self._forward
+        if self.made is None:
+            self.made = Forward(self.client_id, self.resource.id)
+        return self.made
 
 
 class Access:
@@ -135,7 +135,10 @@ class Access:
             return self._internet_permission(far, flags, match)
         if match is None:
             return Reason.NO_RESOURCE
-        return match.reason or self.authorizations[match.resource_id].forward
+        if match.reason is not None:
+            return match.reason
+        authorization = self.authorizations[match.resource_id]
+        return authorization.made or authorization.forward
 
     def _internet_permission(
         self, far: bytes, flags: int, match: Match | None

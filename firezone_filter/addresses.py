@@ -278,16 +278,18 @@ class RangeMap:
     costs the same for one network as for fifty.
     """
 
-    __slots__ = ("__weakref__", "_ipv4", "_ipv6")
+    __slots__ = ("__weakref__", "ipv4", "ipv6")
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
-        self._ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
-        self._ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
+        self.ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
+        """Addresses of IPv4 at which flags change, ascending; and the flags from each on."""
+        self.ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
+        """The same for IPv6."""
 
     def flags(self, packed: bytes) -> int:
         """Return the flags of an address (4 or 16 bytes, network byte order)."""
-        starts, flags = self._ipv4 if len(packed) == IPV4_LENGTH else self._ipv6
+        starts, flags = self.ipv4 if len(packed) == IPV4_LENGTH else self.ipv6
         return flags[bisect_right(starts, packed) - 1]
 
 

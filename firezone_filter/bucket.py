@@ -14,11 +14,12 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take a token; return whether there was one."""
-        # As floats: two huge ints may be further apart than a float can say.
-        elapsed = float(now) - float(self._filled)
-        if self._rate:
-            self._tokens = min(float(self._burst), self._tokens + elapsed * self._rate)
-        self._filled = now
+        if now != self._filled:
+            # As floats: two huge ints may be further apart than a float can say.
+            elapsed = float(now) - float(self._filled)
+            if self._rate:
+                self._tokens = min(float(self._burst), self._tokens + elapsed * self._rate)
+            self._filled = now
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0

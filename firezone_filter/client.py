@@ -19,7 +19,6 @@ from firezone_filter.packet.headers import (
     NO_PORT,
     Fragment,
     Headers,
-    plain_headers,
     read_quoted_headers,
 )
 from firezone_filter.packet.icmp import (
@@ -38,9 +37,6 @@ from firezone_filter.site import Site
 
 # No way there, as opposed to a way that is forbidden.
 _NO_WAY: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
-
-# Whoever has a session passes where these refuse a new one.
-_BY_SESSION: Final = frozenset({Reason.NO_TRANSLATION, Reason.NAT_EXHAUSTED})
 
 
 class Client:
@@ -197,52 +193,6 @@ class Client:
         icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
         return self._site.own_check.refusal(protocol, port, icmp)
 
-    # --- Memory --------------------------------------------------------------------------
-
-    def learn_outbound(self, protocol: int, flow: bytes, decision: Decision) -> None:
-        """Remember a decision about a plain packet for all that it holds for.
-
-        A flow that is translated or counted is remembered where that is prepared.
-        """
-        if type(decision) is Forward:
-            if self._is_plain(decision):
-                self.flows.remember_outbound(protocol, flow, decision)
-                self.flows.remember_service_outbound(protocol, flow, decision)
-        elif (refusal := self._lasting_refusal(decision)) is not None:
-            self.flows.remember_service_outbound(protocol, flow, refusal)
-
-    def learn_inbound(self, protocol: int, flow: bytes, decision: Decision) -> None:
-        """Remember a decision about a plain packet for all that it holds for.
-
-        With a NAT that is one flow: whether there is a session depends on the client's port.
-        """
-        lasting: Forward | Drop | None
-        if type(decision) is Forward:
-            if not self._is_plain(decision):
-                return
-            self.flows.remember_inbound(protocol, flow, decision)
-            lasting = decision
-        else:
-            lasting = self._lasting_refusal(decision)
-        if lasting is not None and self.access.nat is None:
-            self.flows.remember_service_inbound(protocol, flow, lasting)
-
-    def _is_plain(self, decision: Forward) -> bool:
-        """Tell whether nothing has to be done with each packet but to forward it."""
-        return self.recorder is None or decision.resource_id is None
-
-    def _lasting_refusal(self, decision: Decision) -> Drop | None:
-        """Return what all packets to or from a service get, if they are refused for good."""
-        if isinstance(decision, Forward | Translate) or decision.reason in _BY_SESSION:
-            return None
-        return self.drop(decision.reason)
-
-    def refuse_again(self, known: Drop, flow: bytes, packet: bytes, now: float) -> Reject | Drop:
-        """Refuse a plain packet of the client for the reason for which others were refused."""
-        if not self._site.options.reject or not self._bucket.take(now):
-            return known
-        return self._answer(known.reason, plain_headers(packet, flow), packet)
-
     # --- Fragments -------------------------------------------------------------------------
 
     def judge_fragment(
@@ -396,29 +346,30 @@ class Client:
             drop = self._drops[reason] = Drop(reason, self.id)
         return drop
 
-    def _reject(
-        self, reason: Reason, headers: Headers, packet: bytes, now: float
+    def refuse(
+        self, reason: Reason, source: bytes, destination: bytes, packet: bytes, now: float
     ) -> Reject | Drop:
-        """Refuse a packet of the client, and tell it so if a reply may go.
+        """Refuse a packet of the client, and tell it so if it may be told by now.
 
         Inbound refusals are silent: a reply would tell the far end that somebody is here.
         """
-        if not self._may_reply(headers, now):
+        if not self._site.options.reject or not self._bucket.take(now):
             return self.drop(reason)
-        return self._answer(reason, headers, packet)
-
-    def _answer(self, reason: Reason, headers: Headers, packet: bytes) -> Reject:
-        reply = unreachable_reply(
-            packet, headers.source, headers.destination, prohibited=reason not in _NO_WAY
-        )
+        reply = unreachable_reply(packet, source, destination, prohibited=reason not in _NO_WAY)
         return Reject(reply, reason, self.id)
 
-    def _may_reply(self, headers: Headers, now: float) -> bool:
+    def _reject(
+        self, reason: Reason, headers: Headers, packet: bytes, now: float
+    ) -> Reject | Drop:
         # An error never answers an error, or two hosts could keep each other busy for ever
         # (RFC 1122, section 3.2.2; RFC 4443, section 2.4).
-        if not self._site.options.reject or is_icmp_error(headers.protocol, headers.icmp_type):
-            return False
-        return self._bucket.take(now)
+        if is_icmp_error(headers.protocol, headers.icmp_type):
+            return self.drop(reason)
+        return self.refuse(reason, headers.source, headers.destination, packet, now)
+
+    def is_plain(self, decision: Forward) -> bool:
+        """Tell whether nothing has to be done with each packet but to forward it."""
+        return self.recorder is None or decision.resource_id is None
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:

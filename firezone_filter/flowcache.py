@@ -5,17 +5,16 @@ counted ICMP echo, without options or extension headers, are remembered, under a
 that they depended on; whatever else they depended on empties the memory of the client when it
 changes.
 
-There are two. One knows flows, by both addresses and both ports: what is permitted, and
-what has been prepared for it. The other knows services, by both addresses and the resource's
-port: what is permitted or refused to every flow of a client with it, so that a new flow to
-where others went is found as well. What is refused pushes out nothing that is permitted, and
-no client can push out another's.
+A flow is both addresses and both ports, as they stand in its packets. What is known of it is
+the decision, or what has been prepared where each packet has an effect. What is refused is
+never remembered, so it pushes out nothing that is permitted; and no client can push out
+another's.
 """
 
 from collections import deque
 from typing import Final, Generic, Protocol, TypeVar
 
-from firezone_filter.decisions import Drop, Forward, Translate
+from firezone_filter.decisions import Forward, Translate
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import is_echo
 from firezone_filter.packet.numbers import (
@@ -32,11 +31,6 @@ from firezone_filter.packet.numbers import (
 MAX_FLOWS: Final = 2_048
 """Flows remembered of one client, for each direction and protocol: 4,096 a direction, the
 oldest out first. A browser has a few hundred. At about 250 bytes a flow, 2 MiB a client."""
-
-
-MAX_SERVICES: Final = 512
-"""Services remembered of one client, for each direction and protocol, permitted ones and
-refused ones apart; the oldest out first. At about 250 bytes a service, 1 MiB a client."""
 
 
 def flow_of(headers: Headers, packet: bytes) -> bytes | None:
@@ -92,8 +86,6 @@ class FlowTables:
         "outbound",
         "prepared_inbound",
         "prepared_outbound",
-        "services_inbound",
-        "services_outbound",
     )
 
     def __init__(self) -> None:
@@ -108,12 +100,6 @@ class FlowTables:
         """Flows of which each packet has an effect: it is translated, or counted."""
 
         self.prepared_inbound: list[Flows[PreparedFlow]] = _by_protocol()
-        """The same for what comes back."""
-
-        self.services_outbound: list[Flows[Forward | Drop]] = _by_protocol()
-        """What is permitted or refused, by both addresses and the resource's port."""
-
-        self.services_inbound: list[Flows[Forward | Drop]] = _by_protocol()
         """The same for what comes back."""
 
     def __len__(self) -> int:
@@ -139,27 +125,51 @@ def _by_protocol() -> list[Flows[T]]:
     return tables
 
 
-class _Ring(Generic[T]):
+class Ring(Generic[T]):
     """What one client has in one table, in the order in which it came."""
 
-    __slots__ = ("_flows", "_keys", "_maximum")
+    __slots__ = ("_flows", "_keys")
 
-    def __init__(self, flows: Flows[T], maximum: int = MAX_FLOWS) -> None:
+    def __init__(self, flows: Flows[T]) -> None:
         self._flows = flows
-        self._maximum = maximum
         self._keys: deque[bytes] = deque()
 
-    def remember(self, key: bytes, value: T) -> None:
-        if key not in self._flows:
-            self._keys.append(key)
-            if len(self._keys) > self._maximum:
+    def remember(self, flow: bytes, value: T) -> None:
+        """Remember something about a flow, and forget the oldest if there are too many."""
+        if flow not in self._flows:
+            self._keys.append(flow)
+            if len(self._keys) > MAX_FLOWS:
                 del self._flows[self._keys.popleft()]
-        self._flows[key] = value
+        self._flows[flow] = value
 
     def forget(self) -> None:
-        for key in self._keys:
-            del self._flows[key]
+        """Forget all of it."""
+        for flow in self._keys:
+            del self._flows[flow]
         self._keys.clear()
+
+
+class Rings(dict[int, Ring[T]]):
+    """What one client has in the tables of one kind, by protocol number.
+
+    Made when they are needed: most clients of a large gateway are idle, and empty rings would
+    be a good part of what such a client costs.
+    """
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: list[Flows[T]]) -> None:
+        super().__init__()
+        self._tables = tables
+
+    def __missing__(self, protocol: int) -> Ring[T]:
+        ring = self[protocol] = Ring(self._tables[protocol])
+        return ring
+
+    def forget(self) -> None:
+        """Forget all of it."""
+        for ring in self.values():
+            ring.forget()
 
 
 class Age:
@@ -174,95 +184,35 @@ class Age:
 class FlowMemory:
     """What is remembered of one client."""
 
-    __slots__ = (
-        "_inbound",
-        "_outbound",
-        "_prepared",
-        "_refused",
-        "_services",
-        "_tables",
-        "inbound_age",
-    )
+    __slots__ = ("_prepared_inbound", "_prepared_outbound", "inbound", "inbound_age", "outbound")
 
     def __init__(self, tables: FlowTables) -> None:
-        self._tables = tables
-        # Made when they are needed: most clients of a large gateway are idle, and empty
-        # rings would be a good part of what such a client costs. By protocol number,
-        # negative for what comes in.
-        self._outbound: dict[int, _Ring[Forward]] = {}
-        self._inbound: dict[int, _Ring[Forward]] = {}
-        self._prepared: dict[int, _Ring[PreparedFlow]] = {}
-        self._services: dict[int, _Ring[Forward | Drop]] = {}
-        self._refused: dict[int, _Ring[Forward | Drop]] = {}
+        self.outbound = Rings(tables.outbound)
+        """Decisions about flows, by protocol; flows as they stand in their packets."""
+        self.inbound = Rings(tables.inbound)
+        """The same for what comes back."""
+        self._prepared_outbound = Rings(tables.prepared_outbound)
+        self._prepared_inbound = Rings(tables.prepared_inbound)
         self.inbound_age = Age()
         """What comes in around the NAT and was prepared at another age has to be judged anew."""
 
-    def remember_outbound(self, protocol: int, flow: bytes, decision: Forward) -> None:
-        """Remember the decision about a flow; *flow* as it stands in its packets."""
-        ring = self._outbound.get(protocol)
-        if ring is None:
-            ring = self._outbound[protocol] = _Ring(self._tables.outbound[protocol])
-        ring.remember(flow, decision)
-
-    def remember_inbound(self, protocol: int, flow: bytes, decision: Forward) -> None:
-        """Remember the decision about a flow; *flow* as it stands in its packets."""
-        ring = self._inbound.get(protocol)
-        if ring is None:
-            ring = self._inbound[protocol] = _Ring(self._tables.inbound[protocol])
-        ring.remember(flow, decision)
-
-    def remember_service_outbound(
-        self, protocol: int, flow: bytes, decision: Forward | Drop
-    ) -> None:
-        """Remember the decision about a flow for all of the client with the same service."""
-        rings = self._services if type(decision) is Forward else self._refused
-        ring = rings.get(protocol)
-        if ring is None:
-            ring = _Ring(self._tables.services_outbound[protocol], MAX_SERVICES)
-            rings[protocol] = ring
-        ring.remember(flow[:-4] + flow[-2:], decision)
-
-    def remember_service_inbound(
-        self, protocol: int, flow: bytes, decision: Forward | Drop
-    ) -> None:
-        """Remember the decision about a flow for all of the client with the same service."""
-        rings = self._services if type(decision) is Forward else self._refused
-        ring = rings.get(-protocol)
-        if ring is None:
-            ring = _Ring(self._tables.services_inbound[protocol], MAX_SERVICES)
-            rings[-protocol] = ring
-        ring.remember(flow[:-2], decision)
-
     def remember_prepared(
-        self, headers: Headers, packet: bytes, flow: PreparedFlow, *, outbound: bool
+        self, headers: Headers, packet: bytes, prepared: PreparedFlow, *, outbound: bool
     ) -> None:
         """Remember what has been prepared for the flow of a packet, if it has one."""
-        key = flow_of(headers, packet)
-        if key is None:
-            return
-        protocol = headers.protocol
-        if outbound:
-            number, tables = protocol, self._tables.prepared_outbound
-        else:
-            number, tables = -protocol, self._tables.prepared_inbound
-        ring = self._prepared.get(number)
-        if ring is None:
-            ring = self._prepared[number] = _Ring(tables[protocol])
-        ring.remember(key, flow)
+        flow = flow_of(headers, packet)
+        if flow is not None:
+            rings = self._prepared_outbound if outbound else self._prepared_inbound
+            rings[headers.protocol].remember(flow, prepared)
 
     def forget(self) -> None:
         """Forget all: what the client may do has changed."""
-        for rings in (self._outbound, self._inbound):
-            for ring in rings.values():
-                ring.forget()
-        for prepared in self._prepared.values():
-            prepared.forget()
-        for services in (self._services, self._refused):
-            for service in services.values():
-                service.forget()
+        self.outbound.forget()
+        self.inbound.forget()
+        self._prepared_outbound.forget()
+        self._prepared_inbound.forget()
 
     def forget_inbound(self) -> None:
         """Forget what comes in around the NAT: a new session may take it over."""
         self.inbound_age.number += 1
-        for ring in self._inbound.values():
-            ring.forget()
+        self.inbound.forget()

@@ -4,16 +4,24 @@ The headers are read here, once. Whatever is remembered of a decision is remembe
 that it depended on (`flowcache`).
 """
 
-from typing import cast
+from bisect import bisect_right
+from struct import Struct
+from typing import Final, cast
 
-from firezone_filter.addresses import MULTICAST, TUNNEL
+from firezone_filter.addresses import MULTICAST, NOT_CIDR, TUNNEL
 from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject
-from firezone_filter.packet.headers import plain_headers, read_headers
+from firezone_filter.packet.headers import read_headers
 from firezone_filter.refusals import Refusals
 from firezone_filter.roster import Roster
 from firezone_filter.site import Site
 
 _OUTBOUND = Direction.OUTBOUND
+_INBOUND = Direction.INBOUND
+
+# What stands in a flow: both addresses, both ports.
+_IPV4_FLOW = Struct("!4s4sHH").unpack
+_IPV6_FLOW = Struct("!16s16sHH").unpack
+_IPV4_FLOW_SIZE: Final = 12
 
 _MALFORMED = Drop(Reason.MALFORMED, None)
 _MULTICAST = Drop(Reason.MULTICAST, None)
@@ -24,12 +32,13 @@ _UNKNOWN_CLIENT = Drop(Reason.UNKNOWN_CLIENT, None)
 class FreshDecisions:
     """Decides about packets for the first time, and counts those that are refused."""
 
-    __slots__ = ("_flows", "_roster", "_site", "refusals")
+    __slots__ = ("_by_address", "_ipv4", "_ipv6", "_roster", "_site", "refusals")
 
     def __init__(self, site: Site, roster: Roster) -> None:
         self._site = site
         self._roster = roster
-        self._flows = site.flows
+        self._ipv4, self._ipv6 = site.ranges.ipv4, site.ranges.ipv6
+        self._by_address = roster.by_address
         self.refusals = Refusals(site.refusal_log)
 
     def plain(  # noqa: PLR0913, PLR0917 - what is known of the packet; keywords take 50 ns
@@ -41,26 +50,45 @@ class FreshDecisions:
         now: float,
         client_id: str | None,
     ) -> Decision:
-        """Decide about a new flow by what is known of others of the client to the same service."""
-        if direction is _OUTBOUND:
-            known = self._flows.services_outbound[protocol].get(flow[:-4] + flow[-2:])
+        """Decide about the first packet of a flow: TCP or UDP, without options or extensions.
+
+        Nearly all of these are between a client and what a network answers for, and take the
+        short way: half the time of the long one.
+        """
+        # A call of `flags` would take 50 ns of 1,400 more.
+        if len(flow) == _IPV4_FLOW_SIZE:
+            unpack, (starts, flags) = _IPV4_FLOW, self._ipv4
         else:
-            known = self._flows.services_inbound[protocol].get(flow[:-2])
-        if known is None or (client_id is not None and client_id != known.client_id):
+            unpack, (starts, flags) = _IPV6_FLOW, self._ipv6
+        if direction is _OUTBOUND:
+            near, far, near_port, far_port = unpack(flow)
+        else:
+            far, near, far_port, near_port = unpack(flow)
+        client = self._by_address.get(near)
+        flag = flags[bisect_right(starts, far) - 1]
+        if client is None or (client_id is not None and client_id != client.id) or flag & NOT_CIDR:
             return self.any(direction, flow, packet, now, client_id)
-        client = self._roster.clients[cast("str", known.client_id)]
-        if type(known) is Forward:
-            if direction is _OUTBOUND:
-                client.flows.remember_outbound(protocol, flow, known)
-            else:
-                client.flows.remember_inbound(protocol, flow, known)
-            return known
-        refused = cast("Drop", known)
-        decision = (
-            client.refuse_again(refused, flow, packet, now) if direction is _OUTBOUND else refused
-        )
-        self.refusals.add(direction, packet, decision, now)
-        return decision
+        access = client.access
+        if (
+            access.nat is not None
+            and direction is _INBOUND
+            and access.nat.knows((protocol, near_port, far))
+        ):
+            return self.any(direction, flow, packet, now, client_id)
+        permitted = access.permission(far, flag, protocol, far_port)
+        if type(permitted) is Forward:
+            if client.recorder is not None:
+                return self.any(direction, flow, packet, now, client_id)
+            known = client.flows.outbound if direction is _OUTBOUND else client.flows.inbound
+            known[protocol].remember(flow, permitted)
+            return permitted
+        refused: Decision
+        if direction is _OUTBOUND:
+            refused = client.refuse(cast("Reason", permitted), near, far, packet, now)
+        else:
+            refused = client.drop(cast("Reason", permitted))
+        self.refusals.add(direction, packet, refused, now)
+        return refused
 
     def any(
         self,
@@ -82,7 +110,7 @@ class FreshDecisions:
     def _outbound(
         self, flow: bytes | None, packet: bytes, now: float, client_id: str | None
     ) -> Decision:
-        headers = read_headers(packet) if flow is None else plain_headers(packet, flow)
+        headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
         flags = self._site.flags(headers.destination)
@@ -101,16 +129,17 @@ class FreshDecisions:
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, now, outbound=True)
         decision = client.judge_outbound(headers, flags, packet, now)
-        if flow is not None:
-            client.learn_outbound(headers.protocol, flow, decision)
-        if client.recorder is not None and decision.__class__ is Forward:
-            client.recorder.see(headers, packet, decision, now, outbound=True)
+        if decision.__class__ is Forward:
+            if client.recorder is not None:
+                client.recorder.see(headers, packet, decision, now, outbound=True)
+            if flow is not None and client.is_plain(decision):
+                client.flows.outbound[headers.protocol].remember(flow, decision)
         return decision
 
     def _inbound(
         self, flow: bytes | None, packet: bytes, now: float, client_id: str | None
     ) -> Decision:
-        headers = read_headers(packet) if flow is None else plain_headers(packet, flow)
+        headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
         client = self._roster.by_address.get(headers.destination)
@@ -122,8 +151,9 @@ class FreshDecisions:
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, now, outbound=False)
         decision = client.judge_inbound(headers, flags, packet, now)
-        if flow is not None:
-            client.learn_inbound(headers.protocol, flow, decision)
-        if client.recorder is not None and decision.__class__ is Forward:
-            client.recorder.see(headers, packet, decision, now, outbound=False)
+        if decision.__class__ is Forward:
+            if client.recorder is not None:
+                client.recorder.see(headers, packet, decision, now, outbound=False)
+            if flow is not None and client.is_plain(decision):
+                client.flows.inbound[headers.protocol].remember(flow, decision)
         return decision

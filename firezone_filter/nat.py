@@ -23,7 +23,7 @@ from firezone_filter.packet.rewrite import (
 )
 from firezone_filter.proxies import Proxy, ProxyTable, Resolution
 from firezone_filter.recorder import FlowRecorder
-from firezone_filter.sessions import TURNS, Lifetimes, Session, SessionTable
+from firezone_filter.sessions import TURNS, Lifetimes, ReverseKey, Session, SessionTable
 
 _ID = Struct("!H")
 _PORTS = Struct("!HH")
@@ -201,6 +201,10 @@ class Nat:
         if number is None:
             return None
         return self._sessions.find_inbound((headers.protocol, number, headers.source), now)
+
+    def knows(self, key: ReverseKey) -> bool:
+        """Tell whether an inbound packet may belong to a session, or have done so lately."""
+        return self._sessions.knows(key)
 
     def has_ended(self, headers: Headers, packet: bytes, now: float) -> bool:
         """Tell whether an inbound packet belonged to a session that was forgotten lately."""

@@ -243,6 +243,13 @@ class SessionTable:
         self.lifetimes.forget_old(now)
         return self._reverse.get(key)
 
+    def knows(self, key: ReverseKey) -> bool:
+        """Tell whether a packet to the client may belong to a session, or have done so lately.
+
+        Without the time: what is over may still be known.
+        """
+        return key in self._reverse or key in self._remembered
+
     def open(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
         """Begin a session; `None` if there is no port or no room for it."""
         protocol, port, proxy = key

@@ -87,6 +87,7 @@ class Site:
         "options",
         "own",
         "own_check",
+        "ranges",
         "refusal_log",
         "reminders",
     )
@@ -95,7 +96,8 @@ class Site:
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
     ) -> None:
         self.options = options
-        self.flags: Callable[[bytes], int] = address_flags(plan).flags
+        self.ranges = address_flags(plan)
+        self.flags: Callable[[bytes], int] = self.ranges.flags
         self.flows = FlowTables()
         self.events = EventQueue()
         self.flow_log = FlowLog(self.events) if options.flow_records else None

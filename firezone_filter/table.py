@@ -4,10 +4,10 @@ The one module that knows py-radix. Nodes of the tree hold the entries of one ne
 node leaves this module. Nothing is ever rebuilt: a change costs what it touches.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from types import BuiltinMethodType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import frozen
 from radix import Radix
@@ -16,7 +16,14 @@ from firezone_filter.addresses import Address, Network, to_address, to_network
 from firezone_filter.decisions import Reason
 from firezone_filter.errors import InvalidPolicy, shown
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
-from firezone_filter.resources import Filter, PortRange, compile_filters, to_filters, to_id
+from firezone_filter.resources import (
+    PORT_REASON,
+    Filter,
+    PortRange,
+    compile_filters,
+    to_filters,
+    to_id,
+)
 
 _ENTRIES: Final = "entries"
 
@@ -53,6 +60,7 @@ class Entry:
 
     __slots__ = (
         "_refusals",
+        "bounds",
         "check",
         "filters",
         "masklen",
@@ -69,6 +77,7 @@ class Entry:
         self.resource_id = resource_id
         self.filters = filters
         self.check = compile_filters(filters)
+        self.bounds = self.check.bounds
         # Answers are made once, and few there are: making one takes 400 ns.
         self.permitted = Match(resource_id, network, None)
         self._refusals: dict[Reason, Match] = {}
@@ -120,20 +129,42 @@ class NetworkTree:
             protocol: IANA protocol number.
             port: the resource's port.
         """
-        icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
-        refused: Match | None = None
-        # Longest prefix first; `parent` leads to the next shorter one that covers it.
         node = self._tree.search_best(None, _ALL_BITS, packed)
-        while node is not None:
-            # The greatest id first, as the rule has it for entries of one network.
-            for entry in reversed(node.data[_ENTRIES]):
-                reason = entry.check.refusal(protocol, port, icmp)
-                if reason is None:
-                    return entry.permitted  # type: ignore[no-any-return]
-                if refused is None:
-                    refused = entry.refused(reason)
-            node = node.parent
-        return refused
+        if node is None:
+            return None
+        entries = node.data[_ENTRIES]
+        entry: Entry = entries[-1]
+        # Mostly the first that is asked for a port is the only one. To ask it here takes 100 ns,
+        # by the loop 450 ns.
+        bounds = entry.bounds.get(protocol)
+        if bounds is not None and port is not None:
+            if bisect_right(bounds, port) & 1:
+                return entry.permitted
+            if len(entries) == 1 and node.parent is None:
+                return entry.refused(PORT_REASON[protocol])
+        return _ask_in_turn(node, packed, protocol, port)
+
+
+def _ask_in_turn(
+    node: Any,  # noqa: ANN401 - py-radix has no types
+    packed: bytes,
+    protocol: int,
+    port: int | None,
+) -> Match:
+    """Ask all entries that cover an address, until one permits; return the answer."""
+    icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
+    refused: Match | None = None
+    # Longest prefix first; `parent` leads to the next shorter one that covers it.
+    while node is not None:
+        # The greatest id first, as the rule has it for entries of one network.
+        for entry in reversed(node.data[_ENTRIES]):
+            reason = entry.check.refusal(protocol, port, icmp)
+            if reason is None:
+                return entry.permitted  # type: ignore[no-any-return]
+            if refused is None:
+                refused = entry.refused(reason)
+        node = node.parent
+    return cast("Match", refused)  # of the first: a node has entries
 
 
 class ClientFilterTable:

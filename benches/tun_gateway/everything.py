@@ -25,7 +25,6 @@ class Everything(Gateway):
         direction: Direction,  # noqa: ARG002 - it makes no difference
         packet: bytes | bytearray | memoryview,  # noqa: ARG002 - nor does this
         now: float | None = None,  # noqa: ARG002 - nor this
-        *,
         client_id: str | None = None,  # noqa: ARG002 - there is one client
     ) -> Decision:
         return self.forward

@@ -27,7 +27,6 @@ class Timed(Gateway):
         direction: Direction,
         packet: bytes | bytearray | memoryview,
         now: float | None = None,
-        *,
         client_id: str | None = None,
     ) -> Decision:
         before = _NOW()

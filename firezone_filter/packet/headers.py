@@ -34,9 +34,6 @@ _new = tuple.__new__
 
 _PLAIN_IPV4 = Struct("!BxHxxHxBxx4s4sHH").unpack_from  # both headers at once
 _PLAIN_IPV6 = Struct("!4xHBx16s16sHH").unpack_from
-_IPV4_FLOW = Struct("!4s4sHH").unpack
-_IPV6_FLOW = Struct("!16s16sHH").unpack
-_IPV4_FLOW_SIZE: Final = 12
 _NO_OPTIONS: Final = 0x45
 # With these a TCP header's fixed part is there, and so is that of UDP.
 _LEAST_PLAIN_IPV4: Final = 40
@@ -133,22 +130,6 @@ def read_headers(packet: bytes) -> Headers | None:
     if version == IPV6:
         return _read_plain_ipv6(packet) or _read_ipv6(packet, whole=True)
     return None
-
-
-def plain_headers(packet: bytes, flow: bytes) -> Headers:
-    """Return the headers of a whole TCP or UDP packet without options or extension headers.
-
-    Args:
-        packet: the packet, of which all that has been made sure.
-        flow: both addresses and both ports, as they stand in it.
-    """
-    if len(flow) == _IPV4_FLOW_SIZE:
-        source, destination, near, far = _IPV4_FLOW(flow)
-        protocol, transport = packet[9], IPV4_HEADER
-    else:
-        source, destination, near, far = _IPV6_FLOW(flow)
-        protocol, transport = packet[6], IPV6_HEADER
-    return _new(Headers, (source, destination, protocol, near, far, NO_PORT, transport, None))
 
 
 def _read_plain_ipv4(packet: bytes) -> Headers | None:

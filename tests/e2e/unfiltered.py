@@ -15,7 +15,6 @@ class Unfiltered(Gateway):
         direction: Direction,
         packet: bytes | bytearray | memoryview,
         now: float | None = None,
-        *,
         client_id: str | None = None,
     ) -> Decision:
         decision = super().handle_packet(direction, packet, now, client_id=client_id)

@@ -3,17 +3,26 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 from unittest.mock import patch
 
 from attrs import evolve
 
-from firezone_filter import Decision, Direction, Event, Gateway, GatewayOptions, TunnelAddresses
+from firezone_filter import (
+    Decision,
+    Direction,
+    DnsResource,
+    Event,
+    Gateway,
+    GatewayOptions,
+    TunnelAddresses,
+)
 from firezone_filter.counters import Counters
 from tests.builders import TCP, UDP
 from tests.model.packets import parse
 from tests.property import story
-from tests.property.pools import DOMAINS, INBOUND, OUTBOUND, OWN, PORTS, PROXIES
+from tests.property.pools import CLIENTS, DOMAINS, INBOUND, OUTBOUND, OWN, PORTS, PROXIES
 from tests.property.story import Story
 from tests.property.twins import Twins, outcome
 from tests.property.wire import with_word
@@ -98,15 +107,18 @@ class Noted(Twins):
         return super().packets(direction, packets, now, client_id)
 
 
-class Services(Story):
-    """A story with few names, and many flows to the same services, permitted or refused."""
+class ManyFlows(Story):
+    """A story with few names, and many flows to the same ports, permitted or refused."""
 
     def begin(self) -> None:
         self.tried: dict[Direction, list[bytes]] = {OUTBOUND: [], INBOUND: []}
         super().begin()
+        for client_id, resource in product(CLIENTS, self.resources):
+            if not isinstance(resource, DnsResource) and self.sometimes(0.3):
+                self.twins.call("authorize", client_id, resource, expires_at=None)
 
     def resolve(self, client_id: str | None = None) -> None:
-        # A name that has resolved ends what is remembered by service of what comes in.
+        # Once a name has resolved, there is a NAT to ask about what comes in.
         if self.sometimes(0.1):
             super().resolve(client_id)
 
@@ -117,7 +129,10 @@ class Services(Story):
 
     def build(self, direction: Direction) -> bytes:
         tried = self.tried[direction]
-        if tried and self.sometimes(0.7):
+        passed = [one for way, one in self.seen if way is direction and has_ports(one)]
+        if passed and self.sometimes(0.4):
+            return self.from_another_port(self.draw.choice(passed), direction)
+        if tried and self.sometimes(0.5):
             return self.from_another_port(self.draw.choice(tried), direction)
         packet = super().build(direction)
         if has_ports(packet):
@@ -133,7 +148,7 @@ class Services(Story):
         return with_word(packet, place, checksum, self.draw.choice(PORTS).to_bytes(2))
 
 
-class Vanishing(Services):
+class Vanishing(ManyFlows):
     """A story whose names resolve to nothing every other time, while their flows go on."""
 
     def hook(self) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
@@ -17,13 +17,13 @@ from firezone_filter import (
     Decision,
     Direction,
     DnsResource,
-    Drop,
     Event,
     Forward,
+    Gateway,
     Resource,
     TunnelAddresses,
 )
-from firezone_filter.flowcache import FlowMemory
+from firezone_filter.flowcache import PreparedFlow, Ring
 from firezone_filter.fresh import FreshDecisions
 from tests.builders import RST, TCP
 from tests.model.packets import parse
@@ -38,7 +38,7 @@ from tests.property.pools import (
     PROXIES,
     TUNNEL,
 )
-from tests.property.retold import Services, Vanishing, noted, retold
+from tests.property.retold import ManyFlows, Vanishing, noted, retold
 from tests.property.story import Story
 from tests.property.strategies import (
     cidr_resources,
@@ -85,43 +85,59 @@ def test_fresh_repeated_and_batched_decisions_are_equal(
         assert granted(policy).packets(direction, mine) == expected
 
 
-FLOWS = ("remember_outbound", "remember_inbound")
-SERVICES = ("remember_service_outbound", "remember_service_inbound")
-PREPARED = ("remember_prepared",)
+Known = Forward | PreparedFlow
 
 
-def forgetful(*_: object, **__: object) -> None:
-    """Remember nothing."""
+def is_decision(known: Known) -> bool:
+    """Tell decisions from what is prepared for flows."""
+    return isinstance(known, Forward)
 
 
-def test_these_are_all_the_ways_in_which_something_is_remembered() -> None:
-    ways = {name for name in vars(FlowMemory) if name.startswith("remember")}
+FORGOTTEN: dict[str, Callable[[Known], bool]] = {
+    "nothing": lambda _: False,
+    "decisions": is_decision,
+    "prepared": lambda known: not is_decision(known),
+    "everything": lambda _: True,
+}
 
-    assert ways == {*FLOWS, *SERVICES, *PREPARED}
 
-
-@pytest.mark.parametrize("kind", [Story, Services, Vanishing])
-@pytest.mark.parametrize(
-    "forgotten",
-    [(), FLOWS, SERVICES, PREPARED, FLOWS + SERVICES + PREPARED],
-    ids=["nothing", "flows", "services", "prepared", "everything"],
-)
+@pytest.mark.parametrize("kind", [Story, ManyFlows, Vanishing])
+@pytest.mark.parametrize("is_forgotten", FORGOTTEN.values(), ids=FORGOTTEN)
 def test_stories_are_the_same_whatever_is_forgotten(
-    forgotten: tuple[str, ...],
+    is_forgotten: Callable[[Known], bool],
     kind: type[Story],
     monkeypatch: pytest.MonkeyPatch,
     *,
     thorough: bool,
 ) -> None:
-    for name in forgotten:
-        monkeypatch.setattr(FlowMemory, name, forgetful)
+    remember = Ring.remember
+    met: Counter[bool] = Counter()
+
+    def forgetful(ring: Ring[Known], flow: bytes, known: Known) -> None:
+        met[is_decision(known)] += 1
+        if not is_forgotten(known):
+            remember(ring, flow, known)
+
+    monkeypatch.setattr(Ring, "remember", forgetful)
 
     for seed in range(20_000, 20_008 if thorough else 20_003):
-        kind(random.Random(seed)).tell(200)
+        story = kind(random.Random(seed))
+        story.tell(200)
+        assert not any(map(is_forgotten, known_to(story.twins.gateway)))
+    assert met[True] >= 10
+    assert met.total() >= 40
+
+
+def known_to(gateway: Gateway) -> list[Known]:
+    """Return all that a gateway remembers of flows."""
+    flows = gateway._site.flows
+    decisions = [known for table in (*flows.outbound, *flows.inbound) for known in table.values()]
+    prepared = (*flows.prepared_outbound, *flows.prepared_inbound)
+    return [*decisions, *(known for table in prepared for known in table.values())]
 
 
 @pytest.mark.parametrize("flow_records", [False, True], ids=["unrecorded", "recorded"])
-@pytest.mark.parametrize("kind", [Story, Services, Vanishing])
+@pytest.mark.parametrize("kind", [Story, ManyFlows, Vanishing])
 def test_a_gateway_that_forgets_before_each_packet_says_the_same(
     kind: type[Story],
     flow_records: bool,  # noqa: FBT001 - a case
@@ -143,34 +159,30 @@ def test_a_gateway_that_forgets_before_each_packet_says_the_same(
             assert one == other, twins.explain(one, other)
 
 
-def test_stories_about_services_meet_what_is_remembered_of_them(
+def test_stories_of_many_flows_go_both_ways_the_short_and_the_long(
     monkeypatch: pytest.MonkeyPatch, *, thorough: bool
 ) -> None:
     met: Counter[object] = Counter()
-    plain = FreshDecisions.plain
+    went_long: list[Direction] = []
+    plain, by_any = FreshDecisions.plain, FreshDecisions.any
 
     def noting(fresh: FreshDecisions, direction: Direction, *args: Any) -> Decision:  # noqa: ANN401 - as `plain`
-        protocol, flow, *_ = args
-        known = service_of(fresh, direction, protocol, flow)
-        met[direction, None if known is None else type(known)] += 1
-        return plain(fresh, direction, *args)
+        went_long.clear()
+        decision = plain(fresh, direction, *args)
+        met[direction, bool(went_long), decision.allowed] += 1
+        return decision
+
+    def noting_too(fresh: FreshDecisions, direction: Direction, *args: Any) -> Decision:  # noqa: ANN401 - as `any`
+        went_long.append(direction)
+        return by_any(fresh, direction, *args)
 
     monkeypatch.setattr(FreshDecisions, "plain", noting)
+    monkeypatch.setattr(FreshDecisions, "any", noting_too)
     for seed in range(40_000, 40_030 if thorough else 40_010):
-        Services(random.Random(seed)).tell(200)
+        ManyFlows(random.Random(seed)).tell(200)
 
-    for direction in Direction:
-        for kind in (Forward, Drop):
-            assert met[direction, kind] >= (15 if thorough else 5)
-
-
-def service_of(
-    fresh: FreshDecisions, direction: Direction, protocol: int, flow: bytes
-) -> Forward | Drop | None:
-    """Return what is remembered of the service of a flow."""
-    if direction is OUTBOUND:
-        return fresh._flows.services_outbound[protocol].get(flow[:-4] + flow[-2:])
-    return fresh._flows.services_inbound[protocol].get(flow[:-2])
+    for case in product(Direction, (False, True), (False, True)):
+        assert met[case] >= (15 if thorough else 5)
 
 
 def anew(now: float | None) -> float | None:

@@ -24,6 +24,21 @@ def test_a_token_is_not_back_before_its_time_has_passed() -> None:
     assert not bucket.take(0.249)
 
 
+def test_at_the_same_moment_nothing_comes_back_however_often_it_is_asked() -> None:
+    bucket = TokenBucket(4.0, 2, 0.0)
+    assert taken(bucket, 0.0, 10) == 2
+    # Afterwards all the time that has passed counts, and only once.
+    assert taken(bucket, 0.25, 10) == 1
+    assert taken(bucket, 0.25, 10) == 0
+    assert taken(bucket, 0.75, 10) == 2
+
+
+@pytest.mark.parametrize("later", [1, 1.0])
+def test_a_moment_may_be_any_number_that_is_equal(later: float) -> None:
+    bucket = TokenBucket(1.0, 1, 0)
+    assert (taken(bucket, 0.0, 2), taken(bucket, later, 2), taken(bucket, 1.0, 2)) == (1, 1, 0)
+
+
 def test_asking_in_vain_costs_nothing() -> None:
     bucket = TokenBucket(4.0, 1, 0.0)
     bucket.take(0.0)

@@ -7,6 +7,7 @@ from firezone_filter.errors import (
     AddressInUse,
     FirezoneFilterError,
     InvalidAddress,
+    InvalidMessage,
     InvalidPolicy,
     InvalidTime,
     UnknownClient,
@@ -20,6 +21,7 @@ EVERY_ERROR = [
     pytest.param(InvalidAddress("no address", "10.0.0.256"), id="InvalidAddress"),
     pytest.param(AddressInUse("taken", "100.64.0.2", "alice"), id="AddressInUse"),
     pytest.param(InvalidPolicy("no port", 65_536), id="InvalidPolicy"),
+    pytest.param(InvalidMessage("two faults", {}, ("one", "two")), id="InvalidMessage"),
     pytest.param(InvalidTime("not finite", float("inf")), id="InvalidTime"),
     pytest.param(FirezoneFilterError("root", None), id="FirezoneFilterError"),
 ]
@@ -30,7 +32,9 @@ def test_what_is_unknown_is_a_lookup_error(kind: type[FirezoneFilterError]) -> N
     assert issubclass(kind, LookupError)
 
 
-@pytest.mark.parametrize("kind", [AddressInUse, InvalidAddress, InvalidPolicy, InvalidTime])
+@pytest.mark.parametrize(
+    "kind", [AddressInUse, InvalidAddress, InvalidMessage, InvalidPolicy, InvalidTime]
+)
 def test_what_cannot_be_is_a_value_error(kind: type[FirezoneFilterError]) -> None:
     assert issubclass(kind, ValueError)
 

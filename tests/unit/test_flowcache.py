@@ -4,10 +4,9 @@ from struct import pack
 
 import pytest
 
-from firezone_filter import Direction, Drop, Forward, Reason
+from firezone_filter import Direction, Forward
 from firezone_filter.flowcache import (
     MAX_FLOWS,
-    MAX_SERVICES,
     FlowMemory,
     FlowTables,
     echo_flow,
@@ -33,13 +32,9 @@ from tests.translations import every_kind
 
 PASSED = Forward("alice", "db")
 OTHER = Forward("bob", "db")
-REFUSED = Drop(Reason.TCP_PORT, "alice")
 
 both_protocols = pytest.mark.parametrize("protocol", [TCP, UDP], ids=["tcp", "udp"])
 both_ways = pytest.mark.parametrize("outbound", [True, False], ids=["outbound", "inbound"])
-both_verdicts = pytest.mark.parametrize(
-    "decision", [PASSED, REFUSED], ids=["permitted", "refused"]
-)
 
 
 class Prepared:
@@ -61,22 +56,8 @@ def remember(
     memory: FlowMemory, packet: bytes, *, outbound: bool = True, decision: Forward = PASSED
 ) -> None:
     """Remember the decision about a packet that has a flow."""
-    protocol, flow = read(packet).protocol, key(packet)
-    if outbound:
-        memory.remember_outbound(protocol, flow, decision)
-    else:
-        memory.remember_inbound(protocol, flow, decision)
-
-
-def remember_service(
-    memory: FlowMemory, packet: bytes, decision: Forward | Drop, *, outbound: bool = True
-) -> None:
-    """Remember the decision about a packet for its service."""
-    protocol, flow = read(packet).protocol, key(packet)
-    if outbound:
-        memory.remember_service_outbound(protocol, flow, decision)
-    else:
-        memory.remember_service_inbound(protocol, flow, decision)
+    rings = memory.outbound if outbound else memory.inbound
+    rings[read(packet).protocol].remember(key(packet), decision)
 
 
 def numbered(protocol: int, number: int) -> bytes:
@@ -361,192 +342,47 @@ def test_forget_inbound_is_a_new_age_for_what_comes_in() -> None:
     assert memory.inbound_age.number != before
 
 
+# --- Rings ---------------------------------------------------------------------------------
+
+
+def rings_of(memory: FlowMemory) -> list[set[int]]:
+    """Return of which protocols there are rings: decisions, then what is prepared."""
+    kinds = (memory.outbound, memory.inbound, memory._prepared_outbound, memory._prepared_inbound)
+    return [set(rings) for rings in kinds]
+
+
 def test_an_idle_client_costs_no_rings() -> None:
     memory = FlowMemory(FlowTables())
     memory.forget()
     memory.forget_inbound()
-    for rings in (
-        memory._outbound,
-        memory._inbound,
-        memory._prepared,
-        memory._services,
-        memory._refused,
-    ):
-        assert not rings
+    assert rings_of(memory) == [set()] * 4
 
 
-# --- Services ------------------------------------------------------------------------------
+@both_ways
+@both_protocols
+def test_a_ring_is_made_when_it_is_needed_and_stays(protocol: int, *, outbound: bool) -> None:
+    memory = FlowMemory(FlowTables())
+    remember(memory, numbered(protocol, 0), outbound=outbound)
+    expected = [{protocol}, set()] if outbound else [set(), {protocol}]
+    assert rings_of(memory) == [*expected, set(), set()]
+    rings = memory.outbound if outbound else memory.inbound
+    ring = rings[protocol]
+    memory.forget()
+    assert rings[protocol] is ring
 
 
-def served(tables: FlowTables) -> tuple[int, int, int, int]:
-    """Count services of TCP and UDP, first outbound, then inbound."""
-    return (
-        len(tables.services_outbound[TCP]),
-        len(tables.services_outbound[UDP]),
-        len(tables.services_inbound[TCP]),
-        len(tables.services_inbound[UDP]),
-    )
-
-
-def service(packet: bytes, *, outbound: bool = True) -> bytes:
-    """Return both addresses of a plain packet, and the port at the resource's end."""
-    flow = key(packet)
-    return flow[:-4] + flow[-2:] if outbound else flow[:-2]
-
-
-def numbered_service(protocol: int, number: int, *, outbound: bool = True) -> bytes:
-    ends = ("100.64.0.2:5401", f"10.0.0.5:{number}")
-    flow = " > ".join(ends if outbound else ends[::-1])
-    return tcp(flow) if protocol == TCP else udp(flow)
-
-
-def test_every_direction_and_protocol_has_services_of_its_own() -> None:
-    tables = FlowTables()
-    assert (len(tables.services_outbound), len(tables.services_inbound)) == (256, 256)
-    assert tables.services_outbound[TCP] is not tables.services_outbound[UDP]
-    assert tables.services_inbound[TCP] is not tables.services_inbound[UDP]
-    assert tables.services_outbound[TCP] is not tables.services_inbound[TCP]
-    assert tables.services_outbound[TCP] is not tables.outbound[TCP]
-    assert tables.services_inbound[UDP] is not tables.inbound[UDP]
-
-
-@both_verdicts
+@every_kind
+@both_ways
 @both_families
-def test_a_service_is_both_addresses_and_the_port_of_the_resource(
-    family: Family, decision: Forward | Drop
+def test_what_is_prepared_has_a_ring_of_its_own(
+    family: Family, kind: str, *, outbound: bool
 ) -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    for outbound, direction, mine in (
-        (True, OUTBOUND, tables.services_outbound),
-        (False, INBOUND, tables.services_inbound),
-    ):
-        for protocol, packet in ((TCP, family.tcp(direction)), (UDP, family.udp(direction))):
-            remember_service(memory, packet, decision, outbound=outbound)
-            assert mine[protocol] == {service(packet, outbound=outbound): decision}
-    assert served(tables) == (1, 1, 1, 1)
-    assert sizes(tables) == (0, 0, 0, 0)
-    assert len(tables) == 0
-
-
-@both_ways
-@both_verdicts
-def test_flows_to_one_service_take_one_place(decision: Forward | Drop, *, outbound: bool) -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    for port in range(1, 2 * MAX_SERVICES):
-        ends = (f"100.64.0.2:{port}", "10.0.0.5:443")
-        packet = tcp(" > ".join(ends if outbound else ends[::-1]))
-        remember_service(memory, packet, decision, outbound=outbound)
-    assert sum(served(tables)) == 1
-
-
-@both_ways
-@both_verdicts
-@both_protocols
-def test_at_the_limit_of_services_the_oldest_goes_first(
-    protocol: int, decision: Forward | Drop, *, outbound: bool
-) -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    known = (tables.services_outbound if outbound else tables.services_inbound)[protocol]
-    packets = [
-        numbered_service(protocol, number, outbound=outbound) for number in range(MAX_SERVICES + 3)
-    ]
-    for packet in packets[:MAX_SERVICES]:
-        remember_service(memory, packet, decision, outbound=outbound)
-    assert len(known) == MAX_SERVICES
-    for number, packet in enumerate(packets[MAX_SERVICES:]):
-        assert service(packets[number], outbound=outbound) in known
-        remember_service(memory, packet, decision, outbound=outbound)
-        assert len(known) == MAX_SERVICES
-        assert service(packets[number], outbound=outbound) not in known
-        assert known[service(packet, outbound=outbound)] is decision
-
-
-@pytest.mark.parametrize(
-    ("kept", "many"), [(PASSED, REFUSED), (REFUSED, PASSED)], ids=["permitted", "refused"]
-)
-@both_ways
-@both_protocols
-def test_what_is_refused_pushes_out_nothing_that_is_permitted_and_the_reverse(
-    protocol: int, kept: Forward | Drop, many: Forward | Drop, *, outbound: bool
-) -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    known = (tables.services_outbound if outbound else tables.services_inbound)[protocol]
-    first = numbered_service(protocol, 0, outbound=outbound)
-    remember_service(memory, first, kept, outbound=outbound)
-    for number in range(1, MAX_SERVICES + 5):
-        packet = numbered_service(protocol, number, outbound=outbound)
-        remember_service(memory, packet, many, outbound=outbound)
-    assert known[service(first, outbound=outbound)] is kept
-    assert len(known) == MAX_SERVICES + 1
-
-
-@both_verdicts
-def test_no_direction_and_protocol_pushes_out_services_of_another(
-    decision: Forward | Drop,
-) -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    for protocol, outbound in ((TCP, True), (TCP, False), (UDP, False)):
-        packet = numbered_service(protocol, 0, outbound=outbound)
-        remember_service(memory, packet, decision, outbound=outbound)
-    for number in range(MAX_SERVICES + 5):
-        remember_service(memory, numbered_service(UDP, number), decision)
-    assert served(tables) == (1, MAX_SERVICES, 1, 1)
-
-
-@both_verdicts
-def test_no_client_pushes_out_or_forgets_services_of_another(decision: Forward | Drop) -> None:
-    tables = FlowTables()
-    alice, bob = FlowMemory(tables), FlowMemory(tables)
-    foreign = tcp("100.64.0.3:5401 > 10.0.0.5:443")
-    remember_service(bob, foreign, OTHER)
-    for number in range(MAX_SERVICES + 5):
-        remember_service(alice, numbered_service(TCP, number), decision)
-    alice.forget()
-    assert tables.services_outbound[TCP] == {service(foreign): OTHER}
-
-
-def test_services_push_out_no_flows_and_flows_no_services() -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    remember(memory, numbered(TCP, 0))
-    remember_service(memory, numbered_service(TCP, 0), PASSED)
-    for number in range(1, MAX_SERVICES):
-        remember_service(memory, numbered_service(TCP, number), PASSED)
-    for number in range(1, MAX_FLOWS):
-        remember(memory, numbered(TCP, number))
-    assert (sizes(tables)[0], served(tables)[0]) == (MAX_FLOWS, MAX_SERVICES)
-    assert key(numbered(TCP, 0)) in tables.outbound[TCP]
-    assert service(numbered_service(TCP, 0)) in tables.services_outbound[TCP]
-
-
-def test_forget_leaves_no_services_and_they_fill_up_again() -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    for outbound in (True, False):
-        for decision, first in ((PASSED, 0), (REFUSED, 10_000)):
-            for number in range(first, first + MAX_SERVICES + 5):
-                packet = numbered_service(UDP, number, outbound=outbound)
-                remember_service(memory, packet, decision, outbound=outbound)
-    assert served(tables) == (0, 2 * MAX_SERVICES, 0, 2 * MAX_SERVICES)
-    memory.forget()
-    assert served(tables) == (0, 0, 0, 0)
-    remember_service(memory, numbered_service(UDP, 0), REFUSED)
-    memory.forget()
-    memory.forget()
-    assert served(tables) == (0, 0, 0, 0)
-
-
-def test_a_service_that_is_permitted_after_it_was_refused_is_forgotten_only_once() -> None:
-    tables = FlowTables()
-    memory = FlowMemory(tables)
-    remember_service(memory, numbered_service(UDP, 0), REFUSED)
-    memory.forget()
-    remember_service(memory, numbered_service(UDP, 0), PASSED)
-    assert tables.services_outbound[UDP] == {service(numbered_service(UDP, 0)): PASSED}
-    memory.forget()
-    assert served(tables) == (0, 0, 0, 0)
+    memory = FlowMemory(FlowTables())
+    packet = {
+        "tcp": family.tcp(OUTBOUND),
+        "udp": family.udp(OUTBOUND),
+        "echo": family.echo(OUTBOUND),
+    }[kind]
+    memory.remember_prepared(read(packet), packet, Prepared(), outbound=outbound)
+    mine = {read(packet).protocol}
+    assert rings_of(memory) == [set(), set(), *([mine, set()] if outbound else [set(), mine])]

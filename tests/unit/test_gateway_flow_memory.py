@@ -1,8 +1,8 @@
 """Section 4, what may be remembered: what is, what empties it, and what never is.
 
 That a memory is invisible is tested elsewhere (test_client_remembered_flows.py). Here the
-tests look inside: how many flows are remembered, outbound and inbound. What is remembered by
-service has a file of its own (test_fresh.py), and so have packets that come together
+tests look inside: how many flows are remembered, outbound and inbound. The first packets of
+flows have a file of their own (test_fresh.py), and so have packets that come together
 (test_gateway_batches.py).
 """
 
@@ -88,7 +88,7 @@ def remembered(gateway: Gateway) -> tuple[int, int]:
 
 
 def decide_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all fail that is not remembered: of a flow, that is, not of its service."""
+    """Let all fail that is not remembered."""
     for name in ("plain", "any"):
         monkeypatch.setattr(FreshDecisions, name, None)
 

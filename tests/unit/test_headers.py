@@ -1,14 +1,11 @@
 """Section 4, the headers: what is read of a packet, and what makes one malformed."""
 
-from collections.abc import Callable
-
 import pytest
 
 from firezone_filter.packet.headers import (
     MAX_EXTENSIONS,
     NO_PORT,
     Headers,
-    plain_headers,
     read_headers,
     read_quoted_headers,
 )
@@ -761,28 +758,3 @@ def test_an_echo_in_a_quote_has_its_type() -> None:
     quoted = read_quoted_headers(icmp_echo(BARE_V6, reply=True)[:48])
     assert quoted is not None
     assert quoted.icmp_type == 129
-
-
-# --- Plain packets, of which the flow is known ---------------------------------------------
-
-
-@pytest.mark.parametrize("build", [tcp, udp])
-@pytest.mark.parametrize("flow", [V4, V6], ids=["ipv4", "ipv6"])
-def test_the_headers_of_a_plain_packet_are_told_by_its_flow(
-    flow: str, build: Callable[[str, bytes], bytes]
-) -> None:
-    packet = build(flow, b"data")
-    ends = packet[12:24] if flow == V4 else packet[8:44]
-    headers = plain_headers(packet, ends)
-    assert type(headers) is Headers
-    assert headers == read_headers(packet)
-    assert headers == Headers(
-        source=CLIENT_V4 if flow == V4 else CLIENT_V6,
-        destination=HOST_V4 if flow == V4 else HOST_V6,
-        protocol=TCP if build is tcp else UDP,
-        source_port=5401,
-        destination_port=443,
-        icmp_type=NO_PORT,
-        transport=20 if flow == V4 else 40,
-        fragment=None,
-    )

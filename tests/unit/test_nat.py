@@ -11,7 +11,7 @@ from firezone_filter.nat import Nat, translate_error
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
 from firezone_filter.proxies import Resolution
 from firezone_filter.sessions import Lifetimes, Session
-from tests.builders import ESP, RST, UDP, hop_by_hop, icmp, icmp_echo, icmp_error, ip
+from tests.builders import ESP, RST, TCP, UDP, hop_by_hop, icmp, icmp_echo, icmp_error, ip
 from tests.translations import N4, N6, NAME, TICK, Names, Shape, both_names, every_kind
 
 LIMITS = (100, 100)
@@ -176,6 +176,36 @@ def test_close_lets_all_sessions_go(names: Names) -> None:
     assert len(lifetimes) == 0
 
 
+# --- What may belong to a session ----------------------------------------------------------
+
+
+@every_kind
+@both_names
+def test_a_nat_knows_what_may_come_back_and_what_might_have_lately(
+    names: Names, kind: str
+) -> None:
+    nat = nat_for(names)
+    goes_out(nat, *read(names.sent(kind)), 0.0)
+    headers, _ = read(names.came(kind))
+    key = (headers.protocol, 5401, headers.source)
+    for now in (0.0, 60.0 - TICK):
+        assert nat.knows(key)
+        assert nat.session_inbound(*read(names.came(kind)), now) is not None
+    for now in (60.0, 300.0 - TICK):
+        assert nat.knows(key)
+        assert nat.has_ended(*read(names.came(kind)), now)
+
+
+@both_names
+def test_a_nat_knows_nothing_of_other_ports_addresses_and_protocols(names: Names) -> None:
+    nat = nat_for(names)
+    goes_out(nat, *read(names.sent()), 0.0)
+    (real, other), (proxy,) = packed(*names.real[:2]), packed(names.proxies[0])
+    assert nat.knows((UDP, 5401, real))
+    for key in ((UDP, 443, real), (TCP, 5401, real), (UDP, 5401, other), (UDP, 5401, proxy)):
+        assert not nat.knows(key)
+
+
 # --- What a new session forgets ------------------------------------------------------------
 
 
@@ -186,8 +216,8 @@ def test_a_new_session_forgets_inbound_flows_and_an_old_one_nothing(names: Names
     nat = nat_for(names, flows=flows)
     direct = Forward("alice", "db")
     goes_out(nat, *read(names.sent(number=1)), 0.0)
-    flows.remember_outbound(UDP, plain_flow(names.sent()), direct)
-    flows.remember_inbound(UDP, plain_flow(names.came()), direct)
+    flows.outbound[UDP].remember(plain_flow(names.sent()), direct)
+    flows.inbound[UDP].remember(plain_flow(names.came()), direct)
     goes_out(nat, *read(names.sent(number=1)), 0.0)
     goes_out(nat, *read(names.sent(far=names.proxies[2])), 0.0)
     assert (len(tables.outbound[UDP]), len(tables.inbound[UDP])) == (1, 1)

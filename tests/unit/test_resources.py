@@ -630,7 +630,8 @@ def test_filters_refuse_and_say_why(
 @pytest.mark.parametrize(
     ("filters", "bounds"),
     [
-        pytest.param((), (), id="none"),
+        pytest.param((), (0, 65_536), id="no filters permit every port"),
+        pytest.param((Udp(), Icmp()), (), id="filters of others permit none"),
         pytest.param((Tcp(443),), (443, 444), id="one port"),
         pytest.param((Tcp(2), Tcp(1)), (1, 3), id="neighbours merge"),
         pytest.param((Tcp(1), Tcp(3)), (1, 2, 3, 4), id="apart stay apart"),
@@ -644,7 +645,13 @@ def test_filters_refuse_and_say_why(
 def test_ranges_are_compiled_to_bounds_that_lie_apart(
     filters: tuple[Filter, ...], bounds: tuple[int, ...]
 ) -> None:
-    assert PermitCheck(filters)._ports[TCP] == bounds
+    assert PermitCheck(filters).bounds[TCP] == bounds
+
+
+def test_without_filters_every_port_of_tcp_and_udp_is_within_bounds() -> None:
+    assert PermitCheck(()).bounds == PermitCheck((Tcp(), Udp())).bounds
+    # Whatever has no ports has no bounds.
+    assert set(PermitCheck(()).bounds) == {TCP, UDP}
 
 
 def test_the_same_filters_share_one_check() -> None:

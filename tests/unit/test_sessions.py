@@ -457,6 +457,43 @@ def test_what_is_let_go_is_not_remembered() -> None:
     assert not table.has_ended((UDP, 2, REAL), 0.0)
 
 
+# --- What a packet may belong to -----------------------------------------------------------
+
+
+def test_a_table_knows_sessions_and_the_ends_of_sessions() -> None:
+    table = table_with()
+    begin(table)
+    begin(table, port=2, now=1.0)
+    for now in (0.0, 60.0 - TICK, 60.0, 61.0 - TICK, 61.0, 300.0 - TICK):
+        table.lifetimes.forget_old(now)
+        table.forget_old(now)
+        assert table.knows((UDP, 5401, REAL))
+        assert table.knows((UDP, 2, REAL))
+        # Nothing else, least of all what a session is to the client.
+        for key in ((UDP, 1, REAL), (TCP, 5401, REAL), (UDP, 5401, PROXY)):
+            assert not table.knows(key)
+    table.forget_old(300.0)
+    assert not table.knows((UDP, 5401, REAL))
+    assert table.knows((UDP, 2, REAL))
+
+
+def test_a_table_knows_a_session_by_its_translated_port() -> None:
+    table = table_with()
+    begin(table)
+    session = begin(table, behind=proxy(2))
+    table.forget_proxies({PROXY})
+    assert translated_port(session) == 5402
+    assert table.knows((UDP, 5402, REAL))
+    assert not table.knows((UDP, 5401, REAL))
+
+
+def test_a_table_does_not_know_what_was_let_go_as_if_it_had_not_been() -> None:
+    table = table_with()
+    begin(table)
+    table.forget_all()
+    assert not table.knows((UDP, 5401, REAL))
+
+
 # --- The first moment ----------------------------------------------------------------------
 
 

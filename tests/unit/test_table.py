@@ -14,6 +14,7 @@ from itertools import permutations
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
+from firezone_filter import table as module
 from firezone_filter.addresses import Network
 from firezone_filter.decisions import Reason
 from firezone_filter.errors import InvalidAddress, InvalidPolicy
@@ -189,6 +190,12 @@ def test_no_filters_permit_every_protocol(protocol: int) -> None:
 )
 def test_without_a_port_what_permits_every_port_permits(filters: list[Filter]) -> None:
     assert table_of(("10.0.0.0/24", "web", filters)).permits("10.0.0.5", TCP)
+
+
+@pytest.mark.parametrize("ports", ["0", "0-443", "1-65535", "0-65534"])
+def test_without_a_port_what_permits_some_ports_refuses(ports: str) -> None:
+    table = table_of(("10.0.0.0/24", "db", [Tcp(ports)]), ("10.0.0.0/8", "wide", [Tcp(443)]))
+    assert table.match("10.0.0.5", TCP) == refusing("db", "10.0.0.0/24", Reason.TCP_PORT)
 
 
 def test_what_is_not_covered_is_not_permitted() -> None:
@@ -544,6 +551,56 @@ def test_taking_from_one_tree_leaves_the_other() -> None:
     one, other = tree_of(A, B), tree_of(A, B)
     one.take(A)
     assert kept(other, "10.0.0.0/24") == A + B
+
+
+# --- The quick answer --------------------------------------------------------------------
+
+HOST, NARROW, WIDE = "10.0.0.5", "10.0.0.0/24", "10.0.0.0/8"
+
+# Entries, the port of TCP, who answers, and whether the first that is asked answers at once.
+IN_TURN = [
+    ([alone(NARROW, "a", Tcp(443))], 443, (NARROW, "a", True), True),
+    ([alone(NARROW, "a", Tcp(443))], 444, (NARROW, "a", False), True),
+    ([alone(NARROW, "a", Udp())], 443, (NARROW, "a", False), True),
+    ([alone(NARROW, "a")], 65_535, (NARROW, "a", True), True),
+    ([alone(NARROW, "a"), alone("10.0.1.0/24", "b")], 1, (NARROW, "a", True), True),
+    # Others of the same network, of which the greatest id is asked first.
+    ([alone(NARROW, "a", Tcp(1)), alone(NARROW, "b", Tcp(1))], 1, (NARROW, "b", True), True),
+    ([alone(NARROW, "a", Tcp(1)), alone(NARROW, "b", Tcp(2))], 1, (NARROW, "a", True), False),
+    ([alone(NARROW, "a", Tcp(1)), alone(NARROW, "b", Tcp(2))], 3, (NARROW, "b", False), False),
+    # A shorter prefix behind it.
+    ([alone(NARROW, "a", Tcp(1)), alone(WIDE, "b", Tcp(1))], 1, (NARROW, "a", True), True),
+    ([alone(NARROW, "a", Tcp(1)), alone(WIDE, "b", Tcp(2))], 2, (WIDE, "b", True), False),
+    ([alone(NARROW, "a", Tcp(1)), alone("0.0.0.0/0", "b")], 2, ("0.0.0.0/0", "b", True), False),
+    ([alone(NARROW, "a", Tcp(1)), alone(WIDE, "b", Tcp(2))], 3, (NARROW, "a", False), False),
+    ([alone(WIDE, "a", Tcp(1)), alone(NARROW, "b", Tcp(2))], 3, (NARROW, "b", False), False),
+]
+
+
+@pytest.mark.parametrize(("entries", "port", "expected", "at_once"), IN_TURN)
+def test_the_quick_answer_is_that_of_asking_in_turn(
+    entries: list[Alone],
+    port: int,
+    expected: tuple[str, str, bool],
+    at_once: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tree, address = tree_of(*entries), ip_address(HOST).packed
+    node = tree._tree.search_best(None, module._ALL_BITS, address)
+    slow = module._ask_in_turn(node, address, TCP, port)
+    network, resource_id, permitted = expected
+    reason = None if permitted else Reason.TCP_PORT
+    assert slow == Match(resource_id, ip_network(network), reason)
+    assert tree.lookup(address, TCP, port) is slow
+    asked = []
+
+    def ask(*args: object) -> Match:
+        asked.append(args)
+        return slow
+
+    monkeypatch.setattr(module, "_ask_in_turn", ask)
+    assert tree.lookup(address, TCP, port) is slow
+    assert asked == ([] if at_once else [(node, address, TCP, port)])
 
 
 # --- What there is -----------------------------------------------------------------------
