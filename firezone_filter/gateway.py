@@ -128,7 +128,7 @@ class Gateway(Hooks):
                     if found is not None and (client_id is None or client_id is found.client_id):
                         return found
                     flow = ends
-            elif 0x60 <= first < 0x70 and size >= 48:
+            elif 0x60 <= first <= 0x6F and size >= 48:
                 length, protocol, ends = _IPV6_FLOW(packet)
                 if length + 40 == size and (size >= 60 or protocol != 6):
                     found = flows[protocol].get(ends)
@@ -195,7 +195,7 @@ class Gateway(Hooks):
                         else:
                             add(self._decide_missed(direction, protocol, flow, packet, client_id))
                         continue
-                elif first >> 4 == 6 and size >= 48:
+                elif 0x60 <= first <= 0x6F and size >= 48:
                     length, protocol, flow = _IPV6_FLOW(packet)
                     if length + 40 == size and (size >= 60 or protocol != 6):
                         found = flows[protocol].get(flow)
