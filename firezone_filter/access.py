@@ -1,6 +1,6 @@
 """What one client may reach: its authorizations, and which resource answers for an address."""
 
-from typing import assert_never
+from typing import assert_never, cast, final
 
 from attrs import define, field
 
@@ -53,6 +53,7 @@ terms_of: Shared[Resource, Terms] = Shared(Terms)
 """Compile a resource, or return what an equal one was compiled to before."""
 
 
+@final
 @define(eq=False)
 class Authorization:
     """One client's permission for one resource."""
@@ -67,6 +68,11 @@ class Authorization:
     def resource(self) -> Resource:
         """What the client may reach."""
         return self.terms.resource
+
+    @property
+    def match(self) -> Match:
+        """What the tree of networks says of it where it permits."""
+        return cast("Alone", self.terms.alone)[0].permitted
 
     @property
     def forward(self) -> Forward:
@@ -88,7 +94,7 @@ class Access:
     def __init__(self, client_id: str) -> None:
         self._client_id = client_id
         self.authorizations: dict[str, Authorization] = {}
-        self._networks = NetworkTree()
+        self._networks: NetworkTree[Authorization] = NetworkTree()
         self._internet: dict[str, RangeMap] = {}
         # Only clients that use DNS resources have one: most clients of a large gateway
         # are idle, and each costs memory.
@@ -97,16 +103,16 @@ class Access:
     def grant(self, resource: Resource) -> Authorization:
         """Permit *resource*, in place of what its id permitted; return the authorization."""
         terms = terms_of(resource)
-        if terms.alone is not None:
-            self._networks.put(terms.alone)
-        if terms.excluded is not None:
-            self._internet[resource.id] = terms.excluded
         authorization = self.authorizations.get(resource.id)
         if authorization is None:
             authorization = Authorization(self._client_id, terms)
             self.authorizations[resource.id] = authorization
         else:
             authorization.terms = terms
+        if terms.alone is not None:
+            self._networks.put(terms.alone, authorization)
+        if terms.excluded is not None:
+            self._internet[resource.id] = terms.excluded
         return authorization
 
     def withdraw(self, resource_id: str) -> None:
@@ -130,15 +136,16 @@ class Access:
         """
         if flags & DNS:
             return self._dns_permission(far, protocol, port)
-        match = None if flags & NOT_CIDR else self._networks.lookup(far, protocol, port)
-        if self._internet and (not match or not match.network.prefixlen):
-            return self._internet_permission(far, flags, match)
-        if match is None:
+        found = None if flags & NOT_CIDR else self._networks.lookup(far, protocol, port)
+        if type(found) is Authorization:
+            if not self._internet:
+                return found.made or found.forward
+            found = found.match
+        if self._internet and (not found or not found.network.prefixlen):
+            return self._internet_permission(far, flags, found)
+        if found is None:
             return Reason.NO_RESOURCE
-        if match.reason is not None:
-            return match.reason
-        authorization = self.authorizations[match.resource_id]
-        return authorization.made or authorization.forward
+        return found.reason or self.authorizations[found.resource_id].forward
 
     def _internet_permission(
         self, far: bytes, flags: int, match: Match | None

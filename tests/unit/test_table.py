@@ -494,7 +494,7 @@ def alone(network: str, resource_id: str, *filters: Filter) -> Alone:
     return (Entry(ip_network(network), resource_id, filters),)
 
 
-def kept(tree: NetworkTree, network: str) -> tuple[Entry, ...]:
+def kept(tree: NetworkTree[Match], network: str) -> tuple[Entry, ...]:
     """Return what a tree keeps for a network, the very object."""
     wanted = ip_network(network)
     node = tree._tree.search_exact(None, wanted.prefixlen, wanted.network_address.packed)
@@ -502,10 +502,10 @@ def kept(tree: NetworkTree, network: str) -> tuple[Entry, ...]:
     return entries
 
 
-def tree_of(*entries: Alone) -> NetworkTree:
-    tree = NetworkTree()
+def tree_of(*entries: Alone) -> NetworkTree[Match]:
+    tree: NetworkTree[Match] = NetworkTree()
     for entry in entries:
-        tree.put(entry)
+        tree.put(entry, entry[0].permitted)
     return tree
 
 
@@ -543,7 +543,7 @@ def test_taking_one_entry_leaves_the_others_of_its_network(taken: Alone) -> None
 @pytest.mark.parametrize("old", [A, B, C])
 def test_an_entry_takes_the_place_of_another_of_its_id(old: Alone) -> None:
     tree, new = tree_of(A, B, C), alone("10.0.0.0/24", old[0].resource_id, Tcp(443))
-    tree.put(new)
+    tree.put(new, new[0].permitted)
     assert set(kept(tree, "10.0.0.0/24")) == {*A, *B, *C, *new} - {*old}
 
 
@@ -554,6 +554,51 @@ def test_taking_from_one_tree_leaves_the_other() -> None:
 
 
 # --- The quick answer --------------------------------------------------------------------
+
+ASKED = (ip_address("10.0.0.5").packed, TCP, 443)
+
+
+def test_an_entry_that_is_alone_answers_as_it_was_told_if_it_permits() -> None:
+    tree: NetworkTree[str] = NetworkTree()
+    tree.put(alone("10.0.0.0/24", "a", Tcp(443)), "mine")
+    assert tree.lookup(*ASKED) == "mine"
+    packed, protocol, _ = ASKED
+    for other in (444, None):
+        refused = tree.lookup(packed, protocol, other)
+        assert refused == Match("a", ip_network("10.0.0.0/24"), Reason.TCP_PORT)
+
+
+def test_an_entry_that_takes_the_place_of_itself_answers_anew() -> None:
+    tree: NetworkTree[str] = NetworkTree()
+    tree.put(alone("10.0.0.0/24", "a", Tcp(1)), "old")
+    tree.put(alone("10.0.0.0/24", "a", Tcp(443)), "new")
+    assert tree.lookup(*ASKED) == "new"
+
+
+@pytest.mark.parametrize("taken", [A, B])
+def test_entries_of_one_network_answer_by_their_matches_also_the_last_of_them(
+    taken: Alone,
+) -> None:
+    tree: NetworkTree[str] = NetworkTree()
+    tree.put(A, "a")
+    tree.put(B, "b")
+    assert tree.lookup(*ASKED) is B[0].permitted
+    tree.take(taken)
+    assert tree.lookup(*ASKED) is (B if taken is A else A)[0].permitted
+    tree.take(B if taken is A else A)
+    assert tree.lookup(*ASKED) is None
+    tree.put(taken, "again")
+    assert tree.lookup(*ASKED) == "again"
+
+
+@pytest.mark.parametrize(("widest", "at_once"), [("10.0.0.0/8", "narrow"), (None, "narrow")])
+def test_the_longest_prefix_answers_at_once(widest: str | None, at_once: str) -> None:
+    tree: NetworkTree[str] = NetworkTree()
+    tree.put(alone("10.0.0.0/24", "a", Tcp(443)), "narrow")
+    if widest is not None:
+        tree.put(alone(widest, "z"), "wide")
+    assert tree.lookup(*ASKED) == at_once
+
 
 HOST, NARROW, WIDE = "10.0.0.5", "10.0.0.0/24", "10.0.0.0/8"
 
