@@ -1,7 +1,7 @@
 """Packets of an established flow: what nearly all packets are.
 
-The pathological case is the widest key with every argument, each a new object: IPv6, with
-another time for each packet, and a client's name that is equal to the known one.
+The pathological case is the widest key with every argument: IPv6, with another time for each
+packet and the client's name, as a host calls it that reads one packet at a time.
 """
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from benches import by_hand
 from benches.baselines import Baseline, assert_decides_alike, each_baseline
 from benches.conftest import Measure
-from benches.loops import alone, clocked, each, named, timed
+from benches.loops import alone, as_a_host, clocked, each, named, timed
 from benches.scenes import (
     FLOWS,
     NOW,
@@ -97,6 +97,14 @@ def test_with_an_equal_client(
     equal = b"alice".decode()
     run = named(gateway, flow.direction, packets, NOW, equal)
     assert measure(group, "named equally", run, count=ROUND) == expected(flow)
+
+
+def test_as_a_host_calls_it(
+    flow: Flow, group: str, packets: list[bytes], gateway: Gateway, measure: Measure
+) -> None:
+    clock = iter([NOW + number / 1_000_000 for number in range(ROUND * _MOST_ROUNDS)])
+    run = as_a_host(gateway, flow.direction, packets, clock, "alice")
+    assert measure(group, "as a host", run, count=ROUND) == expected(flow)
 
 
 def test_with_a_time_of_its_own(

@@ -27,7 +27,7 @@ from benches.scenes import (
 from firezone_filter import Decision, Forward, Gateway
 
 _FULL = 2 * NEW_FLOWS
-"""More than is remembered of a client in one direction."""
+"""More flows than are remembered of a client, of one direction and protocol."""
 
 # Of the module, so that those that are compared run one after the other.
 each_flow = pytest.mark.parametrize("flow", FLOWS, ids=str, scope="module")

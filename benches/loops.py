@@ -80,6 +80,24 @@ def named(
     return run
 
 
+def as_a_host(
+    gateway: Gateway,
+    direction: Direction,
+    packets: Sequence[bytes],
+    clock: Iterator[float],
+    client_id: str,
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway, each with a time of its own and with the tunnel's peer."""
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for packet, now in zip(packets, clock, strict=False):
+            decision = handle(direction, packet, now, client_id=client_id)
+        return decision
+
+    return run
+
+
 def batched(
     gateway: Gateway, direction: Direction, packets: Sequence[bytes], now: float
 ) -> Callable[[], Decision]:

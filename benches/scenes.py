@@ -33,7 +33,7 @@ NEW_FLOWS: Final = 2_000
 """Packets that are timed together, each of a flow of its own."""
 
 HOSTS: Final = 500
-"""Packets that are timed together, each to another host: few enough to be remembered all."""
+"""Packets that are timed together, each to another host."""
 
 PORT: Final = {"tcp": 443, "udp": 53, "echo": 0}
 """The resource's port, by protocol."""

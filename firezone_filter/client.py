@@ -121,6 +121,10 @@ class Client:
             self.access.nat.start_clock(now)
         self._bucket.start_clock(now)
 
+    def is_plain(self, decision: Forward) -> bool:
+        """Tell whether nothing has to be done with each packet but to forward it."""
+        return self.recorder is None or decision.resource_id is None
+
     # --- One packet ----------------------------------------------------------------------
 
     def judge_outbound(  # noqa: PLR0911 - one return for a row of the table
@@ -366,10 +370,6 @@ class Client:
         if is_icmp_error(headers.protocol, headers.icmp_type):
             return self.drop(reason)
         return self.refuse(reason, headers.source, headers.destination, packet, now)
-
-    def is_plain(self, decision: Forward) -> bool:
-        """Tell whether nothing has to be done with each packet but to forward it."""
-        return self.recorder is None or decision.resource_id is None
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:

@@ -117,7 +117,7 @@ class FreshDecisions:
         if flags & MULTICAST:
             return _MULTICAST
         if client_id is None:
-            client = self._roster.by_address.get(headers.source)
+            client = self._by_address.get(headers.source)
         else:
             client = self._roster.clients.get(client_id)
             # A client sends from its own addresses only; otherwise it could borrow
@@ -129,7 +129,7 @@ class FreshDecisions:
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, now, outbound=True)
         decision = client.judge_outbound(headers, flags, packet, now)
-        if decision.__class__ is Forward:
+        if type(decision) is Forward:
             if client.recorder is not None:
                 client.recorder.see(headers, packet, decision, now, outbound=True)
             if flow is not None and client.is_plain(decision):
@@ -142,7 +142,7 @@ class FreshDecisions:
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
-        client = self._roster.by_address.get(headers.destination)
+        client = self._by_address.get(headers.destination)
         if client is None and not self._site.flags(headers.destination) & TUNNEL:
             return _NOT_A_PEER
         if client is None or (client_id is not None and client_id != client.id):
@@ -151,7 +151,7 @@ class FreshDecisions:
         if headers.fragment is not None:
             return client.judge_fragment(headers, flags, packet, now, outbound=False)
         decision = client.judge_inbound(headers, flags, packet, now)
-        if decision.__class__ is Forward:
+        if type(decision) is Forward:
             if client.recorder is not None:
                 client.recorder.see(headers, packet, decision, now, outbound=False)
             if flow is not None and client.is_plain(decision):

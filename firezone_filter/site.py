@@ -70,7 +70,8 @@ class GatewayOptions:
 
     flow_records: bool = field(default=False, validator=_switch)
     """Whether `Gateway.poll_event` reports flows too: `FlowStarted`, `FlowEnded`,
-    `FlowRefused`. Then every packet is counted, which makes it up to twice as expensive."""
+    `FlowRefused`. Then every packet is counted, which makes it up to two and a half times as
+    expensive."""
 
 
 class Site:

@@ -138,7 +138,7 @@ class NetworkTree(Generic[T]):
             self._tree.delete(None, entry.masklen, entry.packed)
 
     def lookup(self, packed: bytes, protocol: int, port: int | None) -> Match | T | None:
-        """Answer as `ClientFilterTable.match` does, or as the entry that permits says.
+        """Answer as `ClientFilterTable.match` does, or what `put` was told to answer.
 
         Args:
             packed: an address of the resource, in network byte order.

@@ -13,6 +13,7 @@ IPv6 it is the same with other addresses; the clients reach the gateway over IPv
 
 import secrets
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -106,8 +107,10 @@ class Network:
     """The network of the stories. Use it with `with`: at the end it is removed."""
 
     def __init__(self) -> None:
-        self._token = secrets.token_hex(3)
+        self.token = secrets.token_hex(3)
+        """What all names of this run have in them."""
         self._namespaces: dict[str, Namespace] = {}
+        self._removal = ExitStack()
         self._restarts = 0
 
     def __getitem__(self, role: str) -> Namespace:
@@ -123,12 +126,11 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for namespace in self._namespaces.values():
-            namespace.remove()
+        self._removal.close()
 
     def device(self, role: str) -> str:
         """Return a name for a device, this run's own; names have at most 15 characters."""
-        return f"{role}-{self._token}"
+        return f"{role}-{self.token}"
 
     def restart(self, client: str) -> None:
         """Put a client's whole machine out of the way: the new one knows nothing of the old."""
@@ -140,7 +142,9 @@ class Network:
         self._set_up_client(client)
 
     def _namespace(self, role: str) -> Namespace:
-        return Namespace(f"ff-{self._token}-{role}")
+        namespace = Namespace(f"ff-{self.token}-{role}")
+        self._removal.callback(namespace.remove)
+        return namespace
 
     def _build(self) -> None:
         for role, strict in STRICT.items():
