@@ -7,6 +7,7 @@ what it may do forgets all of them.
 import pytest
 
 from benches.conftest import Measure, Scaled
+from benches.hooks import CALLS, SPARE, measure_authorize, measure_revoke
 from benches.loops import timed
 from benches.scenes import (
     INBOUND,
@@ -18,13 +19,10 @@ from benches.scenes import (
     gateway_for_alice,
     gateway_with_clients,
     gateway_with_networks,
-    other_resource,
     packet,
 )
 from firezone_filter import Gateway
 
-_CALLS = 50
-_SPARE = 100_000
 _REMEMBERED = 2_048
 
 
@@ -41,45 +39,18 @@ def wide(scaled: Scaled) -> dict[int, Gateway]:
 
 @each_number_of_resources
 def test_authorize(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
-    gateway = wide[size]
-    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
-
-    def run() -> None:
-        for resource in resources:
-            gateway.authorize("alice", resource)
-
-    def setup() -> None:
-        for resource in resources:
-            gateway.revoke("alice", resource.id)
-
-    measure("lifecycle: authorize", f"{size:,}", run, count=_CALLS, setup=setup)
-    assert resources[-1].id in gateway.authorizations("alice")
-    # What one client holds is shared, and would be cheaper for the gateway of the next size.
-    setup()
+    measure_authorize(measure, "lifecycle: authorize", size, wide[size])
 
 
 @each_number_of_resources
 def test_revoke(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
-    gateway = wide[size]
-    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
-
-    def run() -> bool:
-        for resource in resources:
-            revoked = gateway.revoke("alice", resource.id)
-        return revoked
-
-    def setup() -> None:
-        for resource in resources:
-            gateway.authorize("alice", resource)
-
-    revoked = measure("lifecycle: revoke", f"{size:,}", run, count=_CALLS, setup=setup)
-    assert revoked
+    measure_revoke(measure, "lifecycle: revoke", size, wide[size])
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
 def test_client_connected(size: int, scaled: Scaled, measure: Measure) -> None:
     gateway = gateway_with_clients(scaled(size))
-    newcomers = [(f"new-{number}", addresses_of(_SPARE + number)) for number in range(_CALLS)]
+    newcomers = [(f"new-{number}", addresses_of(SPARE + number)) for number in range(CALLS)]
 
     def run() -> None:
         for client_id, addresses in newcomers:
@@ -89,7 +60,7 @@ def test_client_connected(size: int, scaled: Scaled, measure: Measure) -> None:
         for client_id, _ in newcomers:
             gateway.client_disconnected(client_id)
 
-    measure("lifecycle: client_connected", f"{size:,}", run, count=_CALLS, setup=setup)
+    measure("lifecycle: client_connected", f"{size:,}", run, count=CALLS, setup=setup)
     assert newcomers[-1][0] in gateway
 
 

@@ -7,13 +7,12 @@ moment. A hundred thousand clients take too long for a bench: `python -m benches
 import pytest
 
 from benches.conftest import Measure, Scaled
+from benches.hooks import measure_authorize, measure_revoke
 from benches.many import Crowd
-from benches.scenes import gateway_with_clients, other_resource
+from benches.scenes import gateway_with_clients
 from firezone_filter import Gateway
 
 _CLIENTS = (1, 100, 10_000)
-_CALLS = 50
-_SPARE = 100_000
 _ROUNDS = 5
 
 each_number_of_clients = pytest.mark.parametrize("size", _CLIENTS)
@@ -31,37 +30,12 @@ def busy(scaled: Scaled) -> dict[int, Gateway]:
 
 @each_number_of_clients
 def test_authorizing_one(size: int, busy: dict[int, Gateway], measure: Measure) -> None:
-    gateway = busy[size]
-    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
-
-    def run() -> None:
-        for resource in resources:
-            gateway.authorize("alice", resource)
-
-    def setup() -> None:
-        for resource in resources:
-            gateway.revoke("alice", resource.id)
-
-    measure("clients: authorize", f"{size:,}", run, count=_CALLS, setup=setup)
-    assert resources[-1].id in gateway.authorizations("alice")
-    setup()  # what is known to one gateway is shared with the next, which would be quicker
+    measure_authorize(measure, "clients: authorize", size, busy[size])
 
 
 @each_number_of_clients
 def test_revoking_one(size: int, busy: dict[int, Gateway], measure: Measure) -> None:
-    gateway = busy[size]
-    resources = [other_resource(_SPARE + number) for number in range(_CALLS)]
-
-    def run() -> bool:
-        for resource in resources:
-            revoked = gateway.revoke("alice", resource.id)
-        return revoked
-
-    def setup() -> None:
-        for resource in resources:
-            gateway.authorize("alice", resource)
-
-    assert measure("clients: revoke", f"{size:,}", run, count=_CALLS, setup=setup)
+    measure_revoke(measure, "clients: revoke", size, busy[size])
 
 
 # --- All of them -------------------------------------------------------------------------

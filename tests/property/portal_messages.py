@@ -16,6 +16,7 @@ from tests.portal import (
     message,
     token,
 )
+from tests.property.damage import damaged
 
 KEYS = [
     "fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",
@@ -192,31 +193,7 @@ anything = st.recursive(
     ),
     max_leaves=8,
 )
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> Json:
-    """Draw a message in which a few fields are other ones, or are not there."""
-    document: Json = {"": copy.deepcopy(draw(whole))}
-    for _ in range(draw(st.integers(1, 3))):
-        damage(draw, document)
-    return document.get("")
-
-
-def damage(draw: st.DrawFn, inside: Json) -> None:
-    """Walk down to some place and put something else there, or nothing."""
-    while True:
-        step = draw(st.sampled_from([*inside] if isinstance(inside, dict) else range(len(inside))))
-        if not isinstance(inside[step], dict | list) or not inside[step] or draw(st.booleans()):
-            break
-        inside = inside[step]
-    match draw(st.sampled_from(["replace", "remove", "add"])):
-        case "remove" if len(inside) > 1:
-            del inside[step]
-        case "add" if isinstance(inside, dict):
-            inside[draw(st.sampled_from(FIELDS))] = draw(anything)
-        case _:
-            inside[step] = draw(anything)
+broken = damaged(whole, FIELDS, anything)
 
 
 @st.composite

@@ -1,12 +1,11 @@
 """What is written comes back, and whatever is handed in is a policy or an `InvalidPolicy`."""
 
-import copy
 import json
 import math
 import re
 import sys
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any, TypeAlias
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -32,8 +31,7 @@ from firezone_filter.resources import (
     Tcp,
     Udp,
 )
-
-Json: TypeAlias = Any
+from tests.property.damage import Json, damaged
 
 # --- Policies -----------------------------------------------------------------------------
 
@@ -231,30 +229,6 @@ anything = st.recursive(
 )
 
 
-@st.composite
-def mutated(draw: st.DrawFn) -> object:
-    document: Json = {"": copy.deepcopy(DOCUMENT)}
-    for _ in range(draw(st.integers(1, 3))):
-        mutate(draw, document)
-    return document.get("")
-
-
-def mutate(draw: st.DrawFn, inside: Json) -> None:
-    """Walk down to some place and put something else there, or nothing."""
-    while True:
-        step = draw(st.sampled_from([*inside] if isinstance(inside, dict) else range(len(inside))))
-        if not isinstance(inside[step], dict | list) or not inside[step] or draw(st.booleans()):
-            break
-        inside = inside[step]
-    match draw(st.sampled_from(["replace", "remove", "add"])):
-        case "remove" if len(inside) > 1:
-            del inside[step]
-        case "add" if isinstance(inside, dict):
-            inside[draw(st.sampled_from(WORDS))] = draw(anything)
-        case _:
-            inside[step] = draw(anything)
-
-
 def loads_or_names_faults(source: Json) -> None:
     try:
         policy = load_policy(source)
@@ -267,7 +241,7 @@ def loads_or_names_faults(source: Json) -> None:
         assert policy.gateway(sys.float_info.max).poll_timeout() is None
 
 
-@given(mutated())
+@given(damaged(st.just(DOCUMENT), WORDS, anything))
 def test_a_mutated_document_loads_or_is_an_invalid_policy(document: object) -> None:
     loads_or_names_faults(document if isinstance(document, dict) else json.dumps(document))
 

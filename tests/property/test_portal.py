@@ -27,7 +27,7 @@ from tests.property.portal_messages import (
     GRANT_TOO_FAR,
     IPV4,
     IPV6,
-    damaged,
+    broken,
     doubled,
     mangled,
     messages,
@@ -160,7 +160,7 @@ TIMES = st.sampled_from([NOW, NOW + 1, NOW + 2])
 
 
 @settings(max_examples=100)
-@given(steps(), damaged(), TIMES)
+@given(steps(), broken, TIMES)
 def test_a_damaged_message_is_an_error_or_an_effect_never_half_of_one(
     story: list[tuple[Any, ...]], sent: Json, now: float
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_damaged_message_is_an_error_or_an_effect_never_half_of_one(
 
 
 @settings(max_examples=100)
-@given(steps(), damaged().map(json.dumps), TIMES)
+@given(steps(), broken.map(json.dumps), TIMES)
 def test_the_text_of_a_damaged_message_is_an_error_or_an_effect(
     story: list[tuple[Any, ...]], sent: str, now: float
 ) -> None:

@@ -2,10 +2,8 @@
 
 import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +30,7 @@ from .builders import (
     pcap_record,
     section,
 )
+from .terminal import Said, closed_pipe
 
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
@@ -76,37 +75,6 @@ class Interrupted(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         raise KeyboardInterrupt(size)
-
-
-@frozen
-class Said:
-    """What a run said: lines on standard output, and on standard error."""
-
-    out: list[str]
-    err: list[str]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], Said]:
-    def read() -> Said:
-        captured = capsys.readouterr()
-        return Said(captured.out.splitlines(), captured.err.splitlines())
-
-    return read
-
-
-@contextmanager
-def closed_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make standard output a pipe whose reader has gone.
-
-    Closing it in the end shows that nothing is left in it, as Python would as it exits. It
-    is no fixture, since pytest sets its own standard output after those.
-    """
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield
 
 
 def test_a_replay_prints_a_summary(files: Files, said: Callable[[], Said]) -> None:

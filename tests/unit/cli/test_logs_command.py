@@ -1,12 +1,10 @@
 """`firezone-filter logs`, from its arguments to its exit status."""
 
 import io
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +18,7 @@ from firezone_filter.cli.logs.job import LogJob
 from firezone_filter.cli.logs.splitter import MAX_LINE
 
 from .log_entries import at, line
+from .terminal import Said, closed_pipe
 
 ROOT = Path(__file__).parents[3]
 FULL = Path("/dev/full")
@@ -62,23 +61,6 @@ def files(tmp_path: Path) -> Files:
     return written
 
 
-@frozen
-class Said:
-    """What a run said: lines on standard output, and on standard error."""
-
-    out: list[str]
-    err: list[str]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], Said]:
-    def read() -> Said:
-        captured = capsys.readouterr()
-        return Said(captured.out.splitlines(), captured.err.splitlines())
-
-    return read
-
-
 @pytest.fixture
 def messages(said: Callable[[], Said]) -> Callable[..., list[str]]:
     """Return what runs the command, and returns the messages that it prints."""
@@ -105,16 +87,6 @@ class Interrupted(io.RawIOBase):
         for chunk in self._chunks:
             return chunk
         raise KeyboardInterrupt
-
-
-@contextmanager
-def closed_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make standard output a pipe whose reader has gone."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield
 
 
 # --- What is printed ---------------------------------------------------------------------
