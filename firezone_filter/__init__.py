@@ -3,37 +3,9 @@
 Only the names in `__all__` are public.
 """
 
-from firezone_filter.addresses import AddressPlan, TunnelAddresses
-from firezone_filter.counters import Counters
-from firezone_filter.decisions import (
-    Decision,
-    Direction,
-    Drop,
-    Forward,
-    Reason,
-    Reject,
-    Translate,
-)
-from firezone_filter.errors import (
-    AddressInUse,
-    FirezoneFilterError,
-    InvalidAddress,
-    InvalidMessage,
-    InvalidPolicy,
-    InvalidTime,
-    UnknownClient,
-    UnknownResource,
-)
-from firezone_filter.events import (
-    AccessExhausted,
-    AuthorizationExpired,
-    Event,
-    FlowEnd,
-    FlowEnded,
-    FlowRefused,
-    FlowStarted,
-)
-from firezone_filter.gateway import Gateway
+from firezone_filter.access.table import ClientFilterTable, Match
+from firezone_filter.accounting.prometheus import prometheus_text
+from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.logs import DecisionLog, JsonFormatter
 from firezone_filter.policy import (
     Policy,
@@ -44,8 +16,38 @@ from firezone_filter.policy import (
     load_policy,
 )
 from firezone_filter.portal import PortalEvent, PortalReply, PortalSession
-from firezone_filter.prometheus import prometheus_text
-from firezone_filter.resources import (
+from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.values.counters import Counters
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
+from firezone_filter.values.errors import (
+    AddressInUse,
+    FirezoneFilterError,
+    InvalidAddress,
+    InvalidMessage,
+    InvalidPolicy,
+    InvalidTime,
+    UnknownClient,
+    UnknownResource,
+)
+from firezone_filter.values.events import (
+    AccessExhausted,
+    AuthorizationExpired,
+    Event,
+    FlowEnd,
+    FlowEnded,
+    FlowRefused,
+    FlowStarted,
+)
+from firezone_filter.values.options import GatewayOptions
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     Filter,
@@ -56,8 +58,6 @@ from firezone_filter.resources import (
     Tcp,
     Udp,
 )
-from firezone_filter.site import GatewayOptions
-from firezone_filter.table import ClientFilterTable, Match
 
 __all__ = [
     "AccessExhausted",

@@ -3,7 +3,7 @@
 import pytest
 
 from firezone_filter import Direction, Gateway
-from firezone_filter.client import Client
+from firezone_filter.gateway.client import Client
 
 
 def remembered(gateway: Gateway) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from firezone_filter.cli.job import Job
 from firezone_filter.cli.logs.choice import SEVERITIES, Choice, to_field, to_pattern
 from firezone_filter.cli.logs.job import LogJob
 from firezone_filter.cli.logs.times import to_key
-from firezone_filter.errors import FirezoneFilterError
+from firezone_filter.values.errors import FirezoneFilterError
 
 PROGRAM: Final = "firezone-filter"
 PACKAGE: Final = "firezone-filter"

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from firezone_filter.cli.capture import Capture
+from firezone_filter.capture.link import link_reader
+from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.faults import UnusableError
-from firezone_filter.cli.link import link_reader
 from firezone_filter.cli.outputs import STANDARD
-from firezone_filter.errors import InvalidPolicy
 from firezone_filter.policy import Policy, load_policy
+from firezone_filter.values.errors import InvalidPolicy
 
 
 def read_policy(name: str) -> Policy:

@@ -13,12 +13,12 @@ from firezone_filter.cli.inputs import opened_capture, read_policy, spoken
 from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
 from firezone_filter.cli.progress import watched
 from firezone_filter.cli.render import print_summary
-from firezone_filter.cli.replay import replay
 from firezone_filter.cli.report import report
 from firezone_filter.cli.summary import Summary
 from firezone_filter.cli.terminal import console
 from firezone_filter.cli.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
 from firezone_filter.policy import Policy
+from firezone_filter.replay.replay import replay
 
 
 @frozen

@@ -11,9 +11,8 @@ from typing import Final, TextIO, assert_never
 from rich.filesize import decimal
 from rich.text import Text
 
+from firezone_filter.capture.stream import NS_PER_S
 from firezone_filter.cli.faults import printable
-from firezone_filter.cli.headers import Flow
-from firezone_filter.cli.stream import NS_PER_S
 from firezone_filter.cli.summary import (
     KINDS,
     MAX_FLOWS,
@@ -24,9 +23,10 @@ from firezone_filter.cli.summary import (
     Tally,
 )
 from firezone_filter.cli.terminal import WIDTH, console
-from firezone_filter.decisions import Direction
-from firezone_filter.events import AccessEvent, AccessExhausted, AuthorizationExpired
 from firezone_filter.policy import Policy
+from firezone_filter.replay.headers import Flow
+from firezone_filter.values.decisions import Direction
+from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 
 MAX_FLOWS_SHOWN: Final = 3
 MAX_ROWS_SHOWN: Final = 20

@@ -2,12 +2,12 @@
 
 from typing import assert_never
 
-from firezone_filter.cli.headers import Flow
 from firezone_filter.cli.summary import KINDS, ByDirection, ClientSummary, Refusals, Summary, Tally
 from firezone_filter.cli.writers import flow_fields
-from firezone_filter.decisions import Direction, Reason
-from firezone_filter.events import AccessEvent, AccessExhausted, AuthorizationExpired
 from firezone_filter.logs.times import rfc3339
+from firezone_filter.replay.headers import Flow
+from firezone_filter.values.decisions import Direction, Reason
+from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 
 Report = dict[str, object]
 

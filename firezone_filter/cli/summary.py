@@ -9,9 +9,17 @@ from typing import Final, assert_never
 
 from attrs import Factory, define, field, frozen
 
-from firezone_filter.cli.headers import Flow, read_flow
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject, Translate
-from firezone_filter.events import AccessEvent
+from firezone_filter.replay.headers import Flow, read_flow
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
+from firezone_filter.values.events import AccessEvent
 
 MAX_FLOWS: Final = 256
 """Refused flows that are counted one by one, for each direction and reason: enough to find

@@ -5,17 +5,17 @@ import math
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from firezone_filter.addresses import TunnelAddresses
-from firezone_filter.arguments import Packet, check_type, to_bytes
-from firezone_filter.clock import is_finite, to_time
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reject, Translate
-from firezone_filter.errors import InvalidPolicy, shown
-from firezone_filter.events import Event
 from firezone_filter.logs import wording
 from firezone_filter.logs.tallies import FarEnd, Kind, Tallies, Untold
 from firezone_filter.logs.wording import Line
 from firezone_filter.packet.headers import Headers, read_headers
-from firezone_filter.resources import Resource
+from firezone_filter.values.addresses import TunnelAddresses
+from firezone_filter.values.arguments import Packet, check_type, to_bytes
+from firezone_filter.values.decisions import Decision, Direction, Drop, Forward, Reject, Translate
+from firezone_filter.values.errors import InvalidPolicy, shown
+from firezone_filter.values.events import Event
+from firezone_filter.values.resources import Resource
+from firezone_filter.values.times import is_finite, to_time
 
 MAX_INTERVAL: Final = 86_400.0
 """Seconds that a count may wait to be told: a day. What is told later is no news."""

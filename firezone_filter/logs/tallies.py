@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
-from firezone_filter.decisions import Direction, Reason
+from firezone_filter.values.decisions import Direction, Reason
 
 MAX_CLIENTS: Final = 1_024
 """Clients that are told apart at a time. Each may have lines of its own, so that this is

@@ -12,9 +12,13 @@ from typing import Final, NamedTuple, assert_never
 
 from attrs import asdict
 
-from firezone_filter.addresses import TunnelAddresses
-from firezone_filter.decisions import Direction, Drop, Reason, Reject
-from firezone_filter.events import (
+from firezone_filter.logs.tallies import Client, FarEnd, Others, Untold
+from firezone_filter.logs.times import spelled
+from firezone_filter.packet.headers import NO_PORT, Headers
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.values.addresses import TunnelAddresses
+from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
+from firezone_filter.values.events import (
     AccessExhausted,
     AuthorizationExpired,
     Event,
@@ -23,11 +27,7 @@ from firezone_filter.events import (
     FlowRefused,
     FlowStarted,
 )
-from firezone_filter.logs.tallies import Client, FarEnd, Others, Untold
-from firezone_filter.logs.times import spelled
-from firezone_filter.packet.headers import NO_PORT, Headers
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.resources import CidrResource, DnsResource, InternetResource, Resource
+from firezone_filter.values.resources import CidrResource, DnsResource, InternetResource, Resource
 
 # Somebody uses addresses that are another's, or would reach another client; or there is no
 # room left for what is permitted. Somebody should look.

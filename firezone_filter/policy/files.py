@@ -5,19 +5,8 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
-from firezone_filter.addresses import (
-    Address,
-    AddressPlan,
-    Network,
-    TunnelAddresses,
-    to_address,
-    to_resolved,
-)
-from firezone_filter.domains import DomainPattern, to_domain
-from firezone_filter.errors import InvalidPolicy, shown
-from firezone_filter.packet.numbers import IPV4, IPV6
-from firezone_filter.policy.document import Fields, Node, build
-from firezone_filter.policy.portal_shapes import (
+from firezone_filter.documents.document import Fields, Node, build
+from firezone_filter.documents.portal_shapes import (
     glance,
     read_id,
     read_network,
@@ -25,7 +14,8 @@ from firezone_filter.policy.portal_shapes import (
     write_networks,
     write_resource,
 )
-from firezone_filter.policy.text import read_document
+from firezone_filter.documents.text import read_document
+from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.policy.values import (
     Policy,
     PolicyAuthorization,
@@ -36,6 +26,16 @@ from firezone_filter.policy.values import (
     check_tunnel_address,
     refuse_domains,
 )
+from firezone_filter.values.addresses import (
+    Address,
+    AddressPlan,
+    Network,
+    TunnelAddresses,
+    to_address,
+    to_resolved,
+)
+from firezone_filter.values.domains import DomainPattern, to_domain
+from firezone_filter.values.errors import InvalidPolicy, shown
 
 _DEFAULT_PLAN: Final = AddressPlan()
 

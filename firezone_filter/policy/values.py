@@ -5,29 +5,29 @@ from typing import Any, TypeVar
 
 from attrs import Attribute, field, frozen
 
-from firezone_filter.addresses import (
+from firezone_filter.documents.document import Node
+from firezone_filter.documents.faults import Faults, Place
+from firezone_filter.gateway.gateway import Gateway
+from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.values.addresses import (
     Address,
     AddressPlan,
     TunnelAddresses,
     to_addresses,
     to_resolved,
 )
-from firezone_filter.arguments import check_type
-from firezone_filter.clock import to_time
-from firezone_filter.domains import DomainPattern, to_domain
-from firezone_filter.errors import shown
-from firezone_filter.gateway import Gateway
-from firezone_filter.policy.document import Node
-from firezone_filter.policy.faults import Faults, Place
-from firezone_filter.proxies import MAX_PROXIES
-from firezone_filter.resources import (
+from firezone_filter.values.arguments import check_type
+from firezone_filter.values.domains import DomainPattern, to_domain
+from firezone_filter.values.errors import shown
+from firezone_filter.values.options import GatewayOptions
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     InternetResource,
     Resource,
     to_id,
 )
-from firezone_filter.site import GatewayOptions
+from firezone_filter.values.times import to_time
 
 T = TypeVar("T")
 

@@ -10,13 +10,9 @@ from typing import Final, cast
 
 from attrs import evolve, frozen
 
-from firezone_filter.addresses import Address, TunnelAddresses, to_address
-from firezone_filter.arguments import check_stands_for
-from firezone_filter.domains import to_domain
-from firezone_filter.errors import InvalidMessage, InvalidPolicy
-from firezone_filter.policy.document import Fields, Node, build
-from firezone_filter.policy.portal_shapes import read_resource, write_resource
-from firezone_filter.policy.text import read_document
+from firezone_filter.documents.document import Fields, Node, build
+from firezone_filter.documents.portal_shapes import read_resource, write_resource
+from firezone_filter.documents.text import read_document
 from firezone_filter.portal.moment import Moment, PortalClient
 from firezone_filter.portal.orders import Extension, Grant, Init, Order, Pair, Rejection, Update
 from firezone_filter.portal.shapes import (
@@ -31,7 +27,11 @@ from firezone_filter.portal.shapes import (
     read_public_key,
     read_text,
 )
-from firezone_filter.resources import CidrResource, DnsResource, Resource, to_id
+from firezone_filter.values.addresses import Address, TunnelAddresses, to_address
+from firezone_filter.values.arguments import check_stands_for
+from firezone_filter.values.domains import to_domain
+from firezone_filter.values.errors import InvalidMessage, InvalidPolicy
+from firezone_filter.values.resources import CidrResource, DnsResource, Resource, to_id
 
 
 @frozen

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from firezone_filter.access import Authorization
-from firezone_filter.addresses import Address, TunnelAddresses
-from firezone_filter.checks import (
+from firezone_filter.access.authorizations import Authorization
+from firezone_filter.gateway.checks import (
     check_free,
     check_in_tunnel,
     check_not_own,
     check_proxies,
     to_expiry,
 )
-from firezone_filter.roster import Roster
-from firezone_filter.site import Site
+from firezone_filter.gateway.clients import Roster
+from firezone_filter.gateway.context import Site
+from firezone_filter.values.addresses import Address, TunnelAddresses
 
 
 @frozen

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from firezone_filter.addresses import TunnelAddresses
 from firezone_filter.portal.moment import PortalClient
-from firezone_filter.resources import Resource
+from firezone_filter.values.addresses import TunnelAddresses
+from firezone_filter.values.resources import Resource
 
 
 @frozen

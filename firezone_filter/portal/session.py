@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Final, assert_never
 
-from firezone_filter.arguments import check_type
-from firezone_filter.clock import to_time
-from firezone_filter.gateway import Gateway
+from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.portal.answers import PortalEvent, PortalReply
 from firezone_filter.portal.messages import Message, read_message
 from firezone_filter.portal.moment import Moment, PortalClient
 from firezone_filter.portal.orders import Extension, Grant, Init, Rejection, Update
+from firezone_filter.values.arguments import check_type
+from firezone_filter.values.times import to_time
 
 _REPLIES: Final = {
     "create_authorization": "authorization_created",

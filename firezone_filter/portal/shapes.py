@@ -9,9 +9,9 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode
 from typing import Final
 
-from firezone_filter.errors import InvalidMessage
-from firezone_filter.policy.document import Fields, Node
-from firezone_filter.policy.text import read_document
+from firezone_filter.documents.document import Fields, Node
+from firezone_filter.documents.text import read_document
+from firezone_filter.values.errors import InvalidMessage
 
 MAX_U64: Final = 2**64 - 1
 """The largest number of the portal's integers."""

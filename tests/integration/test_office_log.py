@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from firezone_filter import DecisionLog, JsonFormatter
-from firezone_filter.cli.direction import ClientAddresses
+from firezone_filter.capture.link import link_reader
 from firezone_filter.cli.inputs import opened_capture, read_policy
-from firezone_filter.cli.link import link_reader
+from firezone_filter.replay.direction import ClientAddresses
 
 OFFICE = Path(__file__).parents[2] / "examples" / "office"
 

@@ -20,9 +20,9 @@ from firezone_filter import (
     Gateway,
     GatewayOptions,
     TunnelAddresses,
-    events,
-    flows,
 )
+from firezone_filter.accounting import event_queue as events
+from firezone_filter.accounting import flow_records as flows
 from tests.model.flows import FlowModel
 from tests.property.pools import JUST_BEFORE
 from tests.property.twins import Failed, Told, Twins, outcome, told_event

@@ -18,7 +18,7 @@ from firezone_filter import (
     GatewayOptions,
     TunnelAddresses,
 )
-from firezone_filter.counters import Counters
+from firezone_filter.values.counters import Counters
 from tests.builders import TCP, UDP
 from tests.model.packets import parse
 from tests.property import story

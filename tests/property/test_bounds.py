@@ -21,10 +21,10 @@ from firezone_filter import (
     Reason,
     Translate,
 )
-from firezone_filter.flowcache import MAX_FLOWS
-from firezone_filter.fragments import MAX_KEPT
-from firezone_filter.proxies import MAX_PROXIES
-from firezone_filter.sessions import MAX_REMEMBERED, PORT_SEARCH
+from firezone_filter.gateway.flow_cache import MAX_FLOWS
+from firezone_filter.gateway.fragments import MAX_KEPT
+from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.nat.sessions import MAX_REMEMBERED, PORT_SEARCH
 from tests.builders import RST, fragment, tcp, udp
 from tests.scenes import ALICE, BOB, GATEWAY, INBOUND, OUTBOUND, V4, both_directions, refusal
 

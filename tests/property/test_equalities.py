@@ -23,8 +23,8 @@ from firezone_filter import (
     Resource,
     TunnelAddresses,
 )
-from firezone_filter.flowcache import PreparedFlow, Ring
-from firezone_filter.fresh import FreshDecisions
+from firezone_filter.gateway.flow_cache import PreparedFlow, Ring
+from firezone_filter.gateway.judge import FreshDecisions
 from tests.builders import RST, TCP
 from tests.model.packets import parse
 from tests.property.policies import connected, resolve

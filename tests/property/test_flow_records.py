@@ -17,7 +17,7 @@ from firezone_filter import (
     GatewayOptions,
     TunnelAddresses,
 )
-from firezone_filter.flowcache import FlowMemory
+from firezone_filter.gateway.flow_cache import FlowMemory
 from tests.builders import SYN
 from tests.property import story
 from tests.property.pools import CLIENTS, OUTBOUND, OWN, TUNNEL

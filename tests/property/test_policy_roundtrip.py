@@ -10,9 +10,6 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from firezone_filter.addresses import AddressPlan, TunnelAddresses
-from firezone_filter.domains import to_domain
-from firezone_filter.errors import InvalidPolicy
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
@@ -21,7 +18,10 @@ from firezone_filter.policy import (
     dump_policy,
     load_policy,
 )
-from firezone_filter.resources import (
+from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.values.domains import to_domain
+from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     Icmp,

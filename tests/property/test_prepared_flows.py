@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firezone_filter import Forward, Reason, Translate
-from firezone_filter.clock import Deadlines
-from firezone_filter.flowcache import FlowMemory, FlowTables, PreparedFlow
-from firezone_filter.nat import Nat
+from firezone_filter.gateway.flow_cache import FlowMemory, FlowTables, PreparedFlow
+from firezone_filter.nat.nat import Nat
+from firezone_filter.nat.proxies import Resolution
+from firezone_filter.nat.sessions import ForwardKey, Lifetimes, Session, SessionTable
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.rewrite import rewrite
-from firezone_filter.proxies import Resolution
-from firezone_filter.sessions import ForwardKey, Lifetimes, Session, SessionTable
+from firezone_filter.structures.timers import Deadlines
 from tests.builders import ACK, FIN, RST, SYN, patched
 from tests.property.pools import DOMAINS, JUST_BEFORE, PROXIES, RESOLVED, TUNNEL
 from tests.property.strategies import all_ports, kinds, payloads, versions, whole

@@ -3,15 +3,17 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.access import Access, Authorization, terms_of
-from firezone_filter.addresses import AddressPlan, address_flags
-from firezone_filter.clock import NO_DEADLINE, Deadlines
-from firezone_filter.decisions import Forward, Reason
-from firezone_filter.flowcache import FlowMemory, FlowTables
-from firezone_filter.nat import Nat
+from firezone_filter.access.authorizations import Access, Authorization, terms_of
+from firezone_filter.access.special_ranges import address_flags
+from firezone_filter.gateway.flow_cache import FlowMemory, FlowTables
+from firezone_filter.nat.nat import Nat
+from firezone_filter.nat.proxies import Resolution
+from firezone_filter.nat.sessions import Lifetimes
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.proxies import Resolution
-from firezone_filter.resources import (
+from firezone_filter.structures.timers import NO_DEADLINE, Deadlines
+from firezone_filter.values.addresses import AddressPlan
+from firezone_filter.values.decisions import Forward, Reason
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     Icmp,
@@ -20,7 +22,6 @@ from firezone_filter.resources import (
     Tcp,
     Udp,
 )
-from firezone_filter.sessions import Lifetimes
 
 NO_PORT = -1
 

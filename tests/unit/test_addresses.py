@@ -14,26 +14,28 @@ from ipaddress import (
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter.addresses import (
+from firezone_filter.access.special_ranges import (
     DNS,
     MULTICAST,
     NOT_CIDR,
     NOT_INTERNET,
     NOT_RESOLVED,
     TUNNEL,
+    RangeMap,
+    address_flags,
+)
+from firezone_filter.values.addresses import (
     Address,
     AddressPlan,
     Network,
-    RangeMap,
     TunnelAddresses,
-    address_flags,
     to_address,
     to_addresses,
     to_network,
     to_networks,
     to_resolved,
 )
-from firezone_filter.errors import InvalidAddress
+from firezone_filter.values.errors import InvalidAddress
 
 FIRST_IPV4 = "0.0.0.0"  # noqa: S104 - an address to ask about, nothing listens
 LAST_IPV6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"

@@ -1,6 +1,6 @@
 import pytest
 
-from firezone_filter.bucket import TokenBucket
+from firezone_filter.structures.token_bucket import TokenBucket
 
 
 def taken(bucket: TokenBucket, now: float, times: int) -> int:

@@ -6,8 +6,9 @@ from fractions import Fraction
 import pytest
 from attrs import define
 
-from firezone_filter.clock import MAX_AHEAD, NO_DEADLINE, Deadlines, to_time
-from firezone_filter.errors import InvalidTime
+from firezone_filter.structures.timers import NO_DEADLINE, Deadlines
+from firezone_filter.values.errors import InvalidTime
+from firezone_filter.values.times import MAX_AHEAD, to_time
 
 
 @define(eq=False)

@@ -5,7 +5,7 @@ import pytest
 from attrs import fields
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter.decisions import (
+from firezone_filter.values.decisions import (
     Decision,
     Direction,
     Drop,

@@ -5,8 +5,8 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from firezone_filter.domains import MAX_NAME, DomainPattern, to_domain
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.values.domains import MAX_NAME, DomainPattern, to_domain
+from firezone_filter.values.errors import InvalidPolicy
 
 LABEL_63 = "a" * 63
 LABEL_64 = "a" * 64

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from firezone_filter.errors import (
+from firezone_filter.values.errors import (
     AddressInUse,
     FirezoneFilterError,
     InvalidAddress,

@@ -6,14 +6,14 @@ import pytest
 from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter import events
-from firezone_filter.decisions import Direction, Reason
-from firezone_filter.events import (
+from firezone_filter.accounting import event_queue as events
+from firezone_filter.accounting.event_queue import EventQueue
+from firezone_filter.values.decisions import Direction, Reason
+from firezone_filter.values.events import (
     AccessEvent,
     AccessExhausted,
     AuthorizationExpired,
     Event,
-    EventQueue,
     FlowEnd,
     FlowEnded,
     FlowEvent,

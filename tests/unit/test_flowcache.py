@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 
 from firezone_filter import Direction, Forward
-from firezone_filter.flowcache import (
+from firezone_filter.gateway.flow_cache import (
     MAX_FLOWS,
     FlowMemory,
     FlowTables,

@@ -2,10 +2,16 @@
 
 import pytest
 
-from firezone_filter.decisions import Direction, Forward
-from firezone_filter.flowcache import MAX_FLOWS, FlowMemory, Flows, FlowTables, PreparedFlow
+from firezone_filter.gateway.flow_cache import (
+    MAX_FLOWS,
+    FlowMemory,
+    Flows,
+    FlowTables,
+    PreparedFlow,
+)
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.values.decisions import Direction, Forward
 from tests.builders import ESP, fragment, hop_by_hop, icmp, icmp_echo, ip, tcp, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_directions, both_families
 

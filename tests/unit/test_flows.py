@@ -5,9 +5,9 @@ from math import inf, nextafter
 
 import pytest
 
-from firezone_filter import flows
-from firezone_filter.events import Event, EventQueue, FlowEnd, FlowEnded, FlowStarted
-from firezone_filter.flows import (
+from firezone_filter.accounting import flow_records as flows
+from firezone_filter.accounting.event_queue import EventQueue
+from firezone_filter.accounting.flow_records import (
     ACK,
     FIN,
     IDLE,
@@ -20,6 +20,7 @@ from firezone_filter.flows import (
     Traffic,
 )
 from firezone_filter.packet.numbers import ICMPV4, TCP, UDP
+from firezone_filter.values.events import Event, FlowEnd, FlowEnded, FlowStarted
 
 NEAR, FAR = ip_address("100.64.0.2").packed, ip_address("10.0.0.5").packed
 WEB = FlowKey("web", TCP, NEAR, 5401, FAR, 443)

@@ -3,9 +3,9 @@
 import pytest
 
 from firezone_filter import Forward
-from firezone_filter.clock import Deadlines
-from firezone_filter.fragments import LIFETIME, MAX_KEPT, FragmentMemory, Verdict
+from firezone_filter.gateway.fragments import LIFETIME, MAX_KEPT, FragmentMemory, Verdict
 from firezone_filter.packet.headers import Fragment, Headers, read_headers
+from firezone_filter.structures.timers import Deadlines
 from tests.builders import ip_fragment, tcp, udp
 
 ALLOWED = Verdict(Forward("alice", "db"), None)

@@ -28,9 +28,9 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from firezone_filter.flowcache import MAX_FLOWS
-from firezone_filter.fresh import FreshDecisions
-from firezone_filter.hooks import Hooks
+from firezone_filter.gateway.flow_cache import MAX_FLOWS
+from firezone_filter.gateway.hooks import Hooks
+from firezone_filter.gateway.judge import FreshDecisions
 from tests.builders import (
     ACK,
     ESP,

@@ -16,9 +16,9 @@ from firezone_filter import (
     Tcp,
     TunnelAddresses,
     Udp,
-    events,
-    flows,
 )
+from firezone_filter.accounting import event_queue as events
+from firezone_filter.accounting import flow_records as flows
 from tests.builders import ACK, FIN, RST, SYN, tcp, udp
 from tests.records import closed, ends, fetched, names, only, recording, sums, the_record
 from tests.scenes import (

@@ -15,7 +15,7 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from firezone_filter.refusals import MAX_FAR_ENDS, PERIOD
+from firezone_filter.accounting.refusals import MAX_FAR_ENDS, PERIOD
 from tests.builders import ESP, fragment, icmp_error, ip, resized, tcp, udp
 from tests.records import closed, fetched, names, only, recording, refusals
 from tests.scenes import (

@@ -6,15 +6,8 @@ from math import inf, isfinite, nextafter
 
 import pytest
 
-from firezone_filter import (
-    FlowEnd,
-    FlowEnded,
-    FlowRefused,
-    FlowStarted,
-    Gateway,
-    InvalidTime,
-    events,
-)
+from firezone_filter import FlowEnd, FlowEnded, FlowRefused, FlowStarted, Gateway, InvalidTime
+from firezone_filter.accounting import event_queue as events
 from tests.builders import FIN, SYN, tcp
 from tests.records import ends, fetched, names, only, recording, refusals, the_record
 from tests.scenes import ALICE, INBOUND, OUTBOUND, V4

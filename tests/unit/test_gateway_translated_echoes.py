@@ -16,8 +16,8 @@ from firezone_filter import (
     Reason,
     Translate,
 )
-from firezone_filter.client import Client
-from firezone_filter.flowcache import MAX_FLOWS
+from firezone_filter.gateway.client import Client
+from firezone_filter.gateway.flow_cache import MAX_FLOWS
 from tests.builders import ICMPV4, ICMPV6, fragment, icmp, icmp_echo, patched
 from tests.scenes import INBOUND, OUTBOUND, V4, both_directions, refusal
 from tests.translations import (

@@ -5,12 +5,12 @@ from ipaddress import ip_address
 import pytest
 
 from firezone_filter import Forward, Reason, Translate
-from firezone_filter.clock import Deadlines
-from firezone_filter.flowcache import FlowMemory, FlowTables, PreparedFlow, flow_of
-from firezone_filter.nat import Nat, translate_error
+from firezone_filter.gateway.flow_cache import FlowMemory, FlowTables, PreparedFlow, flow_of
+from firezone_filter.nat.nat import Nat, translate_error
+from firezone_filter.nat.proxies import Resolution
+from firezone_filter.nat.sessions import Lifetimes, Session
 from firezone_filter.packet.headers import Headers, read_headers, read_quoted_headers
-from firezone_filter.proxies import Resolution
-from firezone_filter.sessions import Lifetimes, Session
+from firezone_filter.structures.timers import Deadlines
 from tests.builders import ESP, RST, TCP, UDP, hop_by_hop, icmp, icmp_echo, icmp_error, ip
 from tests.translations import N4, N6, NAME, TICK, Names, Shape, both_names, every_kind
 

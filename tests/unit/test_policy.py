@@ -4,10 +4,6 @@ from types import MappingProxyType
 
 import pytest
 
-from firezone_filter.addresses import AddressPlan, TunnelAddresses
-from firezone_filter.decisions import Direction
-from firezone_filter.errors import FirezoneFilterError, InvalidPolicy, InvalidTime
-from firezone_filter.events import AccessExhausted, AuthorizationExpired
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
@@ -16,7 +12,12 @@ from firezone_filter.policy import (
     dump_policy,
     load_policy,
 )
-from firezone_filter.resources import (
+from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.values.decisions import Direction
+from firezone_filter.values.errors import FirezoneFilterError, InvalidPolicy, InvalidTime
+from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
+from firezone_filter.values.options import GatewayOptions
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     Icmp,
@@ -25,7 +26,6 @@ from firezone_filter.resources import (
     Tcp,
     Udp,
 )
-from firezone_filter.site import GatewayOptions
 from tests.builders import tcp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND

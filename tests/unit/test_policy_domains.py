@@ -7,9 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from firezone_filter.addresses import Address, AddressPlan, TunnelAddresses
-from firezone_filter.decisions import Direction, Reason, Reject, Translate
-from firezone_filter.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.nat.proxies import MAX_PROXIES
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
@@ -18,8 +16,10 @@ from firezone_filter.policy import (
     dump_policy,
     load_policy,
 )
-from firezone_filter.proxies import MAX_PROXIES
-from firezone_filter.resources import CidrResource, DnsResource, InternetResource, Resource
+from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddresses
+from firezone_filter.values.decisions import Direction, Reason, Reject, Translate
+from firezone_filter.values.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.values.resources import CidrResource, DnsResource, InternetResource, Resource
 from tests.builders import tcp
 
 Json: TypeAlias = Any

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from firezone_filter.errors import InvalidPolicy
 from firezone_filter.policy import load_policy
+from firezone_filter.values.errors import InvalidPolicy
 
 Json: TypeAlias = Any
 

@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from firezone_filter.errors import InvalidPolicy
-from firezone_filter.policy.portal_shapes import read_resource, write_resource
-from firezone_filter.policy.text import read_document
-from firezone_filter.resources import (
+from firezone_filter.documents.portal_shapes import read_resource, write_resource
+from firezone_filter.documents.text import read_document
+from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
     Filter,

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.documents.document import Node
+from firezone_filter.documents.text import MAX_DEPTH, read_document
 from firezone_filter.policy import load_policy
-from firezone_filter.policy.document import Node
-from firezone_filter.policy.text import MAX_DEPTH, read_document
+from firezone_filter.values.errors import InvalidPolicy
 
 Given: TypeAlias = Any
 

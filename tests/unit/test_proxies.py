@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.proxies import MAX_PROXIES, ProxyTable, Resolution
+from firezone_filter.nat.proxies import MAX_PROXIES, ProxyTable, Resolution
 from tests.translations import N4, N6, Names, both_names
 
 

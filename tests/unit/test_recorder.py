@@ -4,13 +4,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.decisions import Direction, Forward, Translate
-from firezone_filter.events import Event, EventQueue
-from firezone_filter.flowcache import FlowMemory, Flows, FlowTables, PreparedFlow
-from firezone_filter.flows import NO_FLOW, FlowKey, FlowLog, OpenFlow, Traffic
+from firezone_filter.accounting.event_queue import EventQueue
+from firezone_filter.accounting.flow_counting import FlowRecorder, count_fragment
+from firezone_filter.accounting.flow_records import NO_FLOW, FlowKey, FlowLog, OpenFlow, Traffic
+from firezone_filter.gateway.flow_cache import FlowMemory, Flows, FlowTables, PreparedFlow
 from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.packet.numbers import TCP, UDP
-from firezone_filter.recorder import FlowRecorder, count_fragment
+from firezone_filter.values.decisions import Direction, Forward, Translate
+from firezone_filter.values.events import Event
 from tests.builders import (
     ACK,
     ESP,

@@ -5,9 +5,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.decisions import Direction, Drop, Reason, Reject
-from firezone_filter.events import EventQueue, FlowRefused
-from firezone_filter.refusals import MAX_FAR_ENDS, PERIOD, RefusalLog, Refusals
+from firezone_filter.accounting.event_queue import EventQueue
+from firezone_filter.accounting.refusals import MAX_FAR_ENDS, PERIOD, RefusalLog, Refusals
+from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
+from firezone_filter.values.events import FlowRefused
 from tests.builders import fragment, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, Family, both_directions, both_families
 

@@ -8,24 +8,23 @@ import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter.addresses import Network
-from firezone_filter.decisions import Reason
-from firezone_filter.domains import DomainPattern
-from firezone_filter.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.resources import (
+from firezone_filter.values.addresses import Network
+from firezone_filter.values.decisions import Reason
+from firezone_filter.values.domains import DomainPattern
+from firezone_filter.values.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.values.resources import (
     ALL_PORTS,
     CidrResource,
     DnsResource,
     Filter,
     Icmp,
     InternetResource,
-    PermitCheck,
     PortRange,
     Resource,
     Tcp,
     Udp,
-    compile_filters,
     same_place,
     to_filters,
     to_id,

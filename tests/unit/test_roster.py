@@ -17,7 +17,7 @@ from firezone_filter import (
     Tcp,
     TunnelAddresses,
 )
-from firezone_filter.resources import compile_filters
+from firezone_filter.access.permits import compile_filters
 from tests.builders import fragment, udp
 from tests.records import fetched, names, only, recording
 from tests.scenes import V4

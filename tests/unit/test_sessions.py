@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from firezone_filter.clock import Deadlines
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.sessions import (
+from firezone_filter.nat.sessions import (
     ACK,
     CLOSING,
     DATAGRAM,
@@ -24,6 +22,8 @@ from firezone_filter.sessions import (
     Session,
     SessionTable,
 )
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.structures.timers import Deadlines
 from tests.translations import TICK
 
 NO_LIMITS = (1_000_000, 1_000_000)

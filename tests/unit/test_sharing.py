@@ -1,6 +1,6 @@
 """What is costly to make is made once, and kept for as long as anybody uses it."""
 
-from firezone_filter.sharing import Shared
+from firezone_filter.structures.interning import Shared
 
 
 class Made:

@@ -4,12 +4,14 @@ from ipaddress import ip_address
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter.addresses import DNS, TUNNEL, AddressPlan, TunnelAddresses
-from firezone_filter.decisions import Reason
-from firezone_filter.errors import InvalidPolicy
+from firezone_filter.access.special_ranges import DNS, TUNNEL
+from firezone_filter.gateway.context import Site
 from firezone_filter.packet.numbers import ICMPV4, TCP
-from firezone_filter.resources import Filter, Icmp, Tcp, Udp
-from firezone_filter.site import GatewayOptions, Site
+from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.values.decisions import Reason
+from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.options import GatewayOptions
+from firezone_filter.values.resources import Filter, Icmp, Tcp, Udp
 
 COUNTS = ["reject_burst", "max_sessions_per_client", "max_sessions"]
 NUMBERS = ["reject_rate", *COUNTS]

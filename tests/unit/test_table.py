@@ -14,13 +14,13 @@ from itertools import permutations
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter import table as module
-from firezone_filter.addresses import Network
-from firezone_filter.decisions import Reason
-from firezone_filter.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.access import table as module
+from firezone_filter.access.table import Alone, ClientFilterTable, Entry, Match, NetworkTree
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.resources import Filter, Icmp, Tcp, Udp
-from firezone_filter.table import Alone, ClientFilterTable, Entry, Match, NetworkTree
+from firezone_filter.values.addresses import Network
+from firezone_filter.values.decisions import Reason
+from firezone_filter.values.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.values.resources import Filter, Icmp, Tcp, Udp
 
 Given = tuple[str, str, Iterable[Filter]]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.cli.capture import Capture
+from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.capture.reader import Capture
+from firezone_filter.capture.stream import Record
 from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
-from firezone_filter.cli.formats import MAX_PACKET
-from firezone_filter.cli.stream import Record
 
 from .builders import ByteOrder, interface, pcap, pcap_header, pcap_record, section, simple
 

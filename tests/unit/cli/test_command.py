@@ -11,8 +11,8 @@ import dpkt
 import pytest
 from attrs import frozen
 
+from firezone_filter.capture.reader import Capture
 from firezone_filter.cli import command
-from firezone_filter.cli.capture import Capture
 from firezone_filter.cli.command import run
 from firezone_filter.cli.faults import Exit
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from firezone_filter.cli.direction import ClientAddresses
-from firezone_filter.decisions import Direction
+from firezone_filter.replay.direction import ClientAddresses
+from firezone_filter.values.decisions import Direction
 
 from .builders import CLIENT, CLIENT_6, GATEWAY, RESOURCE, RESOURCE_6, ipv4, ipv6, policy
 

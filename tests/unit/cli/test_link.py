@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
+from firezone_filter.capture.link import link_reader
 from firezone_filter.cli.faults import UnusableError
-from firezone_filter.cli.link import link_reader
 
 from .builders import ethernet, ipv4, ipv6
 

@@ -5,11 +5,11 @@ import struct
 
 import pytest
 
-from firezone_filter.cli import pcapng
-from firezone_filter.cli.capture import Capture
+from firezone_filter.capture import pcapng
+from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.capture.reader import Capture
+from firezone_filter.capture.stream import Record
 from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
-from firezone_filter.cli.formats import MAX_PACKET
-from firezone_filter.cli.stream import Record
 
 from .builders import (
     ByteOrder,

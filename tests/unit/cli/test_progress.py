@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from firezone_filter.cli.capture import Capture
+from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.progress import PATIENCE_S, STEP, watched
 
 from .builders import pcap

@@ -4,12 +4,12 @@ import io
 
 import pytest
 
-from firezone_filter.cli.headers import Flow
 from firezone_filter.cli.render import MAX_FLOWS_SHOWN, MAX_ROWS_SHOWN, print_summary
 from firezone_filter.cli.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
 from firezone_filter.cli.terminal import WIDTH
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject
-from firezone_filter.events import AccessExhausted, AuthorizationExpired
+from firezone_filter.replay.headers import Flow
+from firezone_filter.values.decisions import Decision, Direction, Drop, Forward, Reason, Reject
+from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 
 from .builders import ALLOWED, ANSWER, REFUSED, REFUSED_ANSWER, ipv6, policy, ports, tcp
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 import pytest
 from attrs import define, field
 
+from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
-from firezone_filter.cli.replay import replay
-from firezone_filter.cli.stream import NS_PER_S, Record
 from firezone_filter.cli.summary import Decided, Summary, Tally, kind_of
-from firezone_filter.decisions import Direction, Drop, Forward, Reason
-from firezone_filter.errors import InvalidTime
-from firezone_filter.events import AccessExhausted, AuthorizationExpired
+from firezone_filter.replay.replay import replay
+from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
+from firezone_filter.values.errors import InvalidTime
+from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 
 from .builders import (
     ALLOWED,

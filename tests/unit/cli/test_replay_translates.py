@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from firezone_filter.cli.capture import Capture
+from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.command import run
 from firezone_filter.cli.faults import Exit
 from tests.builders import checksums_hold, icmp_echo, tcp, udp

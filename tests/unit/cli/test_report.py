@@ -4,8 +4,8 @@ import json
 
 from firezone_filter.cli.report import report
 from firezone_filter.cli.summary import Decided, Summary
-from firezone_filter.decisions import Direction, Drop, Forward, Reason
-from firezone_filter.events import AccessExhausted, AuthorizationExpired
+from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
+from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 
 from .builders import ALLOWED, REFUSED
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from firezone_filter.cli.headers import read_flow
 from firezone_filter.cli.summary import (
     MAX_EVENTS,
     MAX_FLOWS,
@@ -13,8 +12,17 @@ from firezone_filter.cli.summary import (
     Tally,
     kind_of,
 )
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject, Translate
-from firezone_filter.events import AccessExhausted
+from firezone_filter.replay.headers import read_flow
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
+from firezone_filter.values.events import AccessExhausted
 
 from .builders import ALLOWED, REFUSED, tcp
 

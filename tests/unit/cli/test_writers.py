@@ -5,10 +5,18 @@ import json
 
 import pytest
 
-from firezone_filter.cli.formats import MAX_PACKET
+from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.cli.summary import Decided
 from firezone_filter.cli.writers import DecisionWriter, ForwardedWriter
-from firezone_filter.decisions import Decision, Direction, Drop, Forward, Reason, Reject, Translate
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
 
 from .builders import ALLOWED, REFUSED_ANSWER, ipv4, ipv6, pcap_header, pcap_record
 

@@ -1,0 +1,1 @@
+"""Who may reach what: authorizations, compiled filters, longest-prefix match."""

@@ -1,0 +1,134 @@
+"""What the plan and the standards say of an address, before any policy is asked."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6, IPV6_LENGTH
+from firezone_filter.structures.interning import Shared
+from firezone_filter.values.addresses import AddressPlan, Network, to_networks
+
+TUNNEL: Final = 1
+"""In the plan's tunnel ranges."""
+
+DNS: Final = 2
+"""In the plan's ranges of proxy addresses."""
+
+MULTICAST: Final = 4
+"""Multicast, or the limited broadcast address: never unicast to a resource."""
+
+NOT_CIDR: Final = 8
+"""Covered by no CIDR resource, however wide its network."""
+
+NOT_INTERNET: Final = 16
+"""Not the public Internet."""
+
+NOT_RESOLVED: Final = 32
+"""Never the answer of an honest name server for a host behind the gateway."""
+
+_MULTICAST = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
+
+# A wide CIDR resource (0.0.0.0/0, say) is meant for the networks behind the gateway, not
+# for the gateway's own loopback, nor for addresses that stand for "this host" (RFC 1122,
+# section 3.2.1.3) or for an IPv4 address in disguise (RFC 4291, section 2.5.5.2).
+_NOT_CIDR = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0:0/96", *_MULTICAST)
+
+# Constants, not `ipaddress` predicates: those call NAT64 and 6to4 forms of private
+# addresses global, and they change between patch releases of Python.
+_NOT_INTERNET = (
+    "0.0.0.0/8",  # this network (RFC 1122)
+    "10.0.0.0/8",  # private (RFC 1918)
+    "100.64.0.0/10",  # shared address space of carriers (RFC 6598)
+    "127.0.0.0/8",  # loopback (RFC 1122)
+    "169.254.0.0/16",  # link-local, cloud metadata services among them (RFC 3927)
+    "172.16.0.0/12",  # private (RFC 1918)
+    "192.0.0.0/24",  # IETF protocol assignments (RFC 6890)
+    "192.0.2.0/24",  # documentation (RFC 5737)
+    "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
+    "192.168.0.0/16",  # private (RFC 1918)
+    "198.18.0.0/15",  # benchmarks (RFC 2544)
+    "198.51.100.0/24",  # documentation (RFC 5737)
+    "203.0.113.0/24",  # documentation (RFC 5737)
+    "224.0.0.0/3",  # multicast, reserved (RFC 1112) and broadcast (RFC 919)
+    # All of IPv6 but 2000::/3, the one block of it that global unicast addresses have
+    # been allocated from (RFC 3587, section 3).
+    "::/3",
+    "4000::/2",
+    "8000::/1",
+    "2001::/23",  # IETF protocol assignments, Teredo among them (RFC 2928)
+    "2001:db8::/32",  # documentation (RFC 3849)
+    "2002::/16",  # 6to4: carries any IPv4 address (RFC 3056)
+    "3fff::/20",  # documentation (RFC 9637)
+)
+
+# What a name server must not be able to point a client at (DNS rebinding).
+_NOT_RESOLVED = ("169.254.0.0/16", "fe80::/10", *_NOT_CIDR)
+
+
+class RangeMap:
+    """A set of flags for every address, found with one bisection.
+
+    Flags of networks that overlap add up. The bounds are compiled once, so that a look-up
+    costs the same for one network as for fifty.
+    """
+
+    __slots__ = ("__weakref__", "ipv4", "ipv6")
+
+    def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
+        networks = list(flagged)
+        self.ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
+        """Addresses of IPv4 at which flags change, ascending; and the flags from each on."""
+        self.ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
+        """The same for IPv6."""
+
+    def flags(self, packed: bytes) -> int:
+        """Return the flags of an address (4 or 16 bytes, network byte order)."""
+        starts, flags = self.ipv4 if len(packed) == IPV4_LENGTH else self.ipv6
+        return flags[bisect_right(starts, packed) - 1]
+
+
+def _compile(
+    networks: list[tuple[Network, int]], version: int, size: int
+) -> tuple[list[bytes], list[int]]:
+    """Return the addresses of a family from which on flags change, and the flags from there."""
+    flags = _sweep([(net, flag) for net, flag in networks if net.version == version])
+    starts = [start.to_bytes(size) for start in flags if start < 1 << (8 * size)]
+    return starts, list(flags.values())
+
+
+def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:
+    """Return the flags from each address on at which they change, ascending from 0."""
+    changes: dict[int, list[tuple[int, int]]] = {0: []}
+    for network, flag in flagged:
+        first = int(network.network_address)
+        changes.setdefault(first, []).append((flag, 1))
+        changes.setdefault(first + network.num_addresses, []).append((flag, -1))
+    counts: Counter[int] = Counter()
+    flags = {}
+    for address in sorted(changes):
+        for flag, change in changes[address]:
+            counts[flag] += change
+        flags[address] = reduce(or_, (flag for flag, count in counts.items() if count), 0)
+    return flags
+
+
+def _flags_of(plan: AddressPlan) -> RangeMap:
+    return RangeMap(
+        (network, flag)
+        for networks, flag in (
+            (plan.tunnel, TUNNEL | NOT_CIDR | NOT_RESOLVED),
+            (plan.dns_resources, DNS | NOT_CIDR | NOT_RESOLVED),
+            (to_networks(_MULTICAST), MULTICAST),
+            (to_networks(_NOT_CIDR), NOT_CIDR),
+            (to_networks(_NOT_INTERNET), NOT_INTERNET),
+            (to_networks(_NOT_RESOLVED), NOT_RESOLVED),
+        )
+        for network in networks
+    )
+
+
+address_flags: Shared[AddressPlan, RangeMap] = Shared(_flags_of)
+"""Compile what an address plan and the standards say of every address."""

@@ -1,0 +1,1 @@
+"""Flow records, counters and events. What is counted never decides."""

@@ -1,0 +1,107 @@
+"""Reads capture files as a stream: pcap and pcapng in, `Record`s out.
+
+It owns framing and time stamps, looks at no packet, and holds one packet at a time, so
+that memory does not grow with the capture. What no file can mean is
+`DamagedCaptureError`, also a file cut short: what came before was yielded and stays good.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from firezone_filter.capture import formats
+from firezone_filter.capture.formats import PcapFormat
+from firezone_filter.capture.pcapng import Pcapng
+from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
+from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
+
+TIME_END_NS: Final = (1 << 32) * NS_PER_S
+"""Where time stamps end, in 2106: seconds in a classic capture file have 32 bits. Beyond it
+a time stamp is damage; it would end every authorization."""
+
+_MAGIC_SIZE: Final = 4
+_LINK_TYPE_BITS: Final = 0x03FF_FFFF
+"""libpcap's LT_LINKTYPE: the bits above tell about frame check sequences."""
+
+_FOREIGN: Final = {
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it first",
+    b"\xfd7zX": "compressed with xz; unpack it first",
+    b"snoo": "a snoop capture; only pcap and pcapng are supported",
+}
+
+
+class Capture:
+    """A capture that is being read, forward only; iterate it once."""
+
+    link_type: int | None
+    """That of all records; `None` if every interface has its own (pcapng)."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read the file header; *stream* stays the caller's to close.
+
+        Raises:
+            UnusableError: It is no capture, or of a kind that is not supported.
+        """
+        self._source = Source(stream)
+        self.link_type, self._records = _start(self._source)
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._source.position
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records.
+
+        Raises:
+            DamagedCaptureError: After the last good record, if the file does not end well.
+            UnusableError: A section of a pcapng file is of an unknown version.
+        """
+        for number, record in enumerate(self._records, 1):
+            if not 0 <= record.time_ns < TIME_END_NS:
+                raise DamagedCaptureError(f"packet {number} is not of the years 1970 to 2106")
+            yield record
+
+
+def _start(source: Source) -> tuple[int | None, Iterator[Record]]:
+    try:
+        magic = source.take(_MAGIC_SIZE)
+        if magic == formats.PCAPNG_MAGIC:
+            return None, Pcapng(source).records()
+        if magic in formats.PCAP_FORMATS:
+            return _pcap(source, magic, formats.PCAP_FORMATS[magic])
+    except DamagedCaptureError as error:
+        # Without its header there is no link type, so nothing could be decided at all.
+        raise UnusableError(f"no capture can be read: {error}") from None
+    raise UnusableError(_what_it_is(magic))
+
+
+def _what_it_is(magic: bytes) -> str:
+    if not magic:
+        return "not a capture: it is empty"
+    for start, name in _FOREIGN.items():
+        if magic.startswith(start):
+            return f"not a capture: {name}"
+    return "not a capture: it is neither pcap nor pcapng"
+
+
+def _pcap(source: Source, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
+    header = magic + source.need(kind.file_header.size - _MAGIC_SIZE)
+    _, major, minor, _, _, _, link = kind.file_header.unpack(header)
+    # Before 2.4 the two lengths of a packet stood the other way round, in some writers.
+    if (major, minor) < (2, 4) or major > 2:  # noqa: PLR2004 - the version's number
+        raise UnusableError(f"pcap version {major}.{minor} is not supported")
+    link_type = link & _LINK_TYPE_BITS
+    return link_type, _pcap_records(source, kind, link_type)
+
+
+def _pcap_records(source: Source, kind: PcapFormat, link_type: int) -> Iterator[Record]:
+    layout = kind.packet_header
+    ns_per_tick = kind.ns_per_tick
+    while head := source.take(layout.size):
+        if len(head) < layout.size:
+            raise DamagedCaptureError(f"it is cut short at byte {source.position}")
+        seconds, ticks, captured, original = layout.unpack(head)[:4]
+        check_size(captured, source)
+        time_ns = seconds * NS_PER_S + ticks * ns_per_tick
+        yield Record(time_ns, link_type, source.need(captured), original)

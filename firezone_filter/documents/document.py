@@ -1,0 +1,191 @@
+"""A document, as readers see it: values that know their place.
+
+A reader is a function that takes a `Node` and returns what it means, or `None` after it has
+reported a fault. Faults are collected, not raised, so that whoever wrote the document can
+correct them all at once. What the documents are about is not known here.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from difflib import get_close_matches
+from typing import Final, TypeVar
+
+from attrs import evolve, frozen
+
+from firezone_filter.documents.faults import Claim, Faults, Place, is_finite, show
+from firezone_filter.values.errors import FirezoneFilterError
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_MISSING: Final = object()
+"""The value of a field that is not there, and whose absence has been reported."""
+
+
+@frozen(eq=False)
+class Node:
+    """A value of the document, where it stands, and whom to tell what is wrong with it."""
+
+    value: object
+    place: Place
+    faults: Faults
+    is_secret: bool = False
+    """Whether a text here must not be learnt from a fault: faults end up in logs."""
+
+    def guarded(self) -> "Node":
+        """Return this node as that of a secret, with all that is inside."""
+        return evolve(self, is_secret=True)
+
+    def child(self, step: object, order: int, value: object) -> "Node":
+        """Return the node of a value inside this one."""
+        return Node(value, Place(self.place, step, order), self.faults, self.is_secret)
+
+    def fault(self, what: str, error: FirezoneFilterError | None = None) -> None:
+        """Report a fault of this value, and the *error* that found it."""
+        if self.is_secret and isinstance(self.value, str):
+            self.faults.add(self.place, what, None)
+        else:
+            self.faults.add(self.place, what, self.value, error)
+
+    def refuse(self, what: str) -> None:
+        """Report that the value *is not* something, unless it has been reported before."""
+        if self.value is not _MISSING and is_finite(self.value):
+            hidden = self.is_secret and isinstance(self.value, str)
+            self.fault(f"{'a text' if hidden else show(self.value)} {what}")
+
+    def claim(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
+        """Report it if *key* has another place in this *scope*; named at the later one.
+
+        With a *meaning*, only places where the key means something else count.
+        """
+        self.faults.claim(scope, key, Claim(self.place, self.value, meaning))
+
+    def fields(self) -> "Fields | None":
+        """Return the fields of an object in which unknown ones are ignored."""
+        if isinstance(self.value, Mapping):
+            return Fields(self, self.value)
+        self.refuse("is not an object")
+        return None
+
+    def fields_only(self, *known: str) -> "Fields | None":
+        """Return the fields of an object in which only the *known* ones may stand."""
+        fields = self.fields()
+        if fields is not None:
+            fields.refuse_others(known)
+        return fields
+
+    def each(self, read: Callable[["Node"], T | None]) -> tuple[T, ...] | None:
+        """Return what *read* makes of each item of a list; `None` if any is faulty."""
+        if not isinstance(self.value, list | tuple):
+            self.refuse("is not a list")
+            return None
+        # All are read before any counts: each may have faults to report.
+        results = [read(self.child(n, n, item)) for n, item in enumerate(self.value)]
+        good = tuple(result for result in results if result is not None)
+        return good if len(good) == len(results) else None
+
+    def text(self, to: Callable[[str], T]) -> T | None:
+        """Return what *to* makes of a text; an error of the library in it is a fault."""
+        if not isinstance(self.value, str):
+            self.refuse("is not a text")
+            return None
+        if not _is_unicode(self.value):
+            self.refuse("is not Unicode: half of a surrogate pair")
+            return None
+        return self.attempt(to, self.value)
+
+    def attempt(self, to: Callable[[S], T], what: S) -> T | None:
+        """Return what *to* makes of *what* stands here; its error is a fault of this value."""
+        try:
+            return to(what)
+        except FirezoneFilterError as error:
+            self.fault(str(error), error)
+            return None
+
+    def one_of(self, choices: Mapping[str, T]) -> T | None:
+        """Return what the text stands for among the *choices*."""
+        if isinstance(self.value, str) and self.value in choices:
+            return choices[self.value]
+        *others, last = (repr(choice) for choice in choices)
+        self.refuse(f"is not {', '.join(others)} or {last}")
+        return None
+
+    def number(self, kind: str) -> float | None:
+        """Return a finite number, as it stands; *kind* is what it is a number of."""
+        value = self.value
+        # `true` is an int to Python, but as a number it is a slip.
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.refuse(f"is not {kind}")
+            return None
+        return value if is_finite(value) else None
+
+    def whole(self, kind: str, maximum: int) -> int | None:
+        """Return an integer from 0 to *maximum*; *kind* is what it is."""
+        value = self.value
+        # `true` is an int to Python, but as a number it is a slip.
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum:
+            return value
+        self.refuse(f"is not {kind}")
+        return None
+
+    def flag(self) -> bool | None:
+        """Return a truth value."""
+        if isinstance(self.value, bool):
+            return self.value
+        self.refuse("is not true or false")
+        return None
+
+
+class Fields:
+    """The fields of an object."""
+
+    def __init__(self, node: Node, values: Mapping[object, object]) -> None:
+        self.node = node
+        self._values = values
+        self._order = {name: n for n, name in enumerate(values)}
+
+    def get(self, name: str) -> Node | None:
+        """Return a field, or `None` if it is missing; `null` is a value like any other."""
+        if name not in self._order:
+            return None
+        return self.node.child(name, self._order[name], self._values[name])
+
+    def get_unless_null(self, name: str) -> Node | None:
+        """Return a field, or `None` if it is missing or `null`."""
+        node = self.get(name)
+        return None if node is None or node.value is None else node
+
+    def require(self, name: str) -> Node:
+        """Return a field; if it is missing, that is a fault, and all that it will report."""
+        node = self.get(name)
+        if node is None:
+            # What is missing sorts behind what there is.
+            node = self.node.child(name, len(self._order), _MISSING)
+            self.node.faults.add(node.place, "is missing", self.node.value)
+        return node
+
+    def refuse_others(self, known: tuple[str, ...]) -> None:
+        """Report the fields that are not *known*, each with the name that was meant."""
+        for name, order in self._order.items():
+            if name not in known:
+                node = self.node.child(name, order, name)
+                node.fault(f"unknown field, {_meant(name, known)}")
+
+
+def _meant(name: object, known: tuple[str, ...]) -> str:
+    near = get_close_matches(name, known, n=1) if isinstance(name, str) else ()
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def build(make: Callable[..., T], **parts: object) -> T | None:
+    """Return *make* of its parts, or `None` if one of them is faulty."""
+    faulty = any(part is None for part in parts.values())
+    return None if faulty else make(**parts)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether *text* can be written in any encoding: a report or a log must."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""Resources and filters in the shapes in which the portal sends them, read and written.
+
+As the portal's own gateway does, these readers ignore fields that they do not know: a newer
+portal may add some. Where a missing field would mean more access, a wrong one is still a
+fault: `filters` must stand there, and `null` never stands for "everything".
+"""
+
+import re
+from collections.abc import Callable, Hashable
+from typing import Final, assert_never
+
+from firezone_filter.documents.document import Fields, Node, build
+from firezone_filter.documents.faults import Faults
+from firezone_filter.packet.numbers import MAX_PORT
+from firezone_filter.values.addresses import Network, to_network
+from firezone_filter.values.domains import DomainPattern, to_pattern
+from firezone_filter.values.errors import InvalidAddress
+from firezone_filter.values.resources import (
+    ALL_PORTS,
+    CidrResource,
+    DnsResource,
+    Filter,
+    Icmp,
+    InternetResource,
+    PortRange,
+    Resource,
+    Tcp,
+    Udp,
+    to_id,
+)
+
+# A mask in place of the length (10.0.0.0/255.0.0.0) is easily mistaken for its inverse, and
+# a scope (fe80::%eth0/64) is a matter of the host's links, which packets do not carry.
+_WITH_LENGTH = re.compile(r"[^/%]+/[0-9]{1,3}")
+
+
+# --- Reading ------------------------------------------------------------------------------
+
+
+def read_resource(node: Node, *, among: Hashable, with_ours: bool = True) -> Resource | None:
+    """Read a resource: `{"type": "cidr", "id": "db", "address": "10.0.0.0/24", …}`.
+
+    `type` (`cidr`, `dns`, `internet`) and `id` are required; for `cidr` and `dns` so are
+    `address` and `filters`. `name` may be missing or `null`. The portal sends nothing else
+    for `internet`; its `name` and `exclude`, a list of networks, are our own, and unknown
+    fields unless *with_ours*. No two resources *among* the same ones may have one id.
+    """
+    fields = node.fields()
+    if fields is None:
+        return None
+    read = fields.require("type").one_of(_RESOURCES)
+    resource_id = read_id(fields.require("id"), among=among)
+    if read is _read_internet and not with_ours:
+        return build(InternetResource, id=resource_id)
+    name = _read_name(fields.get_unless_null("name"))
+    return None if read is None else read(fields, resource_id, name)
+
+
+def glance(node: Node) -> tuple[str | None, DomainPattern | None]:
+    """Return the type of a resource, and the names that one of DNS stands for.
+
+    Each is `None` where it is faulty, whatever else is; nothing is reported: that is up to
+    `read_resource`.
+    """
+    fields = Node(node.value, node.place, Faults()).fields()
+    if fields is None:
+        return None, None
+    kind = fields.require("type").one_of({kind: kind for kind in _RESOURCES})
+    if kind != "dns":
+        return kind, None
+    return kind, fields.require("address").text(DomainPattern.parse)
+
+
+def read_id(node: Node, *, among: Hashable) -> str | None:
+    """Read the id of a client or resource; a second one *among* the same is a fault."""
+    value = node.text(to_id)
+    if value is not None:
+        node.claim(among, value)
+    return value
+
+
+def read_network(node: Node) -> Network | None:
+    """Read a network, `10.0.0.0/24`: with its prefix length and without host bits."""
+    return node.text(_to_network)
+
+
+def read_filters(node: Node) -> tuple[Filter, ...] | None:
+    """Read a list of filters. An empty one permits everything; `null` is none at all."""
+    return node.each(_read_filter)
+
+
+def _read_name(node: Node | None) -> str | None:
+    return "" if node is None else node.text(str)
+
+
+def _read_cidr(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
+    network = read_network(fields.require("address"))
+    filters = read_filters(fields.require("filters"))
+    return build(CidrResource, id=resource_id, network=network, filters=filters, name=name)
+
+
+def _read_dns(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
+    address = fields.require("address").text(to_pattern)
+    filters = read_filters(fields.require("filters"))
+    return build(DnsResource, id=resource_id, address=address, filters=filters, name=name)
+
+
+def _read_internet(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
+    node = fields.get("exclude")
+    # Nothing is excluded only where nothing is said: `null` would be a slip that opens.
+    exclude = () if node is None else node.each(read_network)
+    return build(InternetResource, id=resource_id, name=name, exclude=exclude)
+
+
+_RESOURCES: Final[dict[str, Callable[[Fields, str | None, str | None], Resource | None]]] = {
+    "cidr": _read_cidr,
+    "dns": _read_dns,
+    "internet": _read_internet,
+}
+
+
+def _read_filter(node: Node) -> Filter | None:
+    fields = node.fields()
+    if fields is None:
+        return None
+    read = fields.require("protocol").one_of(_FILTERS)
+    return None if read is None else read(fields)
+
+
+def _read_tcp(fields: Fields) -> Filter | None:
+    return build(Tcp, ports=_read_ports(fields))
+
+
+def _read_udp(fields: Fields) -> Filter | None:
+    return build(Udp, ports=_read_ports(fields))
+
+
+def _read_icmp(_: Fields) -> Filter:
+    return Icmp()
+
+
+_FILTERS: Final[dict[str, Callable[[Fields], Filter | None]]] = {
+    "tcp": _read_tcp,
+    "udp": _read_udp,
+    "icmp": _read_icmp,
+}
+
+
+def _read_ports(fields: Fields) -> PortRange | None:
+    end = fields.get("port_range_end")
+    first = _read_port(fields.get("port_range_start"), ALL_PORTS.first)
+    last = _read_port(end, ALL_PORTS.last)
+    if first is None or last is None:
+        return None
+    if end is not None and first > last:
+        end.refuse(f"is below port_range_start, {first}")
+        return None
+    return PortRange(first, last)
+
+
+def _read_port(node: Node | None, missing: int) -> int | None:
+    """Read a port; *missing* is what the portal leaves out."""
+    return missing if node is None else node.whole("a port", MAX_PORT)
+
+
+def _to_network(text: str) -> Network:
+    if not _WITH_LENGTH.fullmatch(text):
+        raise InvalidAddress(f"{text!r} is not a network with a prefix length", text)
+    return to_network(text)
+
+
+# --- Writing ------------------------------------------------------------------------------
+
+
+def write_resource(resource: Resource) -> dict[str, object]:
+    """Return *resource* as `read_resource` reads it."""
+    match resource:
+        case CidrResource():
+            return {
+                **_written("cidr", resource),
+                "address": str(resource.network),
+                "filters": write_filters(resource.filters),
+            }
+        case DnsResource():
+            return {
+                **_written("dns", resource),
+                "address": resource.address,
+                "filters": write_filters(resource.filters),
+            }
+        case InternetResource():
+            exclude = write_networks(resource.exclude)
+            return _written("internet", resource) | ({"exclude": exclude} if exclude else {})
+        case _:
+            assert_never(resource)
+
+
+def write_networks(networks: tuple[Network, ...]) -> list[str]:
+    """Return *networks*, each as `read_network` reads it."""
+    return [str(network) for network in networks]
+
+
+def write_filters(filters: tuple[Filter, ...]) -> list[dict[str, object]]:
+    """Return *filters* as `read_filters` reads them."""
+    return [_write_filter(one) for one in filters]
+
+
+def _written(kind: str, resource: Resource) -> dict[str, object]:
+    return {"type": kind, "id": resource.id, "name": resource.name}
+
+
+def _write_filter(one: Filter) -> dict[str, object]:
+    match one:
+        case Tcp():
+            return {"protocol": "tcp", **_write_ports(one.ports)}
+        case Udp():
+            return {"protocol": "udp", **_write_ports(one.ports)}
+        case Icmp():
+            return {"protocol": "icmp"}
+        case _:
+            assert_never(one)
+
+
+def _write_ports(ports: PortRange) -> dict[str, object]:
+    if ports == ALL_PORTS:
+        return {}
+    return {"port_range_start": ports.first, "port_range_end": ports.last}

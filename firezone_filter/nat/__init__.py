@@ -1,0 +1,1 @@
+"""DNS resources: proxy addresses, and the sessions that translate what goes to them."""

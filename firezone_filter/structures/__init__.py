@@ -1,0 +1,1 @@
+"""General data structures; no word of Firezone."""
