@@ -181,7 +181,7 @@ def session(*messages: Json, now: float = NOW) -> tuple[Gateway, PortalSession]:
 
 def held(told: Gateway, resource_id: str) -> Resource:
     """Return a resource as Alice has it."""
-    authorization = told._roster.authorization(ALICE, resource_id)
+    authorization = told._clients.authorization(ALICE, resource_id)
     assert authorization is not None
     return authorization.resource
 
@@ -223,10 +223,10 @@ PROBES: Final = tuple(
 
 def snapshot(told: Gateway) -> dict[str, object]:
     """Return all that a message could have changed, as far as anybody can tell."""
-    clients = told._roster.clients
+    clients = told._clients.by_id
     return {
         "decisions": [told.handle_packet(direction, packet) for direction, packet in PROBES],
-        "own addresses": told._site.addresses,
+        "own addresses": told._context.addresses,
         "clients": {client_id: client.addresses for client_id, client in clients.items()},
         "sessions": {client_id: id(client) for client_id, client in clients.items()},
         "authorizations": {
@@ -237,7 +237,7 @@ def snapshot(told: Gateway) -> dict[str, object]:
             for client_id, client in clients.items()
         },
         "timeout": told.poll_timeout(),
-        "events": list(told._roster.events._events.values()),
+        "events": list(told._clients.events._events.values()),
         "time": repr(told),
     }
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import Final
 
 from firezone_filter.packet.numbers import MAX_PORT, TCP, UDP
-from firezone_filter.structures.interning import Shared
+from firezone_filter.structures.interning import Interned
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.resources import Filter, Icmp, PortRange, Tcp, Udp
 
@@ -55,7 +55,7 @@ class PermitCheck:
         return Reason.PROTOCOL
 
 
-compile_filters: Shared[tuple[Filter, ...], PermitCheck] = Shared(PermitCheck)
+compile_filters: Interned[tuple[Filter, ...], PermitCheck] = Interned(PermitCheck)
 """Compile filters, or return what the same ones were compiled to before."""
 
 

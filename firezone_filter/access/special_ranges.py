@@ -8,7 +8,7 @@ from operator import or_
 from typing import Final
 
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6, IPV6_LENGTH
-from firezone_filter.structures.interning import Shared
+from firezone_filter.structures.interning import Interned
 from firezone_filter.values.addresses import AddressPlan, Network, to_networks
 
 TUNNEL: Final = 1
@@ -25,6 +25,9 @@ NOT_CIDR: Final = 8
 
 NOT_INTERNET: Final = 16
 """Not the public Internet."""
+
+PROXY: Final = DNS | NOT_CIDR
+"""The flags of a proxy address that permissions depend on."""
 
 NOT_RESOLVED: Final = 32
 """Never the answer of an honest name server for a host behind the gateway."""
@@ -130,5 +133,5 @@ def _flags_of(plan: AddressPlan) -> RangeMap:
     )
 
 
-address_flags: Shared[AddressPlan, RangeMap] = Shared(_flags_of)
+address_flags: Interned[AddressPlan, RangeMap] = Interned(_flags_of)
 """Compile what an address plan and the standards say of every address."""

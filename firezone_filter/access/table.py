@@ -90,7 +90,7 @@ class Entry:
         return found
 
 
-Alone = tuple[Entry]
+SingleEntry = tuple[Entry]
 """An entry as a tree keeps it while no other has the same network. Trees share that too."""
 
 
@@ -104,26 +104,26 @@ class NetworkTree(Generic[T]):
         # what an idle client costs.
         self._tree: Any = Radix().add.__self__
 
-    def put(self, alone: Alone, answer: T) -> None:
+    def put(self, single: SingleEntry, answer: T) -> None:
         """Add an entry, in place of one of the same network and resource id.
 
         Args:
-            alone: the entry.
+            single: the entry.
             answer: what `lookup` returns in place of its match, if it can do so at once.
         """
-        (entry,) = alone
+        (entry,) = single
         data = self._tree.add(None, entry.masklen, entry.packed).data
         before, after = _around(data.get(_ENTRIES, ()), entry.resource_id)
         if before or after:
-            _fill(data, before + alone + after)
+            _fill(data, before + single + after)
         else:
-            data[_ENTRIES] = alone
+            data[_ENTRIES] = single
             data[_BOUNDS] = entry.bounds
             data[_ANSWER] = answer
 
-    def take(self, alone: Alone) -> None:
+    def take(self, single: SingleEntry) -> None:
         """Take an entry away that is there."""
-        (entry,) = alone
+        (entry,) = single
         data = self._tree.search_exact(None, entry.masklen, entry.packed).data
         before, after = _around(data[_ENTRIES], entry.resource_id)
         if before or after:

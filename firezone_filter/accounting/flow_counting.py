@@ -1,30 +1,36 @@
 """Which packets count for the flow records of one client, and how much.
 
-The packets of an established flow are counted on their way, without another look at what
-was decided: a decision and its count are prepared together.
+Theory of operation. Counting comes after the decision and never changes it. `FlowRecorder`
+counts the first packet of a flow that has been allowed, and returns a handler for the next
+ones, which holds the decision and the record together: an established flow is counted in one
+call, without looking either of them up.
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final, cast
 
 from firezone_filter.accounting.flow_records import (
-    NO_FLOW,
-    ClientFlows,
+    NO_RECORD,
+    ClientRecords,
     FlowKey,
     FlowLog,
-    OpenFlow,
+    FlowRecord,
 )
-from firezone_filter.gateway.flow_cache import Age, FlowMemory, PreparedFlow
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_echo, is_icmp_error
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.structures.generation import Generation
+from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.decisions import Forward, Translate
 
 # Where things are in a TCP header.
 _OFFSET_AT: Final = 12
 _FLAGS_AT: Final = 13
-_LENGTH: Final = 0x3C  # its length, in the byte of the offset: 32-bit words, shifted by 4
 _UDP_HEADER: Final = 8
+
+CountFragment = Callable[[Headers, bytes, float], None]
+"""Counts a later fragment, given its headers, the packet and the time."""
 
 _ECHO_ID = Struct("!4xH").unpack_from
 
@@ -33,52 +39,52 @@ _HEADER: Final = {UDP: _UDP_HEADER, ICMPV4: ICMP_HEADER, ICMPV6: ICMP_HEADER}
 
 
 class _Counted:
-    """The packets of one flow in one direction: what they get, and what they count for.
+    """A flow's handler in one direction: the decision about its packets, and their record.
 
-    Prepared with the first of them. `decide` is written out for each kind: a call more, or
-    asking what kind it is, costs as much as counting does.
+    `handle` is written out for each kind: another call, or a question which kind it is, costs
+    as much as the counting.
     """
 
     __slots__ = (
-        "_age",
         "_born",
         "_domain",
         "_flags_at",
-        "_flow",
-        "_flows",
         "_forward",
+        "_generation",
         "_key",
         "_offset_at",
         "_payload_at",
+        "_record",
+        "_records",
         "client_id",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is known of the packet
         self,
-        flows: ClientFlows,
+        records: ClientRecords,
         key: FlowKey,
         transport: int,
         forward: Forward,
-        age: Age,
+        generation: Generation,
         domain: str | None = None,
     ) -> None:
         """Prepare to count.
 
         Args:
-            flows: the records of the client.
+            records: those of the client.
             key: the flow.
             transport: the index of the transport header in its packets.
             forward: what permits them.
-            age: inbound, what has to stay as it is while they are not judged anew.
+            generation: inbound, what has to stay as it is while they are not judged anew.
             domain: the name that they go to, if they go to one.
         """
         self.client_id = forward.client_id
-        self._flows = flows
+        self._records = records
         self._key = key
         self._forward = forward
-        self._age, self._born = age, age.number
+        self._generation, self._born = generation, generation.number
         self._domain = domain
-        self._flow = NO_FLOW
+        self._record = NO_RECORD
         self._payload_at = transport + _HEADER.get(key.protocol, 0)
         self._offset_at = transport + _OFFSET_AT
         self._flags_at = transport + _FLAGS_AT
@@ -89,16 +95,16 @@ class _Outbound(_Counted):
 
     __slots__ = ()
 
-    def decide(self, packet: bytes, now: float) -> Forward:
+    def handle(self, packet: bytes, now: float) -> Forward:
         """Count a packet."""
-        flow = self._flow
-        if flow.ended:
+        record = self._record
+        if record.ended:
             payload = len(packet) - self._payload_at
-            self._flow = self._flows.outbound(self._key, self._domain, 0, payload, now)
+            self._record = self._records.outbound(self._key, self._domain, 0, payload, now)
         else:
-            flow.tx_packets += 1
-            flow.tx_bytes += len(packet) - self._payload_at
-            flow.last_packet = now
+            record.tx_packets += 1
+            record.tx_bytes += len(packet) - self._payload_at
+            record.last_packet = now
         return self._forward
 
 
@@ -107,17 +113,17 @@ class _Inbound(_Counted):
 
     __slots__ = ()
 
-    def decide(self, packet: bytes, now: float) -> Forward | None:
+    def handle(self, packet: bytes, now: float) -> Forward | None:
         """Count a packet, if its flow has a record; `None` if it has to be judged anew."""
-        if self._born != self._age.number:
+        if self._born != self._generation.number:
             return None
-        flow = self._flow
-        if flow.ended:
-            self._flow = self._flows.inbound(self._key, 0, len(packet) - self._payload_at, now)
+        record = self._record
+        if record.ended:
+            self._record = self._records.inbound(self._key, 0, len(packet) - self._payload_at, now)
         else:
-            flow.rx_packets += 1
-            flow.rx_bytes += len(packet) - self._payload_at
-            flow.last_packet = now
+            record.rx_packets += 1
+            record.rx_bytes += len(packet) - self._payload_at
+            record.last_packet = now
         return self._forward
 
 
@@ -126,19 +132,19 @@ class _TcpOutbound(_Counted):
 
     __slots__ = ()
 
-    def decide(self, packet: bytes, now: float) -> Forward:
+    def handle(self, packet: bytes, now: float) -> Forward:
         """Count a packet."""
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
         flags = packet[self._flags_at]
-        flow = self._flow
-        if flow.ended or flags & 7 or payload < 0:
-            flow = self._flows.outbound(self._key, self._domain, flags, payload, now)
+        record = self._record
+        if record.ended or flags & 7 or payload < 0:
+            record = self._records.outbound(self._key, self._domain, flags, payload, now)
             # Until the client has sent more than its SYN, each packet may be the turn.
-            self._flow = flow if flow.has_spoken else NO_FLOW
+            self._record = record if record.has_spoken else NO_RECORD
         else:
-            flow.tx_packets += 1
-            flow.tx_bytes += payload
-            flow.last_packet = now
+            record.tx_packets += 1
+            record.tx_bytes += payload
+            record.last_packet = now
         return self._forward
 
 
@@ -147,84 +153,98 @@ class _TcpInbound(_Counted):
 
     __slots__ = ()
 
-    def decide(self, packet: bytes, now: float) -> Forward | None:
+    def handle(self, packet: bytes, now: float) -> Forward | None:
         """Count a packet, if its flow has a record; `None` if it has to be judged anew."""
-        if self._born != self._age.number:
+        if self._born != self._generation.number:
             return None
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
         flags = packet[self._flags_at]
-        flow = self._flow
-        if flow.ended or flags & 7 or payload < 0:
-            self._flow = self._flows.inbound(self._key, flags, payload, now)
+        record = self._record
+        if record.ended or flags & 7 or payload < 0:
+            self._record = self._records.inbound(self._key, flags, payload, now)
         else:
-            flow.rx_packets += 1
-            flow.rx_bytes += payload
-            flow.last_packet = now
+            record.rx_packets += 1
+            record.rx_bytes += payload
+            record.last_packet = now
         return self._forward
 
 
-class _Through:
-    """The packets of a flow that something else decides about: they count if they pass."""
+class _CountedTranslation:
+    """The packets of a translated flow: they count if they pass."""
 
     __slots__ = ("_counted", "_decided", "client_id")
 
-    def __init__(self, decided: PreparedFlow, counted: PreparedFlow) -> None:
+    def __init__(self, decided: FlowHandler, counted: FlowHandler) -> None:
         self.client_id = decided.client_id
         self._decided = decided
         self._counted = counted
 
-    def decide(self, packet: bytes, now: float) -> Forward | Translate | None:
+    def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
         """Decide about a packet, and count it if it passes."""
-        decision = self._decided.decide(packet, now)
+        decision = self._decided.handle(packet, now)
         if decision is not None:
-            self._counted.decide(packet, now)
+            self._counted.handle(packet, now)
         return decision
 
 
 class FlowRecorder:
-    """Sees the packets of one client that pass."""
+    """Counts the packets of one client that pass. It decides nothing, and remembers nothing."""
 
-    __slots__ = ("_memory", "flows")
+    __slots__ = ("records",)
 
-    def __init__(self, client_id: str, log: FlowLog, memory: FlowMemory) -> None:
-        """Report to *log*, and remember in *memory* how the next packets are counted."""
-        self.flows = ClientFlows(client_id, log)
-        self._memory = memory
+    def __init__(self, client_id: str, log: FlowLog) -> None:
+        """Report to *log*."""
+        self.records = ClientRecords(client_id, log)
 
-    def see(
-        self, headers: Headers, packet: bytes, forward: Forward, now: float, *, outbound: bool
-    ) -> None:
+    def count(  # noqa: PLR0913 - what is known of the packet
+        self,
+        headers: Headers,
+        packet: bytes,
+        forward: Forward,
+        now: float,
+        generation: Generation,
+        *,
+        outbound: bool,
+    ) -> FlowHandler | None:
         """Count a whole packet or first fragment that goes on as it is.
 
-        Nothing counts that goes to the gateway's own address, or that is an ICMP error: the
-        one is no resource, the other no part of the flow that it tells about.
+        Packets to or from the gateway's own address do not count, since it is no resource;
+        nor do ICMP errors, which are no part of the flow that they report on.
+
+        Returns:
+            The handler that counts the flow's next packets; `None` where none count. Inbound
+            it asks for another judgement once *generation* has moved on.
         """
         if forward.resource_id is None or is_icmp_error(headers.protocol, headers.icmp_type):
-            return
-        key = _key(forward.resource_id, headers, packet, outbound=outbound)
-        kind, age = _kind(key, outbound=outbound), self._memory.inbound_age
-        counted = kind(self.flows, key, headers.transport, forward, age)
-        counted.decide(packet, now)
-        self._memory.remember_prepared(headers, packet, counted, outbound=outbound)
+            return None
+        key = _record_key(forward.resource_id, headers, packet, outbound=outbound)
+        kind = _handler_class(key, outbound=outbound)
+        handler = kind(self.records, key, headers.transport, forward, generation)
+        handler.handle(packet, now)
+        return handler
 
-    def through_nat(  # noqa: PLR0913 - what is known of the session
+    def counted_translation(  # noqa: PLR0913, PLR0917 - what is known of the session
         self,
-        flow: PreparedFlow,
+        flow: FlowHandler,
         headers: Headers,
+        packet: bytes,
         mapping: tuple[int, int, bytes],
         permitted: Forward,
         domain: str,
+        now: float,
         *,
         outbound: bool,
-    ) -> PreparedFlow:
-        """Return *flow*, which translates packets, such that it counts them too.
+    ) -> FlowHandler:
+        """Count a translated packet; return *flow* such that it counts the next ones too.
 
         Args:
-            flow: what translates.
-            headers: those of the first of the packets, as it arrived.
+            flow: the handler that translates.
+            headers: those of the packet, as it arrived.
+            packet: the packet, as it arrived.
             mapping: protocol, translated port or echo id, resolved address.
-            permitted: what permits them.
+            permitted: what permits it.
             domain: the name that the proxy address stands for.
+            now: the time.
             outbound: whether the client sends.
         """
         protocol, near_port, far = mapping
@@ -233,33 +253,39 @@ class FlowRecorder:
         # Only DNS resources are translated, and they have an id.
         resource_id = cast("str", permitted.resource_id)
         key = FlowKey(resource_id, protocol, near, near_port, far, _port(far_port))
-        kind = _kind(key, outbound=outbound)
-        # The NAT's sessions do not age: they know themselves when they have ended.
-        counted = kind(self.flows, key, headers.transport, permitted, Age(), domain)
-        return _Through(flow, counted)
+        kind = _handler_class(key, outbound=outbound)
+        # The NAT's sessions belong to no generation: they know themselves when they have ended.
+        counter = kind(self.records, key, headers.transport, permitted, Generation(), domain)
+        counter.handle(packet, now)
+        return _CountedTranslation(flow, counter)
 
-    def of_fragments(
+    def record_of_first_fragment(
         self, headers: Headers, packet: bytes, decision: Forward | Translate, *, outbound: bool
-    ) -> OpenFlow | None:
+    ) -> FlowRecord | None:
         """Return the record that a first fragment was counted for; later ones follow it."""
         if decision.resource_id is None:
             return None
         if outbound and isinstance(decision, Translate):
             packet = decision.packet
-            # What has just been translated is as good as what came in.
+            # The packet that has just been translated is as well formed as the one before.
             headers = cast("Headers", read_headers(packet))
-        return self.flows.find(_key(decision.resource_id, headers, packet, outbound=outbound))
+        return self.records.find(
+            _record_key(decision.resource_id, headers, packet, outbound=outbound)
+        )
 
 
-def count_fragment(
-    flow: OpenFlow | None, headers: Headers, packet: bytes, now: float, *, outbound: bool
-) -> None:
-    """Count a later fragment: behind the IP headers all of it is payload."""
-    if flow is not None and not flow.ended:
-        flow.count(len(packet) - headers.transport, now, outbound=outbound)
+def fragment_counter(record: FlowRecord, *, outbound: bool) -> CountFragment:
+    """Return the function that counts the later fragments of a packet for *record*."""
+
+    def count(headers: Headers, packet: bytes, now: float) -> None:
+        # Behind the IP headers all of a later fragment is payload.
+        if not record.ended:
+            record.count(len(packet) - headers.transport, now, outbound=outbound)
+
+    return count
 
 
-def _kind(
+def _handler_class(
     key: FlowKey, *, outbound: bool
 ) -> "type[_Outbound | _Inbound | _TcpOutbound | _TcpInbound]":
     if key.protocol == TCP:
@@ -267,7 +293,7 @@ def _kind(
     return _Outbound if outbound else _Inbound
 
 
-def _key(resource_id: str, headers: Headers, packet: bytes, *, outbound: bool) -> FlowKey:
+def _record_key(resource_id: str, headers: Headers, packet: bytes, *, outbound: bool) -> FlowKey:
     """Return the flow of a packet as the resource sees it."""
     protocol, echo_id = headers.protocol, _echo_id(headers, packet)
     source_port, destination_port = _port(headers.source_port), _port(headers.destination_port)

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple, TypedDict
 
 from firezone_filter.accounting.event_queue import EventQueue
-from firezone_filter.packet.numbers import TCP
-from firezone_filter.structures.timers import NO_DEADLINE, Deadlines
+from firezone_filter.packet.numbers import ACK, FIN, RST, STATE_FLAGS, SYN, TCP
+from firezone_filter.structures.timers import NO_DEADLINE, TimerQueue
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowStarted
 
 IDLE: Final = 120
@@ -23,15 +23,6 @@ IDLE: Final = 120
 MAX_OPEN: Final = 4_096
 """Records of one client that are open at a time: as many flows as are remembered in one
 direction. At about 900 bytes each, 4 MiB a client."""
-
-# Flags of TCP (RFC 9293, section 3.1).
-FIN: Final = 0x01
-SYN: Final = 0x02
-RST: Final = 0x04
-ACK: Final = 0x10
-TURNS: Final = FIN | SYN | RST
-"""What may begin a flow, split it or end it."""
-
 
 SECOND_CHANCES: Final = 8
 """Records that are passed over, at most, when one has to go: those with a packet since they
@@ -63,7 +54,7 @@ class Traffic(NamedTuple):
         return Traffic(*map(sum, zip(self, other, strict=True)))
 
 
-class OpenFlow:
+class FlowRecord:
     """A record that is open."""
 
     __slots__ = (
@@ -85,7 +76,7 @@ class OpenFlow:
     )
 
     def __init__(
-        self, siblings: "ClientFlows", key: FlowKey, domain: str | None, now: float
+        self, siblings: "ClientRecords", key: FlowKey, domain: str | None, now: float
     ) -> None:
         self.siblings = siblings
         self.key = key
@@ -118,13 +109,13 @@ class OpenFlow:
             self.rx_bytes += payload
 
 
-def _no_flow() -> OpenFlow:
-    flow = OpenFlow.__new__(OpenFlow)
+def _no_record() -> FlowRecord:
+    flow = FlowRecord.__new__(FlowRecord)
     flow.ended, flow.has_spoken = True, False
     return flow
 
 
-NO_FLOW: Final = _no_flow()
+NO_RECORD: Final = _no_record()
 """Stands for a record that is not there: one that has ended, and nothing else."""
 
 
@@ -134,8 +125,8 @@ class FlowLog:
     def __init__(self, events: EventQueue) -> None:
         """Report what begins and ends to *events*."""
         self._events = events
-        self._open: dict[OpenFlow, None] = {}
-        self._deadlines: Deadlines[OpenFlow] = Deadlines()
+        self._open: dict[FlowRecord, None] = {}
+        self._deadlines: TimerQueue[FlowRecord] = TimerQueue()
         self._closed = Traffic()
 
     def __len__(self) -> int:
@@ -153,17 +144,17 @@ class FlowLog:
             rx_bytes += flow.rx_bytes
         return Traffic(tx_packets, tx_bytes, rx_packets, rx_bytes)
 
-    def begin(self, flow: OpenFlow) -> None:
+    def begin(self, flow: FlowRecord) -> None:
         """Open a record, and report it."""
         self._open[flow] = None
         self._await_idleness(flow)
         self._events.put_flow(FlowStarted(**_identity(flow)))
 
-    def finish(self, flow: OpenFlow) -> None:
+    def finish(self, flow: FlowRecord) -> None:
         """Let *flow* be over when time is looked at: both ends are done sending."""
         self._deadlines.set(flow, flow.last_packet)
 
-    def end(self, flow: OpenFlow, cause: FlowEnd, at: float) -> None:
+    def end(self, flow: FlowRecord, cause: FlowEnd, at: float) -> None:
         """Close a record, and report it."""
         flow.ended = True
         del self._open[flow]
@@ -203,7 +194,7 @@ class FlowLog:
             else:
                 self._await_idleness(flow)
 
-    def _await_idleness(self, flow: OpenFlow) -> None:
+    def _await_idleness(self, flow: FlowRecord) -> None:
         # *Longer than* the time, so at the first moment after it.
         self._deadlines.set(flow, _just_after(flow.last_packet + IDLE))
 
@@ -217,24 +208,24 @@ def _just_after(moment: float) -> float | None:
     return None if after == math.inf else after
 
 
-class ClientFlows:
+class ClientRecords:
     """The open records of one client."""
 
     __slots__ = ("_flows", "_log", "client_id")
 
     def __init__(self, client_id: str, log: FlowLog) -> None:
         self.client_id = client_id
-        self._flows: OrderedDict[FlowKey, OpenFlow] = OrderedDict()
+        self._flows: OrderedDict[FlowKey, FlowRecord] = OrderedDict()
         self._log = log
 
-    def find(self, key: FlowKey) -> OpenFlow | None:
+    def find(self, key: FlowKey) -> FlowRecord | None:
         """Return the open record of a flow."""
         return self._flows.get(key)
 
     def outbound(
         self, key: FlowKey, domain: str | None, flags: int, payload: int, now: float
-    ) -> OpenFlow:
-        """Count an allowed packet from the client; return its record, or `NO_FLOW`.
+    ) -> FlowRecord:
+        """Count an allowed packet from the client; return its record, or `NO_RECORD`.
 
         Args:
             key: its flow.
@@ -250,20 +241,20 @@ class ClientFlows:
             flow = None
         if flow is None:
             if not _begins(key.protocol, flags, payload):
-                return NO_FLOW
+                return NO_RECORD
             flow = self._begin(key, domain, now)
         if not flags & SYN:
             flow.has_spoken = True
         return self._count(flow, flags, payload, now, outbound=True)
 
-    def inbound(self, key: FlowKey, flags: int, payload: int, now: float) -> OpenFlow:
+    def inbound(self, key: FlowKey, flags: int, payload: int, now: float) -> FlowRecord:
         """Count an allowed packet to the client, if its flow has a record; return that."""
         flow = self._flows.get(key)
         if flow is None:
-            return NO_FLOW
+            return NO_RECORD
         return self._count(flow, flags, payload, now, outbound=False)
 
-    def end(self, flow: OpenFlow, cause: FlowEnd, at: float) -> None:
+    def end(self, flow: FlowRecord, cause: FlowEnd, at: float) -> None:
         """Close a record: one that is finished as such, whatever else would end it now."""
         if flow.is_finished and cause is not FlowEnd.RST:
             cause, at = FlowEnd.FIN, flow.last_packet
@@ -280,14 +271,14 @@ class ClientFlows:
         for flow in list(self._flows.values()):
             self.end(flow, cause, at)
 
-    def _begin(self, key: FlowKey, domain: str | None, now: float) -> OpenFlow:
+    def _begin(self, key: FlowKey, domain: str | None, now: float) -> FlowRecord:
         if len(self._flows) >= MAX_OPEN:
             self.end(self._least_needed(), FlowEnd.CROWDED_OUT, now)
-        flow = self._flows[key] = OpenFlow(self, key, domain, now)
+        flow = self._flows[key] = FlowRecord(self, key, domain, now)
         self._log.begin(flow)
         return flow
 
-    def _least_needed(self) -> OpenFlow:
+    def _least_needed(self) -> FlowRecord:
         for _ in range(SECOND_CHANCES):
             first = next(iter(self._flows.values()))
             if first.last_packet == first.passed_over:
@@ -297,8 +288,8 @@ class ClientFlows:
         return next(iter(self._flows.values()))
 
     def _count(
-        self, flow: OpenFlow, flags: int, payload: int, now: float, *, outbound: bool
-    ) -> OpenFlow:
+        self, flow: FlowRecord, flags: int, payload: int, now: float, *, outbound: bool
+    ) -> FlowRecord:
         flow.count(max(payload, 0), now, outbound=outbound)
         if flags & FIN:
             was_finished = flow.is_finished
@@ -323,13 +314,13 @@ def _begins(protocol: int, flags: int, payload: int) -> bool:
     return not flags & (FIN | RST) and (bool(flags & SYN) or not flags & ACK or payload > 0)
 
 
-def _restarts(flow: OpenFlow, domain: str | None, flags: int) -> bool:
+def _restarts(flow: FlowRecord, domain: str | None, flags: int) -> bool:
     """Tell whether a packet from a client, with the ends of *flow*, is of another one.
 
     So is a SYN that begins a connection on ports that were in use, and what goes to another
     name with the same address behind it.
     """
-    return flow.domain != domain or (flow.has_spoken and flags & TURNS == SYN)
+    return flow.domain != domain or (flow.has_spoken and flags & STATE_FLAGS == SYN)
 
 
 class _Identity(TypedDict):
@@ -344,7 +335,7 @@ class _Identity(TypedDict):
     flow_start: float
 
 
-def _identity(flow: OpenFlow) -> _Identity:
+def _identity(flow: FlowRecord) -> _Identity:
     """Return what all events about a flow tell of it."""
     key = flow.key
     return {

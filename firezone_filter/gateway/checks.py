@@ -4,42 +4,42 @@ Hooks make these checks, and so does whoever has to know beforehand that none wi
 """
 
 from firezone_filter.access.special_ranges import DNS, TUNNEL
-from firezone_filter.gateway.clients import Roster
-from firezone_filter.gateway.context import Site
+from firezone_filter.gateway.clients import ClientTable
+from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.values.addresses import Address, TunnelAddresses
 from firezone_filter.values.errors import AddressInUse, InvalidAddress, InvalidTime
 from firezone_filter.values.times import MAX_AHEAD, to_time
 
 
-def check_in_tunnel(addresses: TunnelAddresses, site: Site) -> None:
+def check_in_tunnel(addresses: TunnelAddresses, context: GatewayContext) -> None:
     """Check that all *addresses* of a peer are in the plan's tunnel ranges."""
     for address in addresses.present():
-        if not site.flags(address.packed) & TUNNEL:
+        if not context.flags(address.packed) & TUNNEL:
             raise InvalidAddress(f"{address} is outside the plan's tunnel ranges", address)
 
 
-def check_not_own(addresses: TunnelAddresses, site: Site) -> None:
+def check_not_own(addresses: TunnelAddresses, context: GatewayContext) -> None:
     """Check that none of the *addresses* of a client is the gateway's own."""
     for address in addresses.present():
-        if address.packed in site.own:
+        if address.packed in context.own:
             raise InvalidAddress(f"{address} is the gateway's own", address)
 
 
-def check_free(addresses: TunnelAddresses, roster: Roster, client_id: str | None) -> None:
+def check_free(addresses: TunnelAddresses, clients: ClientTable, client_id: str | None) -> None:
     """Check that no client has one of the *addresses*, but the one that they are for."""
     for address in addresses.present():
-        holder = roster.by_address.get(address.packed)
+        holder = clients.by_address.get(address.packed)
         if holder is not None and holder.id != client_id:
             raise AddressInUse(f"{address} belongs to {holder.id!r}", address, holder.id)
 
 
-def check_proxies(proxies: tuple[Address, ...], site: Site) -> None:
+def check_proxies(proxies: tuple[Address, ...], context: GatewayContext) -> None:
     """Check that *proxies* are in the plan's DNS ranges, and none is given twice."""
     seen: set[Address] = set()
     for address in proxies:
         if address in seen:
             raise InvalidAddress(f"proxy address {address} is given twice", address)
-        if not site.flags(address.packed) & DNS:
+        if not context.flags(address.packed) & DNS:
             raise InvalidAddress(f"{address} is outside the plan's DNS ranges", address)
         seen.add(address)
 

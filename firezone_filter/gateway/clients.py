@@ -8,58 +8,58 @@ from typing import cast
 from firezone_filter.access.authorizations import Authorization
 from firezone_filter.accounting.refusals import Refusals
 from firezone_filter.gateway.client import Client
-from firezone_filter.gateway.context import Site
+from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.nat.proxies import Resolution
-from firezone_filter.structures.timers import Deadlines
+from firezone_filter.structures.timers import TimerQueue
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.counters import Counters
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired, FlowEnd
 from firezone_filter.values.resources import Resource
 
 
-class Roster:
+class ClientTable:
     """Who is connected, and what each may reach until when."""
 
-    __slots__ = ("_site", "by_address", "clients", "deadlines", "events")
+    __slots__ = ("_context", "by_address", "by_id", "events", "expiry_timers")
 
-    def __init__(self, site: Site) -> None:
-        self.clients: dict[str, Client] = {}
+    def __init__(self, context: GatewayContext) -> None:
+        self.by_id: dict[str, Client] = {}
         self.by_address: dict[bytes, Client] = {}
-        self.events = site.events
-        self._site = site
-        self.deadlines: Deadlines[Authorization] = Deadlines()
+        self.events = context.events
+        self._context = context
+        self.expiry_timers: TimerQueue[Authorization] = TimerQueue()
 
     def connect(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
         """Begin a session, in place of any that the client had."""
         self.disconnect(client_id, now)
-        client = Client(client_id, addresses, self._site, now)
-        self.clients[client_id] = client
+        client = Client(client_id, addresses, self._context, now)
+        self.by_id[client_id] = client
         for packed in client.addresses:
             self.by_address[packed] = client
 
     def disconnect(self, client_id: str, now: float) -> bool:
         """End a session, queued events included; return whether there was one."""
-        client = self.clients.pop(client_id, None)
+        client = self.by_id.pop(client_id, None)
         if client is None:
             return False
         for packed in client.addresses:
             del self.by_address[packed]
         for authorization in client.access.authorizations.values():
-            self.deadlines.set(authorization, None)
+            self.expiry_timers.set(authorization, None)
         client.close(now)
         self.events.withdraw_all(client_id)
         return True
 
     def authorization(self, client_id: str, resource_id: str) -> Authorization | None:
         """Return a client's authorization for a resource, if there is one."""
-        client = self.clients.get(client_id)
+        client = self.by_id.get(client_id)
         return None if client is None else client.access.authorizations.get(resource_id)
 
     def holders(self, resource_id: str) -> list[tuple[Client, Authorization]]:
         """Return the clients that have a resource, each with its authorization."""
         return [
             (client, authorization)
-            for client in self.clients.values()
+            for client in self.by_id.values()
             if (authorization := client.access.authorizations.get(resource_id)) is not None
         ]
 
@@ -71,18 +71,18 @@ class Roster:
             self.events.withdraw(AccessExhausted(client.id))
         return authorization
 
-    def end(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
+    def revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
         """Take an authorization away at a moment, by whatever cause."""
-        self.deadlines.set(authorization, None)
-        self._end(authorization, cause, at).forget_decisions()
+        self.expiry_timers.set(authorization, None)
+        self._revoke(authorization, cause, at).invalidate()
 
-    def _end(self, authorization: Authorization, cause: FlowEnd, at: float) -> Client:
+    def _revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> Client:
         """Take an authorization away; return the client, whose decisions are to be forgotten."""
         # In the order of their moments: a session whose time was over before that of its
         # resource is remembered as such, whenever both are noticed.
-        self._site.lifetimes.forget_old(at)
-        client = self.clients[authorization.client_id]
-        client.withdraw(authorization, cause, at)
+        self._context.session_timers.sweep(at)
+        client = self.by_id[authorization.client_id]
+        client.revoke(authorization, cause, at)
         if not client.access.authorizations:
             self.events.put(AccessExhausted(client.id))
         return client
@@ -91,7 +91,7 @@ class Roster:
         self, client: Client, resource_id: str, resolution: Resolution, now: float
     ) -> None:
         """Let proxy addresses of a client stand for a name."""
-        self._site.lifetimes.forget_old(now)
+        self._context.session_timers.sweep(now)
         client.resolve(resource_id, resolution)
 
     def set_expiry(
@@ -99,7 +99,7 @@ class Roster:
     ) -> None:
         """Change when an authorization ends; one that ends in the past ends here."""
         authorization.expires_at = expires_at
-        self.deadlines.set(authorization, expires_at)
+        self.expiry_timers.set(authorization, expires_at)
         if expires_at is not None and expires_at <= now:
             self.expire(now, now)
 
@@ -109,47 +109,47 @@ class Roster:
         An expiry that lies before *before* has only just been set: it takes effect there.
         """
         changed: dict[str, Client] = {}
-        for authorization in self.deadlines.due(now):
+        for authorization in self.expiry_timers.due(now):
             # What has no expiry has no deadline that could be due.
             at = cast("float", authorization.expires_at)
             self.events.put(
                 AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
-            client = self._end(authorization, FlowEnd.EXPIRED, max(at, before))
+            client = self._revoke(authorization, FlowEnd.EXPIRED, max(at, before))
             changed[client.id] = client
         # Once for each client: often all that one has ends at one moment.
         for client in changed.values():
-            client.forget_decisions()
+            client.invalidate()
 
     def earliest(self) -> float | None:
         """Return the earliest moment at which there is something to report, if there is any."""
-        moments = (self.deadlines.earliest(), *(log.earliest() for log in self._site.logs))
+        moments = (self.expiry_timers.earliest(), *(log.earliest() for log in self._context.logs))
         return min((at for at in moments if at is not None), default=None)
 
-    def forget_old(self, now: float) -> None:
+    def cleanup(self, now: float) -> None:
         """Forget what has been kept for its time, and report flows that are over."""
-        self._forget_old(now)
-        for log in self._site.logs:
+        self._cleanup(now)
+        for log in self._context.logs:
             log.forget_old(now)
 
-    def _forget_old(self, now: float) -> None:
-        self._site.lifetimes.forget_old(now)
-        for keeper in self._site.reminders.due(now):
-            self._site.reminders.set(keeper, keeper.forget_old(now))
+    def _cleanup(self, now: float) -> None:
+        self._context.session_timers.sweep(now)
+        for keeper in self._context.cleanup_timers.due(now):
+            self._context.cleanup_timers.set(keeper, keeper.forget_old(now))
 
     def counters(self, refusals: Refusals, now: float) -> Counters:
         """Return how many there are of everything; it walks over all clients."""
         # What is over counts no more, whether or not anybody has looked.
-        self._forget_old(now)
-        site, log = self._site, self._site.flow_log
-        clients = self.clients.values()
+        self._cleanup(now)
+        context, log = self._context, self._context.flow_log
+        clients = self.by_id.values()
         traffic = {} if log is None else log.traffic._asdict()
         return Counters(
             refusals=refusals.by_direction(),
             clients=len(clients),
             authorizations=sum(len(client.access.authorizations) for client in clients),
-            cached_flows=len(site.flows),
-            nat_sessions=len(site.lifetimes),
+            cached_flows=len(context.flow_cache),
+            nat_sessions=len(context.session_timers),
             fragments=sum(len(client.fragments) for client in clients),
             recorded_flows=None if log is None else len(log),
             **traffic,
@@ -158,11 +158,11 @@ class Roster:
 
     def start_clock(self, now: float) -> None:
         """Count what began before the first `now` from there."""
-        self.deadlines.start_clock()
-        self._site.reminders.start_clock()
-        self._site.lifetimes.start_clock(now)
-        for log in self._site.logs:
+        self.expiry_timers.start_clock()
+        self._context.cleanup_timers.start_clock()
+        self._context.session_timers.start_clock(now)
+        for log in self._context.logs:
             log.start_clock(now)
         self.events.start_clock(now)
-        for client in self.clients.values():
+        for client in self.by_id.values():
             client.start_clock(now)

@@ -1,4 +1,4 @@
-"""What holds for every client of a gateway: its options, its plan, its own addresses."""
+"""What all clients of a gateway share: options, plan, own addresses, timers, books."""
 
 from collections.abc import Callable
 
@@ -7,30 +7,32 @@ from firezone_filter.access.special_ranges import address_flags
 from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.accounting.flow_records import FlowLog
 from firezone_filter.accounting.refusals import RefusalLog
-from firezone_filter.gateway.flow_cache import FlowTables
-from firezone_filter.nat.sessions import Lifetimes
-from firezone_filter.structures.timers import Deadlines, Keeper
+from firezone_filter.gateway.flow_cache import FlowCache
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6
+from firezone_filter.structures.timers import Expirable, TimerQueue
+from firezone_filter.tracking.lifetimes import SessionTimers
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.values.decisions import Reason
 from firezone_filter.values.options import GatewayOptions
 
 
-class Site:
+class GatewayContext:
     """The gateway's own side, shared by all its clients; only the addresses change."""
 
     __slots__ = (
         "_addresses",
+        "cleanup_timers",
         "events",
         "flags",
+        "flow_cache",
         "flow_log",
-        "flows",
-        "lifetimes",
         "logs",
         "options",
         "own",
         "own_check",
         "ranges",
         "refusal_log",
-        "reminders",
+        "session_timers",
     )
 
     def __init__(
@@ -39,13 +41,13 @@ class Site:
         self.options = options
         self.ranges = address_flags(plan)
         self.flags: Callable[[bytes], int] = self.ranges.flags
-        self.flows = FlowTables()
+        self.flow_cache = FlowCache()
         self.events = EventQueue()
         self.flow_log = FlowLog(self.events) if options.flow_records else None
         self.refusal_log = RefusalLog(self.events) if options.flow_records else None
         self.logs = tuple(log for log in (self.flow_log, self.refusal_log) if log is not None)
-        self.reminders: Deadlines[Keeper] = Deadlines()
-        self.lifetimes = Lifetimes(self.reminders)
+        self.cleanup_timers: TimerQueue[Expirable] = TimerQueue()
+        self.session_timers = SessionTimers()
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses
@@ -64,3 +66,9 @@ class Site:
     def addresses(self, addresses: TunnelAddresses) -> None:
         self._addresses = addresses
         self.own = frozenset(addresses.packed())
+
+    def own_refusal(self, protocol: int, port: int) -> Reason | None:
+        """Return why a packet to or from the gateway's own address is refused, if it is."""
+        # ICMP of the other IP version is malformed: whichever it is, it is the right one.
+        icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
+        return self.own_check.refusal(protocol, port, icmp)

@@ -1,219 +1,132 @@
-"""Remembered decisions: exact-match caches in front of everything else.
+"""The flow cache: exact-match tables of established flows, in front of the judge.
 
-Invisible but for their speed: only decisions about whole packets of TCP, UDP and translated or
-counted ICMP echo, without options or extension headers, are remembered, under all of the packet
-that they depended on; whatever else they depended on empties the memory of the client when it
-changes.
+Theory of operation. A flow is found by its key, the addresses and ports as they stand in its
+packets, so one look-up serves all clients: the client's own address is part of the key. The
+cache is invisible but for its speed:
 
-A flow is both addresses and both ports, as they stand in its packets. What is known of it is
-the decision, or what has been prepared where each packet has an effect. What is refused is
-never remembered, so it pushes out nothing that is permitted; and no client can push out
-another's.
+- Only allowed whole packets without IPv4 options or IPv6 extension headers get in: TCP and
+  UDP, and ICMP echo where it is translated or counted. A refused packet stores nothing, so a
+  scan evicts no flow that is permitted.
+- An entry depends on the packet (all of it in the key, or checked with every packet), and on
+  what the client may do. Whatever changes the latter invalidates the client's entries in the
+  same call (`Client.invalidate`); docs/architecture.md lists these calls.
+- A flow whose packets each have an effect (translated, counted) has a handler instead of a
+  decision, in tables of its own.
+- A client's entries form one FIFO queue a table; its own oldest entry is evicted when it has
+  too many, and no client can evict another's.
+
+`commit` is the only caller of `store`.
 """
 
 from collections import deque
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.icmp import is_echo
-from firezone_filter.packet.numbers import (
-    ICMPV4,
-    ICMPV6,
-    IPV4,
-    IPV4_HEADER,
-    IPV4_LENGTH,
-    IPV6_HEADER,
-    TCP,
-    UDP,
-)
-from firezone_filter.values.decisions import Forward, Translate
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.structures.generation import Generation
+from firezone_filter.tracking.handlers import FlowHandler
+from firezone_filter.values.decisions import Forward
 
 MAX_FLOWS: Final = 2_048
-"""Flows remembered of one client, for each direction and protocol: 4,096 a direction, the
-oldest out first. A browser has a few hundred. At about 250 bytes a flow, 2 MiB a client. What is
-prepared for a flow has as many places, at about 900 bytes."""
+"""Entries of one client in one table, that is for each direction and protocol: 4,096 decisions
+a direction. A browser has a few hundred flows. At about 250 bytes an entry, 2 MiB a client; a
+handler takes about 900 bytes."""
 
+# Tables are numbered, kind plus protocol, so that one method stores into all of them. The
+# greatest number is 250: CPython keeps the small ones ready, and another costs 20 ns.
+OUTBOUND: Final = 0
+"""Decisions about flows from clients; the protocol number is added."""
+INBOUND: Final = 64
+"""Decisions about flows to clients."""
+HANDLERS: Final = 128
+"""Added to one of the above: the handlers of such flows."""
 
-def flow_of(headers: Headers, packet: bytes) -> bytes | None:
-    """Return what is the same in all packets of a flow, as it stands in them.
-
-    That is both addresses and both ports, or for ICMP echo type and id. `None` for
-    what is not remembered: any other protocol, and what has something before its ports.
-    """
-    # By the family too: IPv4 options may fill the header up to the length of IPv6's.
-    is_ipv4 = len(headers.source) == IPV4_LENGTH
-    if headers.fragment is not None or headers.transport != (
-        IPV4_HEADER if is_ipv4 else IPV6_HEADER
-    ):
-        return None
-    if headers.protocol in (TCP, UDP):
-        return packet[12:24] if is_ipv4 else packet[8:44]
-    return echo_flow(packet) if is_echo(headers.protocol, headers.icmp_type) else None
-
-
-def echo_flow(packet: bytes) -> bytes:
-    """Return the flow of a packet of ICMP echo without options or extension headers."""
-    # Between type and id there are code and checksum. A byte shorter than what holds ports,
-    # so that it never equals the beginning of another packet.
-    if packet[0] >> 4 == IPV4:
-        return packet[12:21] + packet[24:26]
-    return packet[8:41] + packet[44:46]
-
-
-class PreparedFlow(Protocol):
-    """What has been prepared for the packets of one flow in one direction."""
-
-    client_id: str
-
-    def decide(self, packet: bytes, now: float) -> Forward | Translate | None:
-        """Decide about a packet; `None` if it has to be judged like the first of a flow."""
-
-
-T = TypeVar("T")
-
-Flows = dict[bytes, T]
-"""Something by both addresses and both ports, as they stand in the packet."""
-
-
-class FlowTables:
-    """The remembered flows of all clients: one look-up finds a flow, whosoever it is.
-
-    Source and destination are in the key, so the client is too: the one that has the near
-    address. Decisions say who that is.
-    """
-
-    __slots__ = (
-        "inbound",
-        "outbound",
-        "prepared_inbound",
-        "prepared_outbound",
-    )
-
-    def __init__(self) -> None:
-        self.outbound: list[Flows[Forward]] = _by_protocol()
-        """By protocol number; all but those of TCP and UDP are empty, and stay so. (Of
-        prepared flows there are those of ICMP and ICMPv6 too.)"""
-
-        self.inbound: list[Flows[Forward]] = _by_protocol()
-        """The same for what comes back."""
-
-        self.prepared_outbound: list[Flows[PreparedFlow]] = _by_protocol()
-        """Flows of which each packet has an effect: it is translated, or counted."""
-
-        self.prepared_inbound: list[Flows[PreparedFlow]] = _by_protocol()
-        """The same for what comes back."""
-
-    def __len__(self) -> int:
-        return sum(
-            len(plain[protocol]) + len(prepared[protocol])
-            for plain, prepared in (
-                (self.outbound, self.prepared_outbound),
-                (self.inbound, self.prepared_inbound),
-            )
-            for protocol in _REMEMBERED
-        )
-
-
+_NO_ENTRIES: Final[tuple[dict[bytes, Any], deque[bytes]]] = ({}, deque(maxlen=0))
 _REMEMBERED: Final = (TCP, UDP, ICMPV4, ICMPV6)
 
 
-def _by_protocol() -> list[Flows[T]]:
-    # A list, and not a dict of two, because it is asked with every packet: an index takes
-    # 5 ns, a `get` 30 ns.
-    tables: list[Flows[T]] = [{}] * 256
-    for protocol in _REMEMBERED:
-        tables[protocol] = {}
-    return tables
+class FlowCache:
+    """The established flows of all clients. Only `ClientFlowCache` changes it."""
 
-
-class Ring(Generic[T]):
-    """What one client has in one table, in the order in which it came."""
-
-    __slots__ = ("_flows", "_keys")
-
-    def __init__(self, flows: Flows[T]) -> None:
-        self._flows = flows
-        self._keys: deque[bytes] = deque()
-
-    def remember(self, flow: bytes, value: T) -> None:
-        """Remember something about a flow, and forget the oldest if there are too many."""
-        if flow not in self._flows:
-            self._keys.append(flow)
-            if len(self._keys) > MAX_FLOWS:
-                del self._flows[self._keys.popleft()]
-        self._flows[flow] = value
-
-    def forget(self) -> None:
-        """Forget all of it."""
-        for flow in self._keys:
-            del self._flows[flow]
-        self._keys.clear()
-
-
-class Rings(dict[int, Ring[T]]):
-    """What one client has in the tables of one kind, by protocol number.
-
-    Made when they are needed: most clients of a large gateway are idle, and empty rings would
-    be a good part of what such a client costs.
-    """
-
-    __slots__ = ("_tables",)
-
-    def __init__(self, tables: list[Flows[T]]) -> None:
-        super().__init__()
-        self._tables = tables
-
-    def __missing__(self, protocol: int) -> Ring[T]:
-        ring = self[protocol] = Ring(self._tables[protocol])
-        return ring
-
-    def forget(self) -> None:
-        """Forget all of it."""
-        for ring in self.values():
-            ring.forget()
-
-
-class Age:
-    """How often something has changed that prepared flows depend on."""
-
-    __slots__ = ("number",)
+    __slots__ = ("inbound", "inbound_handlers", "outbound", "outbound_handlers", "tables")
 
     def __init__(self) -> None:
-        self.number = 0
+        self.tables: dict[int, dict[bytes, Any]] = {
+            kind + handlers + protocol: {}
+            for kind in (OUTBOUND, INBOUND)
+            for handlers in (0, HANDLERS)
+            for protocol in _REMEMBERED
+        }
+        """Everything, by table number, then by flow key."""
+        self.outbound: list[Mapping[bytes, Forward]] = self._by_protocol(OUTBOUND)
+        """Decisions by protocol number, then by flow key."""
+        self.inbound: list[Mapping[bytes, Forward]] = self._by_protocol(INBOUND)
+        """The same for flows to clients."""
+        self.outbound_handlers: list[Mapping[bytes, FlowHandler]] = self._by_protocol(
+            OUTBOUND + HANDLERS
+        )
+        """Handlers of flows whose packets each have an effect: translated, or counted."""
+        self.inbound_handlers: list[Mapping[bytes, FlowHandler]] = self._by_protocol(
+            INBOUND + HANDLERS
+        )
+        """The same for flows to clients."""
+
+    def _by_protocol(self, first: int) -> list[Mapping[bytes, Any]]:
+        # A list, not a dict of four: an index takes 5 ns, a `get` 30 ns, with every packet.
+        # Protocols that are never remembered share one mapping that nothing can get into.
+        nothing: Mapping[bytes, Any] = MappingProxyType({})
+        return [self.tables.get(first + protocol, nothing) for protocol in range(256)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.tables.values()))
 
 
-class FlowMemory:
-    """What is remembered of one client."""
+class ClientFlowCache:
+    """One client's entries in the flow cache."""
 
-    __slots__ = ("_prepared_inbound", "_prepared_outbound", "inbound", "inbound_age", "outbound")
+    __slots__ = ("_entries", "_tables", "inbound_generation")
 
-    def __init__(self, tables: FlowTables) -> None:
-        self.outbound = Rings(tables.outbound)
-        """Decisions about flows, by protocol; flows as they stand in their packets."""
-        self.inbound = Rings(tables.inbound)
-        """The same for what comes back."""
-        self._prepared_outbound = Rings(tables.prepared_outbound)
-        self._prepared_inbound = Rings(tables.prepared_inbound)
-        self.inbound_age = Age()
-        """What comes in around the NAT and was prepared at another age has to be judged anew."""
+    def __init__(self, cache: FlowCache) -> None:
+        self._tables = cache.tables
+        # Each table with the client's keys in it, oldest first. Made when needed, since most
+        # clients of a large gateway are idle.
+        self._entries: dict[int, tuple[dict[bytes, Any], deque[bytes]]] = {}
+        self.inbound_generation = Generation()
+        """Handlers of inbound flows that bypass the NAT belong to one generation; a new NAT
+        session, which may take them over, begins the next."""
 
-    def remember_prepared(
-        self, headers: Headers, packet: bytes, prepared: PreparedFlow, *, outbound: bool
-    ) -> None:
-        """Remember what has been prepared for the flow of a packet, if it has one."""
-        flow = flow_of(headers, packet)
-        if flow is not None:
-            rings = self._prepared_outbound if outbound else self._prepared_inbound
-            rings[headers.protocol].remember(flow, prepared)
+    def store(self, table: int, key: bytes, value: Forward | FlowHandler) -> None:
+        """Store the decision about a flow, or its handler, and evict the oldest if need be.
 
-    def forget(self) -> None:
-        """Forget all: what the client may do has changed."""
-        self.outbound.forget()
-        self.inbound.forget()
-        self._prepared_outbound.forget()
-        self._prepared_inbound.forget()
+        Args:
+            table: `OUTBOUND` or `INBOUND`, plus `HANDLERS` for a handler, plus the protocol.
+            key: the flow key.
+            value: what its next packets get.
+        """
+        entries = self._entries.get(table)
+        if entries is None:
+            entries = self._entries[table] = (self._tables[table], deque())
+        flows, fifo = entries
+        if key not in flows:
+            fifo.append(key)
+            if len(fifo) > MAX_FLOWS:
+                del flows[fifo.popleft()]
+        flows[key] = value
 
-    def forget_inbound(self) -> None:
-        """Forget what comes in around the NAT: a new session may take it over."""
-        self.inbound_age.number += 1
-        self.inbound.forget()
+    def invalidate(self) -> None:
+        """Remove everything: what the client may do has changed."""
+        for flows, fifo in self._entries.values():
+            _remove(flows, fifo)
+
+    def invalidate_inbound(self) -> None:
+        """Remove inbound flows that bypass the NAT: a new session may take them over."""
+        self.inbound_generation.number += 1
+        for protocol in (TCP, UDP):
+            _remove(*self._entries.get(INBOUND + protocol, _NO_ENTRIES))
+
+
+def _remove(flows: dict[bytes, Any], fifo: deque[bytes]) -> None:
+    for key in fifo:
+        del flows[key]
+    fifo.clear()

@@ -1,19 +1,24 @@
 """The memory of first fragments, whose decisions their later fragments follow.
 
-Later fragments carry no ports. Passing them unseen is the classic bypass (RFC 1858,
-section 3); refusing them breaks large datagrams. So what the first fragment got is kept
-for a while, and nothing that could change what was judged passes (RFC 3128, RFC 5722).
+Theory of operation. Later fragments carry no ports. Passing them unseen is the classic bypass
+(RFC 1858, section 3); refusing them breaks large datagrams. So the decision about an allowed
+first fragment is kept for a while, and later fragments follow it. Nothing that could replace
+on reassembly what was judged passes: no later fragment that overlaps the judged headers
+(RFC 3128), no second first fragment that differs from the one judged before (RFC 5722).
+
+`find` and `contradicts` only look; `keep` and `forget` change, when a ruling is committed. An
+entry is over 30 s after it was kept, swept out or not.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from attrs import define
 
-from firezone_filter.accounting.flow_records import OpenFlow
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
-from firezone_filter.structures.timers import NO_DEADLINE, Deadlines, Keeper
+from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
 from firezone_filter.values.decisions import Forward
 
 LIFETIME: Final = 30
@@ -25,11 +30,14 @@ MAX_KEPT: Final = 1_024
 packets a second; beyond, the oldest go first. At about 500 bytes each, 512 KiB a client."""
 
 _Key = tuple[bool, bytes, bytes, int, int]
-_Kind = tuple[int, int, int, int]
+_Signature = tuple[int, int, int, int]
+
+CountFragment = Callable[[Headers, bytes, float], None]
+"""Counts a later fragment, given its headers, the packet and the time."""
 
 
 class Verdict(NamedTuple):
-    """What the fragments of one packet get."""
+    """The decision that the fragments of one packet share."""
 
     decision: Forward
     """Who may pass, and why."""
@@ -37,14 +45,14 @@ class Verdict(NamedTuple):
     address: bytes | None
     """The address that the NAT puts at the far end; `None` if it changes nothing."""
 
-    flow: OpenFlow | None = None
-    """The record that they are counted for, if flows are recorded."""
+    count_later: CountFragment | None = None
+    """Counts the later fragments, if anything does."""
 
 
 @define(eq=False)
 class _Kept:
     verdict: Verdict
-    kind: _Kind
+    signature: _Signature
     judged: int
     started: float
 
@@ -52,47 +60,48 @@ class _Kept:
 class FragmentMemory:
     """The decisions that one client's later fragments follow, oldest first."""
 
-    __slots__ = ("_kept", "_reminders", "deadline")
+    __slots__ = ("_cleanup_timers", "_kept", "deadline")
 
-    def __init__(self, reminders: Deadlines[Keeper]) -> None:
+    def __init__(self, cleanup_timers: TimerQueue[Expirable]) -> None:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
-        self._reminders = reminders
+        self._cleanup_timers = cleanup_timers
         self.deadline = NO_DEADLINE
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def follow(
+    # --- Reading ---------------------------------------------------------------------------
+
+    def find(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> Verdict | None:
-        """Return what a later fragment gets; `None` if there is no first one to follow.
+        """Return the verdict that a later fragment follows, if it may follow one.
 
-        One that starts before the end of what was judged would replace it on reassembly
-        (RFC 1858, section 4; RFC 5722): it is refused, and so is all that comes after it.
+        A fragment that starts before the end of the judged headers would replace them on
+        reassembly (RFC 1858, section 4; RFC 5722): it follows none, and refusing it forgets
+        the verdict, so neither does any fragment after it.
         """
-        key = _key(headers, fragment, outbound=outbound)
-        kept = self._live(key, now)
-        if kept is None:
-            return None
-        if fragment.start < kept.judged:
-            del self._kept[key]
-            return None
-        return kept.verdict
+        kept = self._live(headers, fragment, now, outbound=outbound)
+        return None if kept is None or fragment.start < kept.judged else kept.verdict
 
     def contradicts(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> bool:
         """Tell whether a first fragment differs from one that was judged before it.
 
-        Which of the two a host would keep on reassembly is its own affair (RFC 5722), so
-        the second decides only if it says the same; else neither does.
+        A host may keep either of the two on reassembly (RFC 5722), so the second decides
+        only if it says the same; else neither does.
         """
-        key = _key(headers, fragment, outbound=outbound)
-        kept = self._live(key, now)
-        if kept is None or kept.kind == _kind(headers):
-            return False
-        del self._kept[key]
-        return True
+        kept = self._live(headers, fragment, now, outbound=outbound)
+        return kept is not None and kept.signature != _signature(headers)
+
+    def _live(
+        self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
+    ) -> _Kept | None:
+        kept = self._kept.get(_key(headers, fragment, outbound=outbound))
+        return kept if kept is not None and now < kept.started + LIFETIME else None
+
+    # --- Changing --------------------------------------------------------------------------
 
     def keep(
         self,
@@ -103,7 +112,8 @@ class FragmentMemory:
         *,
         outbound: bool,
     ) -> None:
-        """Keep what an allowed first fragment got from *now* on."""
+        """Keep the verdict about an allowed first fragment from *now* on."""
+        self.forget_old(now)
         key = _key(headers, fragment, outbound=outbound)
         judged = fragment.judged
         before = self._kept.pop(key, None)
@@ -111,18 +121,19 @@ class FragmentMemory:
             judged = max(judged, before.judged)
         elif len(self._kept) >= MAX_KEPT:
             self._kept.popitem(last=False)
-        self._kept[key] = _Kept(verdict, _kind(headers), judged, now)
+        self._kept[key] = _Kept(verdict, _signature(headers), judged, now)
         if self.deadline == NO_DEADLINE:
-            self._reminders.set(self, now + LIFETIME)
+            self._cleanup_timers.set(self, now + LIFETIME)
 
     def forget(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
-        """Forget the decision about a packet: another first fragment of it was refused."""
+        """Forget the verdict about a packet: one of its fragments was refused."""
         self._kept.pop(_key(headers, fragment, outbound=outbound), None)
 
-    def forget_all(self) -> None:
+    def invalidate(self) -> None:
         """Forget everything: what the client may do has changed."""
         self._kept.clear()
-        self._reminders.set(self, None)
+        if self.deadline != NO_DEADLINE:
+            self._cleanup_timers.set(self, None)
 
     def forget_old(self, now: float) -> float | None:
         """Forget what has been kept for its time; return when to come again, if at all."""
@@ -137,11 +148,7 @@ class FragmentMemory:
         """Count what began before the first `now` from there."""
         for kept in self._kept.values():
             kept.started = now
-        self._reminders.set(self, now + LIFETIME if self._kept else None)
-
-    def _live(self, key: _Key, now: float) -> _Kept | None:
-        self.forget_old(now)
-        return self._kept.get(key)
+        self._cleanup_timers.set(self, now + LIFETIME if self._kept else None)
 
 
 def _key(headers: Headers, fragment: Fragment, *, outbound: bool) -> _Key:
@@ -154,5 +161,5 @@ def _key(headers: Headers, fragment: Fragment, *, outbound: bool) -> _Key:
     return outbound, headers.source, headers.destination, fragment.identification, protocol
 
 
-def _kind(headers: Headers) -> _Kind:
+def _signature(headers: Headers) -> _Signature:
     return headers.protocol, headers.source_port, headers.destination_port, headers.icmp_type

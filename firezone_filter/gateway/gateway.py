@@ -1,38 +1,71 @@
-"""`Gateway`, the front door: finds the client, keeps the time, queues events.
+"""`Gateway`, the front door: checks arguments, keeps the time, and routes.
 
-It checks what it is handed and routes; the knowledge is below: `Client` judges packets,
-`Roster` knows who is connected and what ends when.
+Theory of operation. Every public method checks all its arguments first, then lets time pass,
+then does its work; so a call that raises has changed nothing. A packet takes one of three
+ways: its decision is in the flow cache; or the handler of its flow decides; or the judge
+rules on it, and `commit` does what follows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from struct import Struct
 
-from firezone_filter.gateway.flow_cache import PreparedFlow, echo_flow
-from firezone_filter.gateway.hooks import Hooks
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
+from firezone_filter.access.special_ranges import NOT_RESOLVED
+from firezone_filter.gateway.checks import (
+    check_free,
+    check_in_tunnel,
+    check_not_own,
+    check_proxies,
+    to_expiry,
+)
+from firezone_filter.gateway.client import Client
+from firezone_filter.gateway.clients import ClientTable
+from firezone_filter.gateway.commit import Committer
+from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.gateway.judge import Judge
+from firezone_filter.nat.proxies import MAX_PROXIES, Resolution
+from firezone_filter.packet.flow_key import echo_flow_key
+from firezone_filter.tracking.handlers import FlowHandler
+from firezone_filter.values.addresses import (
+    Address,
+    AddressPlan,
+    TunnelAddresses,
+    to_addresses,
+    to_resolved,
+)
 from firezone_filter.values.arguments import (
     Packet,
+    check_same_place,
+    check_stands_for,
     check_type,
     to_bytes,
+    to_id_sets,
     to_list_of_bytes,
     to_text,
 )
+from firezone_filter.values.counters import Counters
 from firezone_filter.values.decisions import Decision, Direction, Forward
-from firezone_filter.values.errors import shown
-from firezone_filter.values.events import Event
+from firezone_filter.values.domains import to_domain
+from firezone_filter.values.errors import InvalidPolicy, UnknownClient, UnknownResource, shown
+from firezone_filter.values.events import Event, FlowEnd
 from firezone_filter.values.options import GatewayOptions
+from firezone_filter.values.resources import (
+    CidrResource,
+    DnsResource,
+    InternetResource,
+    Resource,
+    to_id,
+)
 from firezone_filter.values.times import to_time
 
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
 
-# What the decision about an established flow depends on: the first bytes of its packets.
+# The bytes at the start of an established flow's packet that its decision depends on.
 _IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
 _IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
 
 
-class Gateway(Hooks):
+class Gateway:
     """Decides about every packet between clients and resources, in both directions.
 
     It opens no socket, reads no clock and starts no thread: packets and times are handed
@@ -69,11 +102,284 @@ class Gateway(Hooks):
         check_type("addresses", addresses, TunnelAddresses)
         check_type("address_plan", address_plan, AddressPlan)
         check_type("options", options, GatewayOptions)
-        super().__init__(addresses, address_plan, options)
+        self._context = GatewayContext(addresses, address_plan, options)
+        check_in_tunnel(addresses, self._context)
+        self._clients = ClientTable(self._context)
+        self._judge = Judge(self._context, self._clients)
+        self._committer = Committer(self._context, self._clients)
+        cache = self._context.flow_cache
+        self._outbound, self._inbound = cache.outbound, cache.inbound
+        self._outbound_handlers = cache.outbound_handlers
+        self._inbound_handlers = cache.inbound_handlers
+        self._expiry_timers = self._clients.expiry_timers
+        # Before the first `now` the time stands still at its start.
+        self._now = 0.0
+        self._started = False
+        self._last_now: float | None = None
+
+    # --- Connection lifecycle --------------------------------------------------------------
+
+    def client_connected(
+        self, client_id: str, addresses: TunnelAddresses, now: float | None = None
+    ) -> None:
+        """Begin a tunnel session: from here on the client is allowed nothing.
+
+        (But to talk to the gateway's own tunnel address, as `own_filters` says.) If the
+        client is already connected, everything of its old session is forgotten first:
+        authorizations, translations, fragments, flows, queued events, spent tokens. So it
+        is for a new tunnel session, not for each grant.
+
+        Args:
+            client_id: names the client.
+            addresses: its tunnel addresses.
+            now: the time, in seconds.
+
+        Raises:
+            AddressInUse: another client has one of the addresses.
+            InvalidAddress: outside the plan's tunnel ranges, or the gateway's own.
+            InvalidPolicy: an empty id.
+            InvalidTime: *now* is not finite.
+            TypeError: a wrong type.
+        """
+        client_id = to_id(client_id)
+        check_type("addresses", addresses, TunnelAddresses)
+        checked = None if now is None else to_time(now)
+        check_in_tunnel(addresses, self._context)
+        check_not_own(addresses, self._context)
+        check_free(addresses, self._clients, client_id)
+        self._advance(checked)
+        self._clients.connect(client_id, addresses, self._now)
+
+    def client_disconnected(self, client_id: str) -> bool:
+        """End a tunnel session: forget the client, its queued events included.
+
+        Returns:
+            Whether there was such a client.
+
+        Raises:
+            TypeError: *client_id* is not a `str`.
+        """
+        client_id = to_text("client_id", client_id)
+        return self._clients.disconnect(client_id, self._now)
+
+    def authorize(
+        self, client_id: str, resource: Resource, *, expires_at: float | None = None
+    ) -> None:
+        """Permit a client to reach a resource, as its filters say.
+
+        For a resource that is already authorized this replaces filters, `exclude`, name and
+        expiry.
+
+        Args:
+            client_id: a connected client.
+            resource: what it may reach.
+            expires_at: when the permission ends, on the clock of `now`; `None` for never.
+                One that has already passed ends it in this call.
+
+        Raises:
+            InvalidPolicy: the client has another kind, network or pattern under this id;
+                `revoke` it first.
+            InvalidTime: *expires_at* is not finite, more than 50 years ahead, or there has
+                been no `now` to compare it with.
+            TypeError: a wrong type.
+            UnknownClient: no such client is connected.
+        """
+        client_id = to_text("client_id", client_id)
+        check_type("resource", resource, CidrResource, DnsResource, InternetResource)
+        checked = self._to_expiry(expires_at)
+        client = self._connected(client_id)
+        held = client.access.authorizations.get(resource.id)
+        if held is not None:
+            check_same_place(held.resource, resource)
+        authorization = self._clients.authorize(client, resource)
+        self._clients.set_expiry(authorization, checked, self._now)
+
+    def revoke(self, client_id: str, resource_id: str) -> bool:
+        """Take an authorization away.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            TypeError: a wrong type.
+        """
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
+        authorization = self._clients.authorization(client_id, resource_id)
+        if authorization is None:
+            return False
+        self._clients.revoke(authorization, FlowEnd.REVOKED, self._now)
+        return True
+
+    def update_resource(self, resource: Resource) -> int:
+        """Give every client that has *resource* its filters, `exclude` and name.
+
+        Expiries stay as they are.
+
+        Returns:
+            How many clients have it.
+
+        Raises:
+            InvalidPolicy: a client has another kind, network or pattern under this id; then
+                nothing changes for any.
+            TypeError: not a resource.
+        """
+        check_type("resource", resource, CidrResource, DnsResource, InternetResource)
+        holders = self._clients.holders(resource.id)
+        for _, authorization in holders:
+            check_same_place(authorization.resource, resource)
+        for client, _ in holders:
+            client.authorize(resource)
+        return len(holders)
+
+    def update_expiry(self, client_id: str, resource_id: str, expires_at: float | None) -> bool:
+        """Change when an authorization ends; `None` for never.
+
+        Returns:
+            Whether there was such an authorization.
+
+        Raises:
+            InvalidTime: as `authorize`.
+            TypeError: a wrong type.
+        """
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
+        checked = self._to_expiry(expires_at)
+        authorization = self._clients.authorization(client_id, resource_id)
+        if authorization is None:
+            return False
+        self._clients.set_expiry(authorization, checked, self._now)
+        return True
+
+    def retain_authorizations(self, authorizations: Mapping[str, Collection[str]]) -> None:
+        """Take away every authorization that is not listed, from every client.
+
+        Args:
+            authorizations: which resource ids each client id keeps. A connected client that
+                is not mentioned keeps none; ids that nobody knows are ignored.
+
+        Raises:
+            TypeError: a wrong type.
+        """
+        kept = to_id_sets(authorizations)
+        for client in self._clients.by_id.values():
+            keeps = kept.get(client.id, frozenset())
+            for resource_id, authorization in list(client.access.authorizations.items()):
+                if resource_id not in keeps:
+                    self._clients.revoke(authorization, FlowEnd.REVOKED, self._now)
+
+    def domain_resolved(
+        self,
+        client_id: str,
+        resource_id: str,
+        domain: str,
+        *,
+        proxy_addresses: Iterable[str | Address],
+        resolved_addresses: Iterable[str | Address],
+    ) -> None:
+        """Tell which real addresses stand behind the proxy addresses of a name.
+
+        The n-th proxy address of a family takes the n-th resolved address in numeric order,
+        round robin; none if the name has none of that family. The last call that names a
+        proxy address decides; those that it does not name stay as they were. Existing
+        sessions keep their addresses. A proxy address that stood for another name means
+        that the client has renumbered: all its translations and sessions go first.
+
+        Args:
+            client_id: a connected client.
+            resource_id: a DNS resource that it is authorized for.
+            domain: the name, one that the resource stands for.
+            proxy_addresses: what the client assigned to the name, in the plan's DNS ranges.
+            resolved_addresses: what the name resolved to. Addresses that a name server must
+                not be able to open a way to are left out: those of the plan, and
+                unspecified, loopback, link-local, multicast, broadcast and v4-mapped ones.
+
+        Raises:
+            InvalidAddress: not an address; a proxy address outside the DNS ranges, or given
+                twice.
+            InvalidPolicy: not a DNS resource, a name that it does not stand for, or more
+                than 1,024 proxy addresses for this client.
+            TypeError: a wrong type.
+            UnknownClient: no such client is connected.
+            UnknownResource: the client is not authorized for it.
+        """
+        client_id = to_text("client_id", client_id)
+        resource_id = to_text("resource_id", resource_id)
+        name = to_domain(domain)
+        proxies = to_addresses(proxy_addresses)
+        resolved = to_resolved(resolved_addresses)
+        client = self._connected(client_id)
+        authorization = self._clients.authorization(client_id, resource_id)
+        if authorization is None:
+            raise UnknownResource(
+                f"client {client_id!r} is not authorized for {resource_id!r}", resource_id
+            )
+        check_stands_for(authorization.resource, name)
+        check_proxies(proxies, self._context)
+        resolution = Resolution(
+            name,
+            tuple(address.packed for address in proxies),
+            tuple(address.packed for address in resolved if self._may_be_resolved(address)),
+        )
+        number = client.proxies_after(resolution)
+        if number > MAX_PROXIES:
+            raise InvalidPolicy(
+                f"client {client_id!r} would have {number} proxy addresses, more than "
+                f"{MAX_PROXIES}",
+                number,
+            )
+        self._clients.resolve(client, resource_id, resolution, self._now)
+
+    def set_addresses(self, addresses: TunnelAddresses) -> None:
+        """Change the gateway's own tunnel addresses.
+
+        Raises:
+            AddressInUse: a client has one of them.
+            InvalidAddress: outside the plan's tunnel ranges.
+            TypeError: not `TunnelAddresses`.
+        """
+        check_type("addresses", addresses, TunnelAddresses)
+        check_in_tunnel(addresses, self._context)
+        check_free(addresses, self._clients, None)
+        self._context.addresses = addresses
+        for client in self._clients.by_id.values():
+            client.invalidate()
+
+    # --- What there is ---------------------------------------------------------------------
+
+    def clients(self) -> tuple[str, ...]:
+        """Return the ids of the connected clients, in the order of their connection."""
+        return tuple(self._clients.by_id)
+
+    def __contains__(self, client_id: object) -> bool:
+        return client_id in self._clients.by_id
+
+    def authorizations(self, client_id: str) -> dict[str, float | None]:
+        """Return the resource ids that a client is authorized for, with their expiries.
+
+        Raises:
+            TypeError: *client_id* is not a `str`.
+            UnknownClient: no such client is connected.
+        """
+        client_id = to_text("client_id", client_id)
+        authorizations = self._connected(client_id).access.authorizations
+        return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
+
+    def counters(self) -> Counters:
+        """Return counts for dashboards and alarms; `prometheus_text` writes them out.
+
+        It walks over all clients: a matter of seconds between two calls, not of packets.
+        """
+        return self._clients.counters(self._committer.refusals, self._now)
+
+    def __repr__(self) -> str:
+        addresses = ", ".join(str(address) for address in self._context.addresses.present())
+        now = f"now {self._now!r}" if self._started else "no time yet"
+        return f"<Gateway {addresses}: {len(self._clients.by_id)} clients, {now}>"
 
     # --- Packets ---------------------------------------------------------------------------
 
-    def handle_packet(  # noqa: C901, PLR0912 - one screen; a call more costs a tenth of it
+    def handle_packet(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the whole way
         self,
         direction: Direction,
         packet: Packet,
@@ -101,53 +407,77 @@ class Gateway(Hooks):
         if type(packet) is not bytes:
             packet = to_bytes(packet)
         if direction is _OUTBOUND:
-            flows = self._outbound
+            decisions = self._outbound
         elif direction is _INBOUND:
-            flows = self._inbound
+            decisions = self._inbound
         else:
             raise TypeError(f"direction is a Direction, not {shown(direction)}")
-        # Hosts read the clock once for all packets that are there: what has been reckoned
-        # with once needs no second look (40 ns of 300).
-        if now is not None and now is not self._reckoned:
+        # Hosts reuse one `now` for a burst, so the same object needs no second check (40 ns
+        # of 300).
+        if now is not None and now is not self._last_now:
+            # A call that raises has changed nothing, so the type of the id is checked before
+            # time passes; without a `now` it is checked only where the cache has no answer.
             if client_id is not None and type(client_id) is not str:
                 client_id = to_text("client_id", client_id)
-            if type(now) is float and self._now <= now < self._deadlines.next:
+            if type(now) is float and self._now <= now < self._expiry_timers.next:
                 self._now = now
             else:
                 self._advance(to_time(now))
-            self._reckoned = now
-        # Established flows end here: what every packet is checked for, and one look-up. It
-        # is a fifth of the way of a first packet, and stands here because a call more is a
-        # tenth of it, with numbers in the place of names because those take 10 ns (28, 40:
-        # the least packet of UDP and TCP over IPv4; 48, 60: over IPv6; 0x45: no options;
-        # 0x3FFF: a fragment; 6: TCP). Ids are mostly the very objects that the host connected
-        # the clients with; others are compared further down.
+            self._last_now = now
+
+        # The flow cache: the checks that every packet needs, and one look-up. It stands here
+        # because another call would be a tenth of it, with numbers in the place of names
+        # because those take 10 ns (28, 40: the shortest packet of UDP and TCP over IPv4; 48,
+        # 60: over IPv6; 0x45: no options; 0x3FFF: a fragment; 6: TCP). Ids are mostly the
+        # very objects that the host connected the clients with; equal ones are found below.
         found: Forward | None
-        flow: bytes | None = None
+        key: bytes | None = None
         size = len(packet)
         if size >= 28:
             first = packet[0]
             if first == 0x45:
                 length, fragmented, protocol, ends = _IPV4_FLOW(packet)
                 if length == size and not fragmented & 0x3FFF and (size >= 40 or protocol != 6):
-                    found = flows[protocol].get(ends)
+                    found = decisions[protocol].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
                         return found
-                    flow = ends
+                    key = ends
             elif 0x60 <= first <= 0x6F and size >= 48:
                 length, protocol, ends = _IPV6_FLOW(packet)
                 if length + 40 == size and (size >= 60 or protocol != 6):
-                    found = flows[protocol].get(ends)
+                    found = decisions[protocol].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
                         return found
-                    flow = ends
+                    key = ends
         if client_id is not None and type(client_id) is not str:
             client_id = to_text("client_id", client_id)
-        if flow is not None:
-            if found is not None and client_id == found.client_id:
-                return found
-            return self._decide_missed(direction, protocol, flow, packet, client_id)
-        return self._fresh.any(direction, None, packet, self._now, client_id)
+        now = self._now
+        if key is None:
+            ruling = self._judge.judge(direction, packet, now, client_id)
+            return self._committer.commit(ruling, direction, packet, now)
+        if found is not None and client_id == found.client_id:
+            return found
+
+        # Established flows whose packets each have an effect: translated, or counted.
+        handlers = self._outbound_handlers if direction is _OUTBOUND else self._inbound_handlers
+        flows: Mapping[bytes, FlowHandler] = handlers[protocol]
+        if flows:
+            handler = flows.get(key)
+            if handler is None and (protocol == 1 or protocol == 58):
+                handler = flows.get(echo_flow_key(packet))
+            if handler is not None and (client_id is None or client_id == handler.client_id):
+                decision = handler.handle(packet, now)
+                if decision is not None:
+                    return decision
+
+        # Everything else is judged, and what follows from the ruling is done.
+        if protocol == 6 or protocol == 17:
+            new = self._judge.judge_new_tcp_or_udp(
+                direction, protocol, key, packet, now, client_id
+            )
+            return self._committer.commit(new, direction, packet, now, protocol, key)
+        ruling = self._judge.judge(direction, packet, now, client_id)
+        return self._committer.commit(ruling, direction, packet, now)
 
     def handle_packets(
         self,
@@ -172,72 +502,8 @@ class Gateway(Hooks):
             client_id = to_text("client_id", client_id)
         wholes = to_list_of_bytes(packets)
         self._advance(None if now is None else to_time(now))
-        return self._decide_each(direction, wholes, client_id)
-
-    def _decide_each(
-        self, direction: Direction, packets: list[bytes], client_id: str | None
-    ) -> list[Decision]:
-        # The look-up of `handle_packet` once more, without what holds for all of them: 0.94 of
-        # its time for an established flow.
-        decisions: list[Decision] = []
-        add = decisions.append
-        flows = self._outbound if direction is _OUTBOUND else self._inbound
-        for packet in packets:
-            size = len(packet)
-            if size >= 28:
-                first = packet[0]
-                if first == 0x45:
-                    length, fragmented, protocol, flow = _IPV4_FLOW(packet)
-                    if (
-                        length == size
-                        and not fragmented & 0x3FFF
-                        and (size >= 40 or protocol != 6)
-                    ):
-                        found = flows[protocol].get(flow)
-                        if found is not None and (
-                            client_id is None or client_id == found.client_id
-                        ):
-                            add(found)
-                        else:
-                            add(self._decide_missed(direction, protocol, flow, packet, client_id))
-                        continue
-                elif 0x60 <= first <= 0x6F and size >= 48:
-                    length, protocol, flow = _IPV6_FLOW(packet)
-                    if length + 40 == size and (size >= 60 or protocol != 6):
-                        found = flows[protocol].get(flow)
-                        if found is not None and (
-                            client_id is None or client_id == found.client_id
-                        ):
-                            add(found)
-                        else:
-                            add(self._decide_missed(direction, protocol, flow, packet, client_id))
-                        continue
-            add(self._fresh.any(direction, None, packet, self._now, client_id))
-        return decisions
-
-    def _decide_missed(
-        self,
-        direction: Direction,
-        protocol: int,
-        flow: bytes,
-        packet: bytes,
-        client_id: str | None,
-    ) -> Decision:
-        """Decide about a whole packet without options of which no decision is remembered."""
-        # Established flows of which each packet has an effect: translated, or counted.
-        ready = self._prepared_outbound if direction is _OUTBOUND else self._prepared_inbound
-        flows = ready[protocol]
-        if flows:
-            prepared: PreparedFlow | None = flows.get(flow)
-            if prepared is None and protocol in (ICMPV4, ICMPV6):
-                prepared = flows.get(echo_flow(packet))
-            if prepared is not None and (client_id is None or client_id == prepared.client_id):
-                decision = prepared.decide(packet, self._now)
-                if decision is not None:
-                    return decision
-        if protocol == TCP or protocol == UDP:
-            return self._fresh.plain(direction, protocol, flow, packet, self._now, client_id)
-        return self._fresh.any(direction, None, packet, self._now, client_id)
+        decide = self.handle_packet
+        return [decide(direction, packet, None, client_id) for packet in wholes]
 
     # --- Time and events -------------------------------------------------------------------
 
@@ -247,7 +513,7 @@ class Gateway(Hooks):
         That is the earliest moment at which it has an event to report; events that already
         wait are not announced. Hooks change it and, where flows are recorded, packets too.
         """
-        return self._roster.earliest()
+        return self._clients.earliest()
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass: expire what is due, and forget what has been kept long enough.
@@ -259,8 +525,40 @@ class Gateway(Hooks):
             TypeError: not a number.
         """
         self._advance(to_time(now))
-        self._roster.forget_old(self._now)
+        self._clients.cleanup(self._now)
 
     def poll_event(self) -> Event | None:
         """Return the next event, or `None`. Fetch until `None` after any call."""
-        return self._roster.events.get()
+        return self._clients.events.get()
+
+    # --- Inside ---------------------------------------------------------------------------
+
+    def _advance(self, now: float | None) -> None:
+        """Move on to a checked *now* and expire what is due; time never runs backwards."""
+        if now is None:
+            return
+        if not self._started:
+            self._started = True
+            self._now = now
+            self._clients.start_clock(now)
+        elif now > self._now:
+            before, self._now = self._now, now
+            self._clients.expire(now, before)
+
+    def _time_at(self, now: float) -> float:
+        """Return the moment at which a call with a checked *now* happens."""
+        return max(now, self._now) if self._started else now
+
+    def _to_expiry(self, expires_at: float | None) -> float | None:
+        return to_expiry(expires_at, self._now if self._started else None)
+
+    def _connected(self, client_id: str) -> Client:
+        client = self._clients.by_id.get(client_id)
+        if client is None:
+            raise UnknownClient(f"no client {client_id!r} is connected", client_id)
+        return client
+
+    def _may_be_resolved(self, address: Address) -> bool:
+        # Whoever answers for a name must not be able to open a way to other clients, to
+        # the tunnel side of the gateway or to its loopback (DNS rebinding).
+        return not self._context.flags(address.packed) & NOT_RESOLVED

@@ -27,7 +27,7 @@ class Resolution:
 
 
 @define(eq=False)
-class Proxy:
+class ProxyAddress:
     """One proxy address of one client."""
 
     domain: str
@@ -43,26 +43,23 @@ class Proxy:
 class ProxyTable:
     """The proxy addresses of one client."""
 
-    __slots__ = ("_proxies",)
+    __slots__ = ("by_address",)
 
     def __init__(self) -> None:
-        self._proxies: dict[bytes, Proxy] = {}
+        self.by_address: dict[bytes, ProxyAddress] = {}
+        """The proxy addresses, by themselves. Only this class changes it."""
 
     def __len__(self) -> int:
-        return len(self._proxies)
-
-    def get(self, address: bytes) -> Proxy | None:
-        """Return what is known of a proxy address."""
-        return self._proxies.get(address)
+        return len(self.by_address)
 
     def is_renumbered_by(self, resolution: Resolution) -> bool:
         """Tell whether an address stands for another name until now."""
-        known = (self._proxies.get(address) for address in resolution.proxies)
+        known = (self.by_address.get(address) for address in resolution.proxies)
         return any(proxy is not None and proxy.domain != resolution.domain for proxy in known)
 
     def count_after(self, resolution: Resolution) -> int:
         """Return how many addresses would be known then."""
-        stay = () if self.is_renumbered_by(resolution) else self._proxies.keys()
+        stay = () if self.is_renumbered_by(resolution) else self.by_address.keys()
         return len({*stay, *resolution.proxies})
 
     def assign(self, resource_id: str, resolution: Resolution) -> None:
@@ -80,25 +77,25 @@ class ProxyTable:
                 self._assign(resource_id, resolution.domain, address, target)
 
     def _assign(self, resource_id: str, domain: str, address: bytes, target: bytes | None) -> None:
-        proxy = self._proxies.get(address)
+        proxy = self.by_address.get(address)
         if proxy is None:
-            self._proxies[address] = Proxy(domain, target, [resource_id])
+            self.by_address[address] = ProxyAddress(domain, target, [resource_id])
         else:
             proxy.target = target
             if resource_id not in proxy.resources:
                 insort(proxy.resources, resource_id)
 
-    def withdraw(self, resource_id: str) -> list[bytes]:
+    def revoke(self, resource_id: str) -> list[bytes]:
         """Take a resource away; return the addresses that were given for nothing else."""
         ended = []
-        for address, proxy in list(self._proxies.items()):
+        for address, proxy in list(self.by_address.items()):
             if resource_id in proxy.resources:
                 proxy.resources.remove(resource_id)
             if not proxy.resources:
-                del self._proxies[address]
+                del self.by_address[address]
                 ended.append(address)
         return ended
 
     def clear(self) -> None:
         """Take all away."""
-        self._proxies.clear()
+        self.by_address.clear()

@@ -22,3 +22,12 @@ TCP: Final = 6
 UDP: Final = 17
 ICMPV6: Final = 58
 """IANA protocol numbers of the transports that filters and the NAT tell apart."""
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+ACK: Final = 0x10
+"""TCP flags (RFC 9293, section 3.1)."""
+
+STATE_FLAGS: Final = FIN | SYN | RST
+"""Flags that may begin, end or restart a connection."""

@@ -16,8 +16,8 @@ from firezone_filter.gateway.checks import (
     check_proxies,
     to_expiry,
 )
-from firezone_filter.gateway.clients import Roster
-from firezone_filter.gateway.context import Site
+from firezone_filter.gateway.clients import ClientTable
+from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.values.addresses import Address, TunnelAddresses
 
 
@@ -39,8 +39,8 @@ class PortalClient:
 class Moment:
     """The gateway as it will be at `now`, before the message: what is due by then is gone."""
 
-    site: Site
-    roster: Roster
+    context: GatewayContext
+    clients: ClientTable
 
     keys: Mapping[str, bytes]
     """The public key that each client was last seen with."""
@@ -50,20 +50,20 @@ class Moment:
 
     def check_own(self, addresses: TunnelAddresses) -> TunnelAddresses:
         """Return *addresses* if they can become the gateway's own."""
-        check_in_tunnel(addresses, self.site)
-        check_free(addresses, self.roster, None)
+        check_in_tunnel(addresses, self.context)
+        check_free(addresses, self.clients, None)
         return addresses
 
     def check_clients(self, addresses: TunnelAddresses, client_id: str) -> TunnelAddresses:
         """Return *addresses* if they can be those of the client."""
-        check_in_tunnel(addresses, self.site)
-        check_not_own(addresses, self.site)
-        check_free(addresses, self.roster, client_id)
+        check_in_tunnel(addresses, self.context)
+        check_not_own(addresses, self.context)
+        check_free(addresses, self.clients, client_id)
         return addresses
 
     def check_proxies(self, proxies: tuple[Address, ...]) -> tuple[Address, ...]:
         """Return *proxies* if a client can have them for a name."""
-        check_proxies(proxies, self.site)
+        check_proxies(proxies, self.context)
         return proxies
 
     def check_expiry(self, seconds: int) -> int:
@@ -77,7 +77,7 @@ class Moment:
         Another address or another key means that the client has restarted, and has lost
         whatever its old session had. A key that nobody has told means nothing.
         """
-        connected = self.roster.clients.get(client.id)
+        connected = self.clients.by_id.get(client.id)
         if connected is None or connected.addresses != client.addresses.packed():
             return False
         known = self.keys.get(client.id)
@@ -85,12 +85,12 @@ class Moment:
 
     def held(self, client_id: str, resource_id: str) -> Authorization | None:
         """Return a client's authorization for a resource, if there will be one."""
-        held = self.roster.authorization(client_id, resource_id)
+        held = self.clients.authorization(client_id, resource_id)
         return held if held is not None and self._lasts(held) else None
 
     def holders(self, resource_id: str) -> list[Authorization]:
         """Return the authorizations that there will be for a resource."""
-        return [held for _, held in self.roster.holders(resource_id) if self._lasts(held)]
+        return [held for _, held in self.clients.holders(resource_id) if self._lasts(held)]
 
     def _lasts(self, held: Authorization) -> bool:
         return held.expires_at is None or held.expires_at > self.now

@@ -69,7 +69,7 @@ class PortalSession:
         self._keys: dict[str, bytes] = {}
         # A message is several hooks or none: what one of them would refuse has to be found
         # before the first is called, by the checks that they make themselves.
-        self._site, self._roster = gateway._site, gateway._roster  # noqa: SLF001 - see above
+        self._context, self._clients = gateway._context, gateway._clients  # noqa: SLF001 - see above
         self._time_at = gateway._time_at  # noqa: SLF001 - see above
 
     def receive(
@@ -96,7 +96,7 @@ class PortalSession:
         """
         check_type("message", message, str, bytes, Mapping)
         at = self._time_at(to_time(now))
-        read = read_message(message, Moment(self._site, self._roster, self._keys, at))
+        read = read_message(message, Moment(self._context, self._clients, self._keys, at))
         self._gateway.handle_timeout(now)
         self._carry_out(read)
         return _answers(read)
@@ -143,11 +143,11 @@ class PortalSession:
         if client.public_key is not None:
             self._keys[client.id] = client.public_key
         # Seldom, so that it costs nothing to speak of.
-        if len(self._keys) > len(self._roster.clients) + MAX_KEYS_OF_GONE:
+        if len(self._keys) > len(self._clients.by_id) + MAX_KEYS_OF_GONE:
             self._keys = {
                 client_id: key
                 for client_id, key in self._keys.items()
-                if client_id in self._roster.clients
+                if client_id in self._clients.by_id
             }
 
 

@@ -8,7 +8,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Shared(Generic[K, V]):
+class Interned(Generic[K, V]):
     """Makes one value for each key, and keeps it for as long as anybody uses it.
 
     Policies come and go. A cache of a fixed size would keep what nobody needs any more, and

@@ -15,29 +15,29 @@ NO_DEADLINE: Final = -1
 """The `deadline` of what never ends by itself."""
 
 
-class Timed(Protocol):
+class HasTimer(Protocol):
     """What may have a deadline, one at a time."""
 
     deadline: int
     """Which of the deadlines that were set for it counts."""
 
 
-class Keeper(Timed, Protocol):
+class Expirable(HasTimer, Protocol):
     """What keeps things for a while, the oldest first; its deadline is that of the oldest."""
 
     def forget_old(self, now: float) -> float | None:
         """Forget what has been kept for its time; return when to come again, if at all."""
 
 
-T = TypeVar("T", bound=Timed)
+T = TypeVar("T", bound=HasTimer)
 
 _MANY: Final = 8
 """More than one in so many of those that wait are many: it is quicker to go through all than to
 take them off the heap one by one, at 2 µs each when there are a million."""
 
 
-class Deadlines(Generic[T]):
-    """Deadlines in their order; those of one moment in the order in which they were set.
+class TimerQueue(Generic[T]):
+    """TimerQueue in their order; those of one moment in the order in which they were set.
 
     A heap cannot let go of what is in its middle. What was cancelled stays until it comes
     to the top or until it makes up half of the heap: both cost nothing to speak of.
@@ -114,6 +114,6 @@ class Deadlines(Generic[T]):
                 yield timed
 
 
-def _counts(entry: tuple[float, int, Timed]) -> bool:
+def _counts(entry: tuple[float, int, HasTimer]) -> bool:
     _, number, timed = entry
     return timed.deadline == number

@@ -5,7 +5,7 @@ decision says. All four answer `allowed` and `to_send`, so that a host can treat
 """
 
 import enum
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, final
 
 from attrs import frozen
 
@@ -77,6 +77,7 @@ class Reason(enum.StrEnum):
     """No port or no room is left for another translated flow."""
 
 
+@final
 @frozen
 class Forward:
     """The packet goes on as it was handed in."""
@@ -97,6 +98,7 @@ class Forward:
         return packet
 
 
+@final
 @frozen
 class Translate:
     """Another packet goes on in the place of the one handed in."""
@@ -126,7 +128,7 @@ _set_packet, _set_client_id, _set_resource_id = (
 )
 
 
-def translation(packet: bytes, client_id: str, resource_id: str) -> Translate:
+def make_translate(packet: bytes, client_id: str, resource_id: str) -> Translate:
     """Return `Translate(packet, client_id, resource_id)`, in two thirds of the time (220 ns)."""
     made = _new_translate(Translate)
     _set_packet(made, packet)
@@ -135,6 +137,7 @@ def translation(packet: bytes, client_id: str, resource_id: str) -> Translate:
     return made
 
 
+@final
 @frozen
 class Reject:
     """Nothing goes on; a reply goes back to the client that sent the packet."""
@@ -157,6 +160,7 @@ class Reject:
         """Return `None`: nothing goes on. `reply` goes back, which is another matter."""
 
 
+@final
 @frozen
 class Drop:
     """Nothing goes on, and nobody is told."""

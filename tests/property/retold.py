@@ -42,8 +42,8 @@ class Teller(NamedTuple):
     def forget(self) -> None:
         """Forget every decision, as if there were no memory."""
         if not self.remembers:
-            for client in self.gateway._roster.clients.values():
-                client.flows.forget()
+            for client in self.gateway._clients.by_id.values():
+                client.flow_cache.invalidate()
 
 
 Call = Callable[[Teller], object]

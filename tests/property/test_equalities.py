@@ -130,7 +130,7 @@ def test_stories_are_the_same_whatever_is_forgotten(
 
 def known_to(gateway: Gateway) -> list[Known]:
     """Return all that a gateway remembers of flows."""
-    flows = gateway._site.flows
+    flows = gateway._context.flows
     decisions = [known for table in (*flows.outbound, *flows.inbound) for known in table.values()]
     prepared = (*flows.prepared_outbound, *flows.prepared_inbound)
     return [*decisions, *(known for table in prepared for known in table.values())]

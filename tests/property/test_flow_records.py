@@ -17,7 +17,7 @@ from firezone_filter import (
     GatewayOptions,
     TunnelAddresses,
 )
-from firezone_filter.gateway.flow_cache import FlowMemory
+from firezone_filter.gateway.flow_cache import ClientFlowCache
 from tests.builders import SYN
 from tests.property import story
 from tests.property.pools import CLIENTS, OUTBOUND, OWN, TUNNEL
@@ -97,7 +97,7 @@ def forgetful(*_: object, **__: object) -> None:
 
 @given(st.integers(0, 2**32))
 def test_records_are_the_same_if_nothing_is_remembered(seed: int) -> None:
-    with patch.object(FlowMemory, "remember_prepared", forgetful):
+    with patch.object(ClientFlowCache, "store", forgetful):
         told_story(seed, 100)
 
 

@@ -126,9 +126,9 @@ class Twins:
                 resource_id: held.expires_at for resource_id, held in client.held.items()
             }
         assert gateway.poll_timeout() == model.timeout()
-        assert gateway._site.addresses.present() == model.own
+        assert gateway._context.addresses.present() == model.own
         assert gateway._now == (model.now or 0)
-        waiting = gateway._roster.events._events.values()
+        waiting = gateway._clients.events._events.values()
         assert set(waiting) == {
             *(AuthorizationExpired(*key, end) for key, end in model.expired.items()),
             *(AccessExhausted(client_id) for client_id in model.exhausted),
@@ -226,7 +226,7 @@ def test_policy_files_and_messages_read_a_resource_alike(resource: Json) -> None
     create["payload"] |= {"resource": resource}
     twins.portal.receive(create, NOW)
     client_id = create["payload"]["client"]["id"]
-    authorization = twins.gateway._roster.authorization(client_id, resource["id"])
+    authorization = twins.gateway._clients.authorization(client_id, resource["id"])
     assert authorization is not None
     client = {"id": "alice", "ipv4": IPV4[0], "authorizations": [{"resource": resource}]}
     policy = load_policy({"gateway": {"ipv4": IPV4[3]}, "clients": [client]})

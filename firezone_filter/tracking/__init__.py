@@ -1,0 +1,1 @@
+"""Lifetimes, TCP state and limits of everything that lives by its packets."""
