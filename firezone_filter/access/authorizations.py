@@ -17,7 +17,6 @@ from firezone_filter.values.decisions import Forward, Reason
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Filter,
     InternetResource,
     Resource,
 )
@@ -32,24 +31,22 @@ class CompiledResource:
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
-        self.check: PermitCheck = compile_filters(_filters(resource))
         self.single: SingleEntry | None = None
         """Its entry in the tree of networks, if it has a network."""
         self.excluded: RangeMap | None = None
         """Networks that are not the Internet here, if it is the Internet."""
+        self.check: PermitCheck
         match resource:
             case CidrResource():
-                self.single = (Entry(resource.network, resource.id, resource.filters),)
+                entry = Entry(resource.network, resource.id, resource.filters)
+                self.check, self.single = entry.check, (entry,)
             case InternetResource():
+                self.check = compile_filters(())
                 self.excluded = RangeMap((network, NOT_INTERNET) for network in resource.exclude)
             case DnsResource():
-                pass
+                self.check = compile_filters(resource.filters)
             case _:
                 assert_never(resource)
-
-
-def _filters(resource: Resource) -> tuple[Filter, ...]:
-    return () if isinstance(resource, InternetResource) else resource.filters
 
 
 compile_resource: Interned[Resource, CompiledResource] = Interned(CompiledResource)
@@ -82,7 +79,7 @@ class Authorization:
         """The decision about every packet that the resource permits: one object for all."""
         # Made with the first packet: clients never use most of what they may reach.
         if self._forward is None:
-            self._forward = Forward(self.client_id, self.resource.id)
+            self._forward = Forward(self.client_id, self.compiled.resource.id)
         return self._forward
 
 

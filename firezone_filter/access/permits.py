@@ -1,7 +1,7 @@
 """Filters, compiled into what a packet is checked against."""
 
 from bisect import bisect_right
-from typing import Final
+from typing import Final, assert_never
 
 from firezone_filter.packet.numbers import MAX_PORT, TCP, UDP
 from firezone_filter.structures.interning import Interned
@@ -23,15 +23,24 @@ class PermitCheck:
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self._everything = not filters
+        self._icmp = False
+        tcp: list[PortRange] = []
+        udp: list[PortRange] = []
+        for permitted in filters:
+            match permitted:
+                case Tcp():
+                    tcp.append(permitted.ports)
+                case Udp():
+                    udp.append(permitted.ports)
+                case Icmp():
+                    self._icmp = True
+                case _:
+                    assert_never(permitted)
         self.bounds: dict[int, tuple[int, ...]] = {TCP: _EVERY_PORT, UDP: _EVERY_PORT}
         """The permitted ports of TCP and UDP, as (first, after, first, after, …): ascending,
         so that an odd number of them is at or below a port that is permitted."""
         if filters:
-            self.bounds = {
-                TCP: _bounds([f.ports for f in filters if isinstance(f, Tcp)]),
-                UDP: _bounds([f.ports for f in filters if isinstance(f, Udp)]),
-            }
-        self._icmp = any(isinstance(f, Icmp) for f in filters)
+            self.bounds = {TCP: _merge(tcp), UDP: _merge(udp)}
 
     def refusal(self, protocol: int, port: int | None, icmp: int) -> Reason | None:
         """Return `None` for what is permitted, else why it is not.
@@ -59,7 +68,7 @@ compile_filters: Interned[tuple[Filter, ...], PermitCheck] = Interned(PermitChec
 """Compile filters, or return what the same ones were compiled to before."""
 
 
-def _bounds(ranges: list[PortRange]) -> tuple[int, ...]:
+def _merge(ranges: list[PortRange]) -> tuple[int, ...]:
     """Merge *ranges* into (first, after, first, after, …), ascending and apart."""
     bounds: list[int] = []
     for ports in sorted(ranges):

@@ -113,13 +113,15 @@ class NetworkTree(Generic[T]):
         """
         (entry,) = single
         data = self._tree.add(None, entry.masklen, entry.packed).data
-        before, after = _around(data.get(_ENTRIES, ()), entry.resource_id)
-        if before or after:
-            _fill(data, before + single + after)
-        else:
-            data[_ENTRIES] = single
-            data[_BOUNDS] = entry.bounds
-            data[_ANSWER] = answer
+        others = data.get(_ENTRIES)
+        if others:
+            before, after = _around(others, entry.resource_id)
+            if before or after:
+                _fill(data, before + single + after)
+                return
+        data[_ENTRIES] = single
+        data[_BOUNDS] = entry.bounds
+        data[_ANSWER] = answer
 
     def take(self, single: SingleEntry) -> None:
         """Take an entry away that is there."""
@@ -302,7 +304,7 @@ def _around(
     entries: tuple[Entry, ...], resource_id: str
 ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """Return which entries of a network stand before that of a resource, and which behind."""
-    if not entries or (len(entries) == 1 and entries[0].resource_id == resource_id):
+    if len(entries) == 1 and entries[0].resource_id == resource_id:
         return (), ()  # as nearly always: few resources have one network
     place = bisect_left(entries, resource_id, key=_resource_id)
     is_there = place < len(entries) and entries[place].resource_id == resource_id

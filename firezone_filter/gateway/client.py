@@ -1,15 +1,20 @@
 """One connected client: everything that the gateway keeps of it. It judges nothing."""
 
+from typing import cast
+
 from firezone_filter.access.authorizations import Authorization, ClientAccess
-from firezone_filter.accounting.flow_counting import FlowRecorder
+from firezone_filter.accounting.flow_counting import FlowRecorder, fragment_counter
 from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.flow_cache import ClientFlowCache
-from firezone_filter.gateway.fragments import FragmentMemory
-from firezone_filter.nat.nat import Nat
+from firezone_filter.gateway.fragments import FragmentMemory, Verdict
+from firezone_filter.nat.nat import Nat, TranslatedFlow
 from firezone_filter.nat.proxies import Resolution
+from firezone_filter.packet.headers import Headers
+from firezone_filter.packet.rewrite import far_address
 from firezone_filter.structures.token_bucket import TokenBucket
+from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import TunnelAddresses
-from firezone_filter.values.decisions import Drop, Forward, Reason
+from firezone_filter.values.decisions import Drop, Forward, Reason, Translate
 from firezone_filter.values.events import FlowEnd
 from firezone_filter.values.resources import Resource
 
@@ -91,6 +96,59 @@ class Client:
             self.access.proxies = self.nat.proxies.by_address
         self.nat.resolve(resource_id, resolution)
         self.invalidate()
+
+    # --- Packets that have been allowed --------------------------------------------------------
+
+    def count(  # noqa: PLR0913 - what is known of the packet
+        self,
+        decision: Forward | Translate,
+        flow: TranslatedFlow | None,
+        headers: Headers,
+        packet: bytes,
+        now: float,
+        *,
+        outbound: bool,
+    ) -> FlowHandler | None:
+        """Count a packet for the flow records.
+
+        Returns:
+            The handler that counts the next packets of its flow; `None` where none count.
+        """
+        recorder = cast("FlowRecorder", self.recorder)
+        if flow is None:
+            forward, generation = cast("Forward", decision), self.flow_cache.inbound_generation
+            return recorder.count(headers, packet, forward, now, generation, outbound=outbound)
+        proxy = self.access.proxies[flow.session.proxy]
+        return recorder.counted_translation(
+            flow,
+            headers,
+            packet,
+            flow.session.reverse_key,
+            flow.permitted,
+            proxy.domain,
+            now,
+            outbound=outbound,
+        )
+
+    def verdict(
+        self,
+        decision: Forward | Translate,
+        flow: TranslatedFlow | None,
+        headers: Headers,
+        packet: bytes,
+        *,
+        outbound: bool,
+    ) -> Verdict:
+        """Return what follows from an allowed first fragment for the later ones."""
+        record = None
+        if self.recorder is not None:
+            record = self.recorder.record_of_first_fragment(
+                headers, packet, decision, outbound=outbound
+            )
+        count = None if record is None else fragment_counter(record, outbound=outbound)
+        if flow is None or isinstance(decision, Forward):
+            return Verdict(cast("Forward", decision), None, count)
+        return Verdict(flow.permitted, far_address(decision.packet, outbound=outbound), count)
 
     def drop(self, reason: Reason) -> Drop:
         """Return the one `Drop` of this client for *reason*."""

@@ -149,7 +149,7 @@ class ClientTable:
             clients=len(clients),
             authorizations=sum(len(client.access.authorizations) for client in clients),
             cached_flows=len(context.flow_cache),
-            nat_sessions=len(context.session_timers),
+            nat_sessions=context.session_timers.count,
             fragments=sum(len(client.fragments) for client in clients),
             recorded_flows=None if log is None else len(log),
             **traffic,

@@ -42,7 +42,6 @@ INBOUND: Final = 64
 HANDLERS: Final = 128
 """Added to one of the above: the handlers of such flows."""
 
-_NO_ENTRIES: Final[tuple[dict[bytes, Any], deque[bytes]]] = ({}, deque(maxlen=0))
 _REMEMBERED: Final = (TCP, UDP, ICMPV4, ICMPV6)
 
 
@@ -117,13 +116,15 @@ class ClientFlowCache:
     def invalidate(self) -> None:
         """Remove everything: what the client may do has changed."""
         for flows, fifo in self._entries.values():
-            _remove(flows, fifo)
+            if fifo:
+                _remove(flows, fifo)
 
     def invalidate_inbound(self) -> None:
         """Remove inbound flows that bypass the NAT: a new session may take them over."""
         self.inbound_generation.number += 1
-        for protocol in (TCP, UDP):
-            _remove(*self._entries.get(INBOUND + protocol, _NO_ENTRIES))
+        for table in (INBOUND + TCP, INBOUND + UDP):
+            if table in self._entries:
+                _remove(*self._entries[table])
 
 
 def _remove(flows: dict[bytes, Any], fifo: deque[bytes]) -> None:

@@ -8,8 +8,10 @@ rules on it, and `commit` does what follows.
 
 from collections.abc import Collection, Iterable, Mapping
 from struct import Struct
+from typing import cast
 
 from firezone_filter.access.special_ranges import NOT_RESOLVED
+from firezone_filter.accounting.refusals import Refusals
 from firezone_filter.gateway.checks import (
     check_free,
     check_in_tunnel,
@@ -19,11 +21,14 @@ from firezone_filter.gateway.checks import (
 )
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.clients import ClientTable
-from firezone_filter.gateway.commit import Committer
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.gateway.judge import Judge
+from firezone_filter.gateway.ruling import Ruling
+from firezone_filter.nat.nat import Nat
 from firezone_filter.nat.proxies import MAX_PROXIES, Resolution
 from firezone_filter.packet.flow_key import echo_flow_key
+from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import (
     Address,
@@ -43,7 +48,15 @@ from firezone_filter.values.arguments import (
     to_text,
 )
 from firezone_filter.values.counters import Counters
-from firezone_filter.values.decisions import Decision, Direction, Forward
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
 from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import InvalidPolicy, UnknownClient, UnknownResource, shown
 from firezone_filter.values.events import Event, FlowEnd
@@ -106,7 +119,7 @@ class Gateway:
         check_in_tunnel(addresses, self._context)
         self._clients = ClientTable(self._context)
         self._judge = Judge(self._context, self._clients)
-        self._committer = Committer(self._context, self._clients)
+        self._refusals = Refusals(self._context.refusal_log)
         cache = self._context.flow_cache
         self._outbound, self._inbound = cache.outbound, cache.inbound
         self._outbound_handlers = cache.outbound_handlers
@@ -186,7 +199,7 @@ class Gateway:
         """
         client_id = to_text("client_id", client_id)
         check_type("resource", resource, CidrResource, DnsResource, InternetResource)
-        checked = self._to_expiry(expires_at)
+        checked = to_expiry(expires_at, self._now if self._started else None)
         client = self._connected(client_id)
         held = client.access.authorizations.get(resource.id)
         if held is not None:
@@ -244,7 +257,7 @@ class Gateway:
         """
         client_id = to_text("client_id", client_id)
         resource_id = to_text("resource_id", resource_id)
-        checked = self._to_expiry(expires_at)
+        checked = to_expiry(expires_at, self._now if self._started else None)
         authorization = self._clients.authorization(client_id, resource_id)
         if authorization is None:
             return False
@@ -370,7 +383,7 @@ class Gateway:
 
         It walks over all clients: a matter of seconds between two calls, not of packets.
         """
-        return self._clients.counters(self._committer.refusals, self._now)
+        return self._clients.counters(self._refusals, self._now)
 
     def __repr__(self) -> str:
         addresses = ", ".join(str(address) for address in self._context.addresses.present())
@@ -454,7 +467,7 @@ class Gateway:
         now = self._now
         if key is None:
             ruling = self._judge.judge(direction, packet, now, client_id)
-            return self._committer.commit(ruling, direction, packet, now)
+            return self._commit(ruling, direction, packet, now)
         if found is not None and client_id == found.client_id:
             return found
 
@@ -475,9 +488,9 @@ class Gateway:
             new = self._judge.judge_new_tcp_or_udp(
                 direction, protocol, key, packet, now, client_id
             )
-            return self._committer.commit(new, direction, packet, now, protocol, key)
+            return self._commit(new, direction, packet, now, protocol, key)
         ruling = self._judge.judge(direction, packet, now, client_id)
-        return self._committer.commit(ruling, direction, packet, now)
+        return self._commit(ruling, direction, packet, now)
 
     def handle_packets(
         self,
@@ -504,6 +517,89 @@ class Gateway:
         self._advance(None if now is None else to_time(now))
         decide = self.handle_packet
         return [decide(direction, packet, None, client_id) for packet in wholes]
+
+    # --- What follows from a ruling --------------------------------------------------------
+
+    def _commit(  # noqa: PLR0913, PLR0917 - what is known of the packet; keywords take 50 ns
+        self,
+        ruling: Ruling | Decision,
+        direction: Direction,
+        packet: bytes,
+        now: float,
+        protocol: int = 0,
+        key: bytes = b"",
+    ) -> Decision:
+        """Do what follows from a ruling, and return its decision.
+
+        The one place where a judged packet changes anything, and the only caller of the flow
+        cache's `store`. It never changes the decision.
+
+        Args:
+            ruling: the judge's answer. A bare decision is one about a new TCP or UDP flow,
+                from which nothing follows but what its kind tells.
+            direction: which way the packet goes.
+            packet: the packet.
+            now: the time, the same as the judge's.
+            protocol: for a bare decision, the packet's protocol.
+            key: for a bare decision, the packet's flow key.
+        """
+        if type(ruling) is Forward:
+            client = self._clients.by_id[ruling.client_id]
+            if client.recorder is None:
+                table = OUTBOUND if direction is _OUTBOUND else INBOUND
+                client.flow_cache.store(table + protocol, key, ruling)
+                return ruling
+            ruling = Ruling(ruling, client, read_headers(packet), key)
+        if type(ruling) is not Ruling:
+            self._refusals.add(direction, packet, ruling, now)
+            if type(ruling) is Reject:
+                self._clients.by_id[ruling.client_id].reply_tokens.take(now)
+            return ruling
+        decision = ruling.decision
+        if isinstance(decision, Drop | Reject):
+            self._refusals.add(direction, packet, decision, now)
+            self._commit_refused(ruling, direction, now)
+        elif ruling.headers is not None:
+            self._commit_allowed(ruling, ruling.headers, direction, packet, now)
+        return decision
+
+    def _commit_refused(self, ruling: Ruling, direction: Direction, now: float) -> None:
+        client, headers, decision = ruling.client, ruling.headers, ruling.decision
+        if client is None:
+            return
+        if isinstance(decision, Reject):
+            client.reply_tokens.take(now)
+        elif isinstance(decision, Drop) and decision.reason is Reason.NAT_EXHAUSTED:
+            # The judge walked over the sessions that are over: it must not do so again.
+            self._context.session_timers.sweep(now)
+        if headers is not None and headers.fragment is not None:
+            client.fragments.forget(headers, headers.fragment, outbound=direction is _OUTBOUND)
+
+    @staticmethod
+    def _commit_allowed(
+        ruling: Ruling, headers: Headers, direction: Direction, packet: bytes, now: float
+    ) -> None:
+        client, flow = cast("Client", ruling.client), ruling.flow
+        decision, outbound = cast("Forward | Translate", ruling.decision), direction is _OUTBOUND
+        if ruling.followed is not None:
+            if ruling.followed.count_later is not None:
+                ruling.followed.count_later(headers, packet, now)
+            return
+        if flow is not None and cast("Nat", client.nat).commit(flow, packet, now):
+            # The new session may take over inbound packets that were judged as they came.
+            client.flow_cache.invalidate_inbound()
+        handler: FlowHandler | None = flow
+        if client.recorder is not None:
+            handler = client.count(decision, flow, headers, packet, now, outbound=outbound)
+        if headers.fragment is not None:
+            verdict = client.verdict(decision, flow, headers, packet, outbound=outbound)
+            client.fragments.keep(headers, headers.fragment, verdict, now, outbound=outbound)
+        elif ruling.key is not None:
+            table = (OUTBOUND if outbound else INBOUND) + headers.protocol
+            if handler is not None:
+                client.flow_cache.store(table + HANDLERS, ruling.key, handler)
+            elif headers.icmp_type == NO_PORT:
+                client.flow_cache.store(table, ruling.key, cast("Forward", decision))
 
     # --- Time and events -------------------------------------------------------------------
 
@@ -548,9 +644,6 @@ class Gateway:
     def _time_at(self, now: float) -> float:
         """Return the moment at which a call with a checked *now* happens."""
         return max(now, self._now) if self._started else now
-
-    def _to_expiry(self, expires_at: float | None) -> float | None:
-        return to_expiry(expires_at, self._now if self._started else None)
 
     def _connected(self, client_id: str) -> Client:
         client = self._clients.by_id.get(client_id)

@@ -32,6 +32,7 @@ from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.icmp_errors import judge_icmp_error
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.nat.nat import Nat
+from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_headers
 from firezone_filter.packet.icmp import is_icmp_error, stays_on_link
 from firezone_filter.packet.numbers import IPV4_HEADER, IPV6_HEADER
@@ -127,9 +128,8 @@ class Judge:
                 transport=transport,
                 fragment=None,
             )
-            if direction is _OUTBOUND:
-                return self._judge_outbound(headers, packet, now, client_id)
-            return self._judge_inbound(headers, packet, now, client_id)
+            table = self._judge_outbound if direction is _OUTBOUND else self._judge_inbound
+            return table(headers, flag, key, packet, now, client_id)
         permitted = client.access.permission(far, flag, protocol, far_port)
         if type(permitted) is Forward:
             return permitted
@@ -144,18 +144,26 @@ class Judge:
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
+        key = flow_key(headers, packet)
         if direction is _OUTBOUND:
-            return self._judge_outbound(headers, packet, now, client_id)
-        return self._judge_inbound(headers, packet, now, client_id)
+            flags = self._context.flags(headers.destination)
+            return self._judge_outbound(headers, flags, key, packet, now, client_id)
+        flags = self._context.flags(headers.source)
+        return self._judge_inbound(headers, flags, key, packet, now, client_id)
 
     # --- The tables ------------------------------------------------------------------------
 
-    def _judge_outbound(  # noqa: C901, PLR0911, PLR0912 - the table: a return for each row
-        self, headers: Headers, packet: bytes, now: float, client_id: str | None
+    def _judge_outbound(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - a return for each row
+        self,
+        headers: Headers,
+        flags: int,
+        key: bytes | None,
+        packet: bytes,
+        now: float,
+        client_id: str | None,
     ) -> Ruling:
-        """Judge a packet from a client."""
+        """Judge a packet from a client; *flags* are those of its destination."""
         protocol, destination = headers.protocol, headers.destination
-        flags = self._context.flags(destination)
 
         # The destination is neither multicast nor broadcast.
         if flags & MULTICAST:
@@ -199,7 +207,7 @@ class Judge:
             refusal = self._context.own_refusal(protocol, headers.destination_port)
             if refusal is not None:
                 return self._refuse(client, refusal, headers, packet, now)
-            return Ruling(client.forward_own, client, headers)
+            return Ruling(client.forward_own, client, headers, key)
 
         # A resource matches and permits.
         permitted = client.access.permission(
@@ -208,21 +216,27 @@ class Judge:
         if isinstance(permitted, Reason):
             return self._refuse(client, permitted, headers, packet, now)
         if not flags & DNS:
-            return Ruling(permitted, client, headers)
+            return Ruling(permitted, client, headers, key)
 
         # A proxy address has a translation. (Without a NAT no resource covers one.)
-        flow = cast("Nat", client.nat).outbound(headers, packet, permitted, now)
+        flow = cast("Nat", client.nat).outbound(headers, key, packet, permitted, now)
         if flow is Reason.NAT_EXHAUSTED:
             # It may pass in a moment: no reason to tell the client that it never will.
             return Ruling(client.drop(flow), client, headers)
         if isinstance(flow, Reason):
             return self._refuse(client, flow, headers, packet, now)
-        return Ruling(flow.translate(packet), client, headers, flow)
+        return Ruling(flow.translate(packet), client, headers, key, flow)
 
-    def _judge_inbound(  # noqa: C901, PLR0911, PLR0912 - the table: a return for each row
-        self, headers: Headers, packet: bytes, now: float, client_id: str | None
+    def _judge_inbound(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - a return for each row
+        self,
+        headers: Headers,
+        flags: int,
+        key: bytes | None,
+        packet: bytes,
+        now: float,
+        client_id: str | None,
     ) -> Ruling:
-        """Judge a packet to a client.
+        """Judge a packet to a client; *flags* are those of its source.
 
         Refusals are silent: a reply would tell the far end that there is somebody here.
         """
@@ -244,7 +258,6 @@ class Judge:
                 return ruling
 
         # No far end may speak with an address from inside, but the gateway itself.
-        flags = self._context.flags(source)
         is_own = bool(flags & (TUNNEL | DNS)) and source in self._context.own
         if flags & (TUNNEL | DNS) and not is_own:
             return Ruling(client.drop(Reason.PEER_ADDRESS), client, headers)
@@ -263,7 +276,7 @@ class Judge:
             refusal = self._context.own_refusal(protocol, headers.source_port)
             if refusal is not None:
                 return Ruling(client.drop(refusal), client, headers)
-            return Ruling(client.forward_own, client, headers)
+            return Ruling(client.forward_own, client, headers, key)
 
         # A packet of a live session is judged as the client will see it: from its proxy
         # address.
@@ -279,9 +292,9 @@ class Judge:
                 permitted = Reason.EXPIRED_NAT_SESSION
             return Ruling(client.drop(permitted), client, headers)
         if nat is None or session is None:
-            return Ruling(permitted, client, headers)
-        flow = nat.inbound(session, headers, packet, permitted)
-        return Ruling(flow.translate(packet), client, headers, flow)
+            return Ruling(permitted, client, headers, key)
+        flow = nat.inbound(session, headers, key, permitted)
+        return Ruling(flow.translate(packet), client, headers, key, flow)
 
     def _judge_fragment(  # noqa: PLR0913 - a row of the table, with all that a row may look at
         self,

@@ -27,6 +27,9 @@ class Ruling(NamedTuple):
     """The packet's headers, from the row of fragments on; `None` where an earlier row decided,
     and for ICMP errors, which belong to no flow."""
 
+    key: bytes | None = None
+    """The flow key of an allowed packet, if it has one; else it is not remembered."""
+
     flow: TranslatedFlow | None = None
     """The translated flow that it belongs to. Its session may be a new one."""
 

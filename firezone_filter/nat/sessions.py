@@ -12,7 +12,6 @@ from collections import OrderedDict
 from typing import Final
 
 from firezone_filter.packet.numbers import MAX_PORT
-from firezone_filter.packet.rewrite import Rewriting, prepare
 from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
 from firezone_filter.tracking.lifetimes import SessionTimers, TrackedSession
 
@@ -37,7 +36,7 @@ ReverseKey = tuple[int, int, bytes]
 class Session(TrackedSession):
     """One translated flow of one client."""
 
-    __slots__ = ("_inward", "_outward", "forward_key", "proxy", "reverse_key", "table")
+    __slots__ = ("forward_key", "proxy", "reverse_key", "table")
 
     def __init__(
         self, table: "SessionTable", forward_key: ForwardKey, reverse_key: ReverseKey
@@ -47,25 +46,6 @@ class Session(TrackedSession):
         self.proxy = forward_key[2]
         self.forward_key = forward_key
         self.reverse_key = reverse_key
-        self._outward: Rewriting | None = None
-        self._inward: Rewriting | None = None
-
-    def rewriting(self, *, outbound: bool) -> Rewriting:
-        """Return how its packets change, prepared when a direction is first needed."""
-        prepared = self._outward if outbound else self._inward
-        if prepared is None:
-            (protocol, port, proxy), (_, translated, resolved) = self.forward_key, self.reverse_key
-            if outbound:
-                addresses, ports = (proxy, resolved), (port, translated)
-                prepared = self._outward = prepare(
-                    protocol, addresses, ports, source_address=False, source_port=True
-                )
-            else:
-                addresses, ports = (resolved, proxy), (translated, port)
-                prepared = self._inward = prepare(
-                    protocol, addresses, ports, source_address=True, source_port=False
-                )
-        return prepared
 
     def expire(self) -> None:
         """End it at the moment at which its time was over."""
@@ -139,23 +119,28 @@ class SessionTable:
 
     def new_session(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
         """Return the session that `open` would begin; `None` if there is no port or no room."""
-        if not self._has_room(now):
+        per_client, in_all = self._limits
+        is_full = len(self._forward) >= per_client or self.timers.count >= in_all
+        if is_full and not self._has_room(now):
             return None
         protocol, port, _ = key
-        translated = self._free_port(protocol, port, resolved, now)
-        if translated is None:
-            return None
-        return Session(self, key, (protocol, translated, resolved))
+        reverse_key = (protocol, port, resolved)
+        if not port or reverse_key in self._reverse:
+            translated = self._free_port(protocol, port, resolved, now)
+            if translated is None:
+                return None
+            reverse_key = (protocol, translated, resolved)
+        return Session(self, key, reverse_key)
 
     def _has_room(self, now: float) -> bool:
+        """Tell whether there is room once the sessions that are over have been swept out.
+
+        The walk is over those alone, and the commit of this very packet sweeps them.
+        """
         per_client, in_all = self._limits
-        if len(self._forward) < per_client and len(self.timers) < in_all:
-            return True
-        # Only live sessions count. The walk is over the sessions that wait to be swept out,
-        # and the commit of this very packet sweeps them.
         over = list(self.timers.over(now))
         own = sum(isinstance(session, Session) and session.table is self for session in over)
-        return len(self._forward) - own < per_client and len(self.timers) - len(over) < in_all
+        return len(self._forward) - own < per_client and self.timers.count - len(over) < in_all
 
     def _free_port(self, protocol: int, port: int, resolved: bytes, now: float) -> int | None:
         """Return *port* if it is free, else the next that is (RFC 4787, section 4.2.1)."""
@@ -177,20 +162,6 @@ class SessionTable:
         self._reverse[session.reverse_key] = session
         self._remembered.pop(session.reverse_key, None)
         self.timers.add(session, now)
-
-    def see_outbound(self, session: Session, port: int, flags: int, now: float) -> None:
-        """Let an allowed packet from the client confirm, prolong or end its session."""
-        if session.see_outbound(port, flags):
-            self.end(session, now)
-        else:
-            self.timers.prolong(session, now)
-
-    def see_inbound(self, session: Session, port: int, flags: int, now: float) -> None:
-        """Let an allowed packet to the client confirm, prolong or end its session."""
-        if session.see_inbound(port, flags):
-            self.end(session, now)
-        else:
-            self.timers.prolong(session, now)
 
     def end(self, session: Session, at: float) -> None:
         """End a session whose time was over at *at*; remember that, to name refusals."""

@@ -1,14 +1,15 @@
 """Rewriting addresses and ports of packets, with every checksum that covers them.
 
-Bytes only: which address takes the place of which, the NAT knows.
+Bytes only; the NAT knows which address takes the place of which. Checksums are changed along
+with the bytes that they cover (RFC 1624), never computed anew. A one's complement sum of
+16-bit words is a remainder modulo 0xffff (RFC 1071), and so is the number that the same bytes
+make: Python's integers sum a whole header at once.
 """
 
 from collections.abc import Callable
-from functools import cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-from firezone_filter.packet.checksums import adjust, adjust_udp, difference
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import ICMP_HEADER
 from firezone_filter.packet.numbers import (
@@ -39,6 +40,33 @@ _SOURCE_PORT_AT: Final = 0
 _DESTINATION_PORT_AT: Final = 2
 ECHO_ID_AT: Final = 4
 _ICMP_CHECKSUM_AT: Final = 2
+
+
+def difference(old: bytes, new: bytes) -> int:
+    """Return what changing *old* to *new* adds to a checksum's sum of words.
+
+    Both start at an even byte of what the checksum covers and are equally long.
+    """
+    pad = b"\x00" * (len(old) % 2)
+    return (int.from_bytes(new + pad) - int.from_bytes(old + pad)) % _MODULUS
+
+
+def adjust(checksum: int, change: int) -> int:
+    """Return *checksum* after its sum of words has changed by *change* (RFC 1624, eqn. 3).
+
+    A wrong checksum stays as wrong as it was: whether a packet arrived intact is for its
+    receiver to find out.
+    """
+    # The checksum is the complement of the sum: what the sum gains, the checksum loses.
+    changed = checksum - change
+    return changed if changed >= 0 else changed + _MODULUS
+
+
+def adjust_udp(checksum: int, change: int) -> int:
+    """Do the same for UDP, where 0 means that there is no checksum (RFC 768)."""
+    if checksum == 0:
+        return 0
+    return adjust(checksum, change) or _MODULUS
 
 
 class Rewriting(NamedTuple):
@@ -88,7 +116,7 @@ def prepare(
     """
     old, new = addresses
     address_change = difference(old, new)
-    old_port, new_port = (_WORD.pack(port) for port in ports)
+    old_port, new_port = ports
     # ICMPv4 alone has no pseudo-header that covers the addresses (RFC 792, RFC 4443).
     covered = 0 if protocol == ICMPV4 else address_change
     if protocol in (TCP, UDP):
@@ -98,11 +126,11 @@ def prepare(
     return Rewriting(
         address=new,
         address_at=(_SOURCE_AT if source_address else _DESTINATION_AT)[len(new)],
-        port=new_port,
+        port=_WORD.pack(new_port),
         port_at=port_at,
         checksum_at=_CHECKSUM_AT[protocol],
         header_change=address_change,
-        transport_change=(covered + difference(old_port, new_port)) % 0xFFFF,
+        transport_change=(covered + new_port - old_port) % _MODULUS,
         is_udp=protocol == UDP,
     )
 
@@ -124,6 +152,38 @@ def rewrite(packet: bytes, transport: int, rewriting: Rewriting) -> bytes:
     return bytes(changed)
 
 
+def _structs(
+    size: int, ends: int, checksum_at: int
+) -> tuple[Callable[[bytes], tuple[Any, ...]], Callable[..., bytes]]:
+    """Return functions that read a packet up to its transport checksum, and write it.
+
+    Args:
+        size: bytes of an address.
+        ends: bytes of the addresses, with the ports of TCP and UDP behind them.
+        checksum_at: index of the transport checksum.
+    """
+    head = f"{_IPV4_CHECKSUM_AT}sH" if size == IPV4_LENGTH else f"{_SOURCE_AT[size]}s"
+    between = checksum_at - Struct(f"!{head}").size - ends
+    return (
+        Struct(f"!{head}{ends}x{between}sH").unpack_from,
+        Struct(f"!{head}{ends}s{between}sH").pack,
+    )
+
+
+# By the arguments of `_structs`. Made for each flow they would cost 2 µs.
+_STRUCTS: Final = {
+    (size, ends, checksum_at): _structs(size, ends, checksum_at)
+    for size, ends, checksum_at in (
+        (IPV4_LENGTH, 12, IPV4_HEADER + _CHECKSUM_AT[TCP]),
+        (IPV6_LENGTH, 36, IPV6_HEADER + _CHECKSUM_AT[TCP]),
+        (IPV4_LENGTH, 12, IPV4_HEADER + _CHECKSUM_AT[UDP]),
+        (IPV6_LENGTH, 36, IPV6_HEADER + _CHECKSUM_AT[UDP]),
+        (IPV4_LENGTH, 8, IPV4_HEADER + _CHECKSUM_AT[ICMPV4]),
+        (IPV6_LENGTH, 32, IPV6_HEADER + _CHECKSUM_AT[ICMPV6]),
+    )
+}
+
+
 class FlowRewriting:
     """How the packets of one flow change, without options in front of the ports or echo id.
 
@@ -132,11 +192,11 @@ class FlowRewriting:
     """
 
     __slots__ = (
+        "_adjust",
         "_change",
         "_ends",
         "_header_change",
         "_id",
-        "_is_udp",
         "_read",
         "_rest_at",
         "_write",
@@ -154,11 +214,12 @@ class FlowRewriting:
         self._id = echo_id
         self._header_change = rewriting.header_change
         self._change = rewriting.transport_change
-        self._is_udp = rewriting.is_udp
-        is_ipv4 = len(rewriting.address) == IPV4_LENGTH
-        checksum_at = (IPV4_HEADER if is_ipv4 else IPV6_HEADER) + rewriting.checksum_at
+        self._adjust = adjust_udp if rewriting.is_udp else adjust
+        size = len(rewriting.address)
+        header = IPV4_HEADER if size == IPV4_LENGTH else IPV6_HEADER
+        checksum_at = header + rewriting.checksum_at
         self._rest_at = checksum_at + _WORD.size + len(echo_id)
-        self._read, self._write = _structs(is_ipv4, len(ends), checksum_at)
+        self._read, self._write = _STRUCTS[size, len(ends), checksum_at]
 
     def ipv4(self, packet: bytes) -> bytes:
         """Return an IPv4 packet of the flow rewritten; its fixed headers are there."""
@@ -166,38 +227,16 @@ class FlowRewriting:
         header -= self._header_change
         if header < 0:
             header += _MODULUS
-        changed = self._write(head, header, self._ends, between, self._adjusted(checksum))
+        checksum = self._adjust(checksum, self._change)
+        changed = self._write(head, header, self._ends, between, checksum)
         return changed + self._id + packet[self._rest_at :]
 
     def ipv6(self, packet: bytes) -> bytes:
         """Return an IPv6 packet of the flow rewritten; its fixed headers are there."""
         head, between, checksum = self._read(packet)
-        changed = self._write(head, self._ends, between, self._adjusted(checksum))
+        checksum = self._adjust(checksum, self._change)
+        changed = self._write(head, self._ends, between, checksum)
         return changed + self._id + packet[self._rest_at :]
-
-    def _adjusted(self, checksum: int) -> int:
-        if self._is_udp:
-            return adjust_udp(checksum, self._change)
-        return adjust(checksum, self._change)
-
-
-@cache
-def _structs(
-    is_ipv4: bool,  # noqa: FBT001 - a part of the cache's key
-    ends: int,
-    checksum_at: int,
-) -> tuple[Callable[[bytes], tuple[Any, ...]], Callable[..., bytes]]:
-    """Return what reads a packet up to its transport checksum without the ends, and writes it.
-
-    There are six: for two families and TCP, UDP and echo. Made for each flow they would cost
-    2 µs.
-    """
-    head = f"{_IPV4_CHECKSUM_AT}sH" if is_ipv4 else f"{_SOURCE_AT[IPV6_LENGTH]}s"
-    between = checksum_at - Struct(f"!{head}").size - ends
-    return (
-        Struct(f"!{head}{ends}x{between}sH").unpack_from,
-        Struct(f"!{head}{ends}s{between}sH").pack,
-    )
 
 
 def rewrite_address(packet: bytes, address: bytes, *, source: bool) -> bytes:
@@ -240,7 +279,7 @@ def rewrite_error(
         change += difference(error.source if source else error.destination, rewriting.address)
     at = error.transport + _ICMP_CHECKSUM_AT
     (checksum,) = _WORD.unpack_from(outer, at)
-    _WORD.pack_into(outer, at, adjust(checksum, change % 0xFFFF))
+    _WORD.pack_into(outer, at, adjust(checksum, change % _MODULUS))
     return bytes(outer) + new_quote
 
 

@@ -117,18 +117,17 @@ class TrackedSession:
 class SessionTimers:
     """The expiry queues of all clients' sessions together, one for each state."""
 
-    __slots__ = ("_queues", "next_expiry")
+    __slots__ = ("_queues", "count", "next_expiry")
 
     def __init__(self) -> None:
         self._queues: tuple[OrderedDict[TrackedSession, None], ...] = tuple(
             OrderedDict() for _ in LIFETIMES
         )
+        self.count = 0
+        """How many sessions there are, those not swept out yet included."""
         self.next_expiry = math.inf
         """Nothing is over before this moment; it may be early, so that a packet that only
         prolongs its session need not touch it."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self._queues))
 
     def add(self, session: TrackedSession, now: float) -> None:
         """Let a session live from *now* on, in the state that it has."""
@@ -137,7 +136,8 @@ class SessionTimers:
         session.is_steady = session.state in _STEADY
         session.queue = self._queues[session.state]
         session.queue[session] = None
-        self.next_expiry = min(self.next_expiry, session.expires_at)
+        self.count += 1
+        self.next_expiry = min(self.next_expiry, now + LIFETIMES[session.state])
 
     def prolong(self, session: TrackedSession, now: float) -> None:
         """Let a session live on after a packet, in the state that it has by now."""
@@ -154,6 +154,7 @@ class SessionTimers:
     def remove(self, session: TrackedSession) -> None:
         """Remove a session: it has ended."""
         del session.queue[session]
+        self.count -= 1
 
     def over(self, now: float) -> Iterator[TrackedSession]:
         """Yield the sessions that are over at *now* and have not been swept out yet."""
