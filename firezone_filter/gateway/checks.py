@@ -3,11 +3,13 @@
 Hooks make these checks, and so does whoever has to know beforehand that none will fail.
 """
 
-from firezone_filter.access.special_ranges import DNS, TUNNEL
+from firezone_filter.access.special_ranges import DNS, NOT_RESOLVED, TUNNEL
+from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.clients import ClientTable
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.nat.proxies import MAX_PROXIES, Resolution
 from firezone_filter.values.addresses import Address, TunnelAddresses
-from firezone_filter.values.errors import AddressInUse, InvalidAddress, InvalidTime
+from firezone_filter.values.errors import AddressInUse, InvalidAddress, InvalidPolicy, InvalidTime
 from firezone_filter.values.times import MAX_AHEAD, to_time
 
 
@@ -42,6 +44,35 @@ def check_proxies(proxies: tuple[Address, ...], context: GatewayContext) -> None
         if not context.flags(address.packed) & DNS:
             raise InvalidAddress(f"{address} is outside the plan's DNS ranges", address)
         seen.add(address)
+
+
+def to_resolution(
+    domain: str,
+    proxies: tuple[Address, ...],
+    resolved: tuple[Address, ...],
+    client: Client,
+    context: GatewayContext,
+) -> Resolution:
+    """Return what a name stands for, if the client may have these proxy addresses for it."""
+    check_proxies(proxies, context)
+    resolution = Resolution(
+        domain,
+        tuple(address.packed for address in proxies),
+        # A name server must not be able to open a way to other clients, to the tunnel side
+        # of the gateway or to its loopback (DNS rebinding).
+        tuple(
+            address.packed
+            for address in resolved
+            if not context.flags(address.packed) & NOT_RESOLVED
+        ),
+    )
+    number = client.proxies_after(resolution)
+    if number > MAX_PROXIES:
+        raise InvalidPolicy(
+            f"client {client.id!r} would have {number} proxy addresses, more than {MAX_PROXIES}",
+            number,
+        )
+    return resolution
 
 
 def to_expiry(expires_at: float | None, now: float | None) -> float | None:

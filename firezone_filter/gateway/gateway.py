@@ -10,14 +10,13 @@ from collections.abc import Collection, Iterable, Mapping
 from struct import Struct
 from typing import cast
 
-from firezone_filter.access.special_ranges import NOT_RESOLVED
 from firezone_filter.accounting.refusals import Refusals
 from firezone_filter.gateway.checks import (
     check_free,
     check_in_tunnel,
     check_not_own,
-    check_proxies,
     to_expiry,
+    to_resolution,
 )
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.clients import ClientTable
@@ -26,7 +25,6 @@ from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.gateway.judge import Judge
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.nat.nat import Nat
-from firezone_filter.nat.proxies import MAX_PROXIES, Resolution
 from firezone_filter.packet.flow_key import echo_flow_key
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.tracking.handlers import FlowHandler
@@ -58,7 +56,7 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.domains import to_domain
-from firezone_filter.values.errors import InvalidPolicy, UnknownClient, UnknownResource, shown
+from firezone_filter.values.errors import UnknownClient, UnknownResource, shown
 from firezone_filter.values.events import Event, FlowEnd
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
@@ -328,19 +326,7 @@ class Gateway:
                 f"client {client_id!r} is not authorized for {resource_id!r}", resource_id
             )
         check_stands_for(authorization.resource, name)
-        check_proxies(proxies, self._context)
-        resolution = Resolution(
-            name,
-            tuple(address.packed for address in proxies),
-            tuple(address.packed for address in resolved if self._may_be_resolved(address)),
-        )
-        number = client.proxies_after(resolution)
-        if number > MAX_PROXIES:
-            raise InvalidPolicy(
-                f"client {client_id!r} would have {number} proxy addresses, more than "
-                f"{MAX_PROXIES}",
-                number,
-            )
+        resolution = to_resolution(name, proxies, resolved, client, self._context)
         self._clients.resolve(client, resource_id, resolution, self._now)
 
     def set_addresses(self, addresses: TunnelAddresses) -> None:
@@ -650,8 +636,3 @@ class Gateway:
         if client is None:
             raise UnknownClient(f"no client {client_id!r} is connected", client_id)
         return client
-
-    def _may_be_resolved(self, address: Address) -> bool:
-        # Whoever answers for a name must not be able to open a way to other clients, to
-        # the tunnel side of the gateway or to its loopback (DNS rebinding).
-        return not self._context.flags(address.packed) & NOT_RESOLVED

@@ -1,8 +1,4 @@
-"""Times that a host hands in, and the deadlines that wait for them. Nobody reads a clock.
-
-Times are seconds on one clock of the host's choosing. They are kept as they were handed
-in, so that nothing is lost by conversion.
-"""
+"""Timer queues: which deadline comes next, without reading a clock."""
 
 import heapq
 import math
@@ -37,7 +33,7 @@ take them off the heap one by one, at 2 µs each when there are a million."""
 
 
 class TimerQueue(Generic[T]):
-    """TimerQueue in their order; those of one moment in the order in which they were set.
+    """Deadlines in their order; those of one moment in the order in which they were set.
 
     A heap cannot let go of what is in its middle. What was cancelled stays until it comes
     to the top or until it makes up half of the heap: both cost nothing to speak of.
