@@ -1,1 +1,1 @@
-"""The front door, the judge of packets, and what is kept of each client."""
+"""The front door, the judge, the flow cache, and the state of each client."""

@@ -1,6 +1,8 @@
-"""Checking what is handed in against what a gateway has, before anything changes.
+"""Preconditions: arguments of hooks against the gateway's state, before anything changes.
 
-Hooks make these checks, and so does whoever has to know beforehand that none will fail.
+`values.arguments` checks types and forms; these checks need the state as well. The hooks of
+`Gateway` make them, and so does `portal`, which applies a message with several effects only
+if none of them can fail.
 """
 
 from firezone_filter.access.special_ranges import DNS, NOT_RESOLVED, TUNNEL
@@ -28,7 +30,7 @@ def check_not_own(addresses: TunnelAddresses, context: GatewayContext) -> None:
 
 
 def check_free(addresses: TunnelAddresses, clients: ClientTable, client_id: str | None) -> None:
-    """Check that no client has one of the *addresses*, but the one that they are for."""
+    """Check that no client but *client_id* has one of the *addresses*."""
     for address in addresses.present():
         holder = clients.by_address.get(address.packed)
         if holder is not None and holder.id != client_id:
@@ -36,7 +38,7 @@ def check_free(addresses: TunnelAddresses, clients: ClientTable, client_id: str 
 
 
 def check_proxies(proxies: tuple[Address, ...], context: GatewayContext) -> None:
-    """Check that *proxies* are in the plan's DNS ranges, and none is given twice."""
+    """Check that all *proxies* are in the plan's DNS ranges, and none occurs twice."""
     seen: set[Address] = set()
     for address in proxies:
         if address in seen:
@@ -53,13 +55,18 @@ def to_resolution(
     client: Client,
     context: GatewayContext,
 ) -> Resolution:
-    """Return what a name stands for, if the client may have these proxy addresses for it."""
+    """Return the resolution of a name, without the real addresses that it must not have.
+
+    Raises:
+        InvalidAddress: a proxy address is outside the DNS ranges, or occurs twice.
+        InvalidPolicy: the client would have too many proxy addresses.
+    """
     check_proxies(proxies, context)
     resolution = Resolution(
         domain,
         tuple(address.packed for address in proxies),
-        # A name server must not be able to open a way to other clients, to the tunnel side
-        # of the gateway or to its loopback (DNS rebinding).
+        # DNS rebinding: a name server must not be able to open a path to other clients, to
+        # the tunnel side of the gateway or to its loopback.
         tuple(
             address.packed
             for address in resolved
@@ -76,11 +83,16 @@ def to_resolution(
 
 
 def to_expiry(expires_at: float | None, now: float | None) -> float | None:
-    """Return when a permission ends; `None` for never.
+    """Return the checked expiry of an authorization, in seconds; `None` for never.
 
     Args:
-        expires_at: the end, as it was handed in.
-        now: when it is set; `None` before the first `now`.
+        expires_at: the expiry as the caller passed it.
+        now: the current time; `None` before the first `now`.
+
+    Raises:
+        InvalidTime: not finite, more than 50 years ahead, or there is no time to compare it
+            with.
+        TypeError: not a number.
     """
     if expires_at is None:
         return None

@@ -1,4 +1,4 @@
-"""One connected client: everything that the gateway keeps of it. It judges nothing."""
+"""The state of one connected client. It judges nothing; `judge` reads it."""
 
 from typing import cast
 
@@ -20,7 +20,7 @@ from firezone_filter.values.resources import Resource
 
 
 class Client:
-    """A client, from `client_connected` until it disconnects or connects again."""
+    """A client during one tunnel session: until it disconnects or connects again."""
 
     __slots__ = (
         "_context",
@@ -46,34 +46,38 @@ class Client:
         self.flow_cache = ClientFlowCache(context.flow_cache)
         self.fragments = FragmentMemory(context.cleanup_timers)
         self.nat: Nat | None = None
-        """Only clients that use DNS resources have one: most clients of a large gateway are
-        idle, and each costs memory."""
+        """`None` until a name has been resolved for the client: most clients of a large
+        gateway are idle, and each NAT costs memory."""
         self.recorder: FlowRecorder | None = None
-        """Counts its packets, where flows are recorded."""
+        """Counts its packets; `None` with flow records off."""
         if context.flow_log is not None:
             self.recorder = FlowRecorder(client_id, context.flow_log)
         self.forward_own = Forward(client_id, None)
-        """The decision about permitted packets to and from the gateway's own address."""
+        """The decision for permitted packets to and from the gateway's own address."""
         self.reply_tokens = TokenBucket(options.reject_rate, options.reject_burst, now)
-        """One token for each ICMP error that the client may get."""
+        """Limits the ICMP errors that the client is sent, at one token each."""
         self._context = context
         self._drops: dict[Reason, Drop] = {}
 
     def invalidate(self) -> None:
-        """Invalidate every remembered decision: what the client may do has changed."""
+        """Invalidate every remembered decision, since the client's permissions have changed.
+
+        Rule 6 of docs/rules.md, section 3: the next packet already feels the change.
+        """
         self.fragments.invalidate()
         self.flow_cache.invalidate()
 
     def authorize(self, resource: Resource) -> Authorization:
-        """Permit *resource*, or give it a new form; return the authorization."""
+        """Permit *resource*, replacing an authorization with its id; return the new one."""
         authorization = self.access.authorize(resource)
         self.invalidate()
         return authorization
 
     def revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
-        """Take an authorization away, with its proxy addresses and the records of its flows.
+        """Remove an authorization with its proxy addresses, and close its flow records.
 
-        The caller invalidates the remembered decisions, once if several go.
+        The caller must invalidate the remembered decisions afterwards; if it revokes several
+        authorizations, once is enough.
         """
         resource_id = authorization.resource.id
         self.access.revoke(resource_id)
@@ -89,7 +93,7 @@ class Client:
         return self.nat.proxies.count_after(resolution)
 
     def resolve(self, resource_id: str, resolution: Resolution) -> None:
-        """Let proxy addresses stand for a name of a DNS resource."""
+        """Assign proxy addresses to a name of a DNS resource."""
         if self.nat is None:
             context = self._context
             self.nat = Nat(context.session_timers, context.cleanup_timers, context.limits)
@@ -97,7 +101,7 @@ class Client:
         self.nat.resolve(resource_id, resolution)
         self.invalidate()
 
-    # --- Packets that have been allowed --------------------------------------------------------
+    # --- Allowed packets -----------------------------------------------------------------------
 
     def count(  # noqa: PLR0913 - what is known of the packet
         self,
@@ -109,10 +113,11 @@ class Client:
         *,
         outbound: bool,
     ) -> FlowHandler | None:
-        """Count a packet for the flow records.
+        """Count an allowed packet for the flow records, which must be on.
 
         Returns:
-            The handler that counts the next packets of its flow; `None` where none count.
+            The handler that decides about and counts the flow's next packets; `None` if its
+            packets do not count.
         """
         recorder = cast("FlowRecorder", self.recorder)
         if flow is None:
@@ -139,7 +144,7 @@ class Client:
         *,
         outbound: bool,
     ) -> Verdict:
-        """Return what follows from an allowed first fragment for the later ones."""
+        """Return the verdict that the later fragments of an allowed first one follow."""
         record = None
         if self.recorder is not None:
             record = self.recorder.record_of_first_fragment(
@@ -151,14 +156,14 @@ class Client:
         return Verdict(flow.permitted, far_address(decision.packet, outbound=outbound), count)
 
     def drop(self, reason: Reason) -> Drop:
-        """Return the one `Drop` of this client for *reason*."""
+        """Return this client's shared `Drop` for *reason*."""
         drop = self._drops.get(reason)
         if drop is None:
             drop = self._drops[reason] = Drop(reason, self.id)
         return drop
 
     def close(self, at: float) -> None:
-        """Remove everything of it that all clients share; the records of its flows are closed."""
+        """Remove the client's entries from shared structures, and close its flow records."""
         self.invalidate()
         if self.recorder is not None:
             self.recorder.records.end_all(FlowEnd.DISCONNECTED, at)
@@ -166,7 +171,7 @@ class Client:
             self.nat.close()
 
     def start_clock(self, now: float) -> None:
-        """Count what began before the first `now` from there."""
+        """Restart at *now* every period that began before the first `now`."""
         self.fragments.start_clock(now)
         if self.nat is not None:
             self.nat.start_clock(now)

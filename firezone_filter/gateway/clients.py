@@ -1,6 +1,7 @@
-"""The connected clients, their authorizations and deadlines, and what is to be reported.
+"""The table of connected clients, with the expiries of their authorizations.
 
-Arguments are checked above; nothing here can fail, so nothing is ever half done.
+`Gateway` has checked all arguments by then. Nothing here may raise, or a hook could leave a
+change half done.
 """
 
 from typing import cast
@@ -18,7 +19,7 @@ from firezone_filter.values.resources import Resource
 
 
 class ClientTable:
-    """Who is connected, and what each may reach until when."""
+    """The connected clients by id and by tunnel address, and their expiry timers."""
 
     __slots__ = ("_context", "by_address", "by_id", "events", "expiry_timers")
 
@@ -30,7 +31,7 @@ class ClientTable:
         self.expiry_timers: TimerQueue[Authorization] = TimerQueue()
 
     def connect(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
-        """Begin a session, in place of any that the client had."""
+        """Begin a tunnel session; an earlier one of the same client ends first."""
         self.disconnect(client_id, now)
         client = Client(client_id, addresses, self._context, now)
         self.by_id[client_id] = client
@@ -38,7 +39,7 @@ class ClientTable:
             self.by_address[packed] = client
 
     def disconnect(self, client_id: str, now: float) -> bool:
-        """End a session, queued events included; return whether there was one."""
+        """End a tunnel session and withdraw its access events; return whether there was one."""
         client = self.by_id.pop(client_id, None)
         if client is None:
             return False
@@ -51,12 +52,12 @@ class ClientTable:
         return True
 
     def authorization(self, client_id: str, resource_id: str) -> Authorization | None:
-        """Return a client's authorization for a resource, if there is one."""
+        """Return a client's authorization for a resource, or `None`."""
         client = self.by_id.get(client_id)
         return None if client is None else client.access.authorizations.get(resource_id)
 
     def holders(self, resource_id: str) -> list[tuple[Client, Authorization]]:
-        """Return the clients that have a resource, each with its authorization."""
+        """Return the clients authorized for a resource, each with its authorization."""
         return [
             (client, authorization)
             for client in self.by_id.values()
@@ -64,7 +65,7 @@ class ClientTable:
         ]
 
     def authorize(self, client: Client, resource: Resource) -> Authorization:
-        """Give a client a resource, or the one it has a new form; return its authorization."""
+        """Authorize a client for a resource, or update it; return the authorization."""
         is_first = not client.access.authorizations
         authorization = client.authorize(resource)
         if is_first:
@@ -72,14 +73,14 @@ class ClientTable:
         return authorization
 
     def revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
-        """Take an authorization away at a moment, by whatever cause."""
+        """Remove an authorization at time *at*, for whatever cause."""
         self.expiry_timers.set(authorization, None)
         self._revoke(authorization, cause, at).invalidate()
 
     def _revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> Client:
-        """Take an authorization away; return the client, whose decisions are to be forgotten."""
-        # In the order of their moments: a session whose time was over before that of its
-        # resource is remembered as such, whenever both are noticed.
+        """Remove an authorization; return its client, which the caller must invalidate."""
+        # Order matters when both are noticed late: a session that timed out before its
+        # authorization ended leaves a remembered end, and one cut off by it does not.
         self._context.session_timers.sweep(at)
         client = self.by_id[authorization.client_id]
         client.revoke(authorization, cause, at)
@@ -90,44 +91,47 @@ class ClientTable:
     def resolve(
         self, client: Client, resource_id: str, resolution: Resolution, now: float
     ) -> None:
-        """Let proxy addresses of a client stand for a name."""
+        """Assign a client's proxy addresses to a name."""
+        # Renumbering removes sessions without a trace; those that have timed out by now must
+        # leave a remembered end first.
         self._context.session_timers.sweep(now)
         client.resolve(resource_id, resolution)
 
     def set_expiry(
         self, authorization: Authorization, expires_at: float | None, now: float
     ) -> None:
-        """Change when an authorization ends; one that ends in the past ends here."""
+        """Change the expiry of an authorization; one that has passed takes effect at once."""
         authorization.expires_at = expires_at
         self.expiry_timers.set(authorization, expires_at)
         if expires_at is not None and expires_at <= now:
             self.expire(now, now)
 
     def expire(self, now: float, before: float) -> None:
-        """End what has reached its expiry between *before* and *now*.
+        """End the authorizations whose expiry lies at or before *now*.
 
-        An expiry that lies before *before* has only just been set: it takes effect there.
+        Flow records end at the expiry, but never before *before*, the previous `now`: an
+        earlier expiry has only just been set, and packets have been counted since.
         """
         changed: dict[str, Client] = {}
         for authorization in self.expiry_timers.due(now):
-            # What has no expiry has no deadline that could be due.
+            # An authorization without an expiry has no deadline, so it is never due.
             at = cast("float", authorization.expires_at)
             self.events.put(
                 AuthorizationExpired(authorization.client_id, authorization.resource.id, at)
             )
             client = self._revoke(authorization, FlowEnd.EXPIRED, max(at, before))
             changed[client.id] = client
-        # Once for each client: often all that one has ends at one moment.
+        # Once for each client: its authorizations often end all at the same time.
         for client in changed.values():
             client.invalidate()
 
     def earliest(self) -> float | None:
-        """Return the earliest moment at which there is something to report, if there is any."""
+        """Return the earliest time at which there may be an event to report, or `None`."""
         moments = (self.expiry_timers.earliest(), *(log.earliest() for log in self._context.logs))
         return min((at for at in moments if at is not None), default=None)
 
     def cleanup(self, now: float) -> None:
-        """Forget what has been kept for its time, and report flows that are over."""
+        """Sweep out everything that is over, and report flows that have ended."""
         self._cleanup(now)
         for log in self._context.logs:
             log.forget_old(now)
@@ -138,8 +142,8 @@ class ClientTable:
             self._context.cleanup_timers.set(keeper, keeper.forget_old(now))
 
     def counters(self, refusals: Refusals, now: float) -> Counters:
-        """Return how many there are of everything; it walks over all clients."""
-        # What is over counts no more, whether or not anybody has looked.
+        """Return counts of everything; this walks over all clients."""
+        # Counts must not depend on when somebody last swept.
         self._cleanup(now)
         context, log = self._context, self._context.flow_log
         clients = self.by_id.values()
@@ -157,7 +161,7 @@ class ClientTable:
         )
 
     def start_clock(self, now: float) -> None:
-        """Count what began before the first `now` from there."""
+        """Restart at *now* every period that began before the first `now`."""
         self.expiry_timers.start_clock()
         self._context.cleanup_timers.start_clock()
         self._context.session_timers.start_clock(now)

@@ -1,4 +1,4 @@
-"""What all clients of a gateway share: options, plan, own addresses, timers, books."""
+"""The state that all clients of a gateway share: options, plan, own addresses, timers, logs."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from firezone_filter.values.options import GatewayOptions
 
 
 class GatewayContext:
-    """The gateway's own side, shared by all its clients; only the addresses change."""
+    """The gateway's side of every decision. Of the configuration only the addresses change."""
 
     __slots__ = (
         "_addresses",
@@ -54,7 +54,7 @@ class GatewayContext:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """How many sessions one client may have, and all together."""
+        """Maximum sessions of one client, and of all clients together."""
         return self.options.max_sessions_per_client, self.options.max_sessions
 
     @property
@@ -68,7 +68,13 @@ class GatewayContext:
         self.own = frozenset(addresses.packed())
 
     def own_refusal(self, protocol: int, port: int) -> Reason | None:
-        """Return why a packet to or from the gateway's own address is refused, if it is."""
-        # ICMP of the other IP version is malformed: whichever it is, it is the right one.
+        """Return why `own_filters` refuse a packet, or `None` if they permit it.
+
+        Args:
+            protocol: IANA protocol number.
+            port: the gateway's port; ignored where the protocol has none.
+        """
+        # ICMP of the wrong IP version was refused as malformed, so the number at hand is
+        # that of the packet's version.
         icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
         return self.own_check.refusal(protocol, port, icmp)

@@ -2,12 +2,16 @@
 
 Theory of operation. Later fragments carry no ports. Passing them unseen is the classic bypass
 (RFC 1858, section 3); refusing them breaks large datagrams. So the decision about an allowed
-first fragment is kept for a while, and later fragments follow it. Nothing that could replace
-on reassembly what was judged passes: no later fragment that overlaps the judged headers
-(RFC 3128), no second first fragment that differs from the one judged before (RFC 5722).
+first fragment is kept for 30 s, and later fragments follow it (docs/rules.md, section 4,
+"Fragments"). The judge has found the client and checked the source by then.
 
-`find` and `contradicts` only look; `keep` and `forget` change, when a ruling is committed. An
-entry is over 30 s after it was kept, swept out or not.
+The host that reassembles must see the headers that were judged. No fragment passes that could
+replace them: no later fragment that overlaps them (RFC 1858, section 4; RFC 3128), and no
+second first fragment with other ports or another protocol (RFC 5722).
+
+`find` and `contradicts` only read; `keep` and `forget` write, when a ruling is committed. An
+entry is over 30 s after it was kept, whether or not it has been swept out. A change of the
+client's permissions invalidates all its entries (`Client.invalidate`).
 """
 
 from collections import OrderedDict
@@ -22,12 +26,12 @@ from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
 from firezone_filter.values.decisions import Forward
 
 LIFETIME: Final = 30
-"""Seconds that a decision is kept: the least reassembly time of RFC 1122, section 3.3.2
-(60 to 120 s) is longer, but a sender puts all fragments of a packet on the wire at once."""
+"""Seconds that a decision is kept. Hosts wait 60 to 120 s before they give up reassembly
+(RFC 1122, section 3.3.2), but senders put all fragments of a packet on the wire at once."""
 
 MAX_KEPT: Final = 1_024
-"""Decisions of one client, both directions together. With the 30 s that is 34 fragmented
-packets a second; beyond, the oldest go first. At about 500 bytes each, 512 KiB a client."""
+"""Decisions of one client, both directions together: enough for 34 fragmented packets a
+second, at 30 s each. One more evicts the oldest. At about 500 bytes each, 512 KiB a client."""
 
 _Key = tuple[bool, bytes, bytes, int, int]
 _Signature = tuple[int, int, int, int]
@@ -37,16 +41,16 @@ CountFragment = Callable[[Headers, bytes, float], None]
 
 
 class Verdict(NamedTuple):
-    """The decision that the fragments of one packet share."""
+    """The decision that all fragments of one packet share."""
 
     decision: Forward
-    """Who may pass, and why."""
+    """The decision about the first fragment, translation aside."""
 
     address: bytes | None
-    """The address that the NAT puts at the far end; `None` if it changes nothing."""
+    """The far address after translation; `None` if the packet is not translated."""
 
     count_later: CountFragment | None = None
-    """Counts the later fragments, if anything does."""
+    """Counts later fragments for the flow's record; `None` if there is no record."""
 
 
 @define(eq=False)
@@ -58,7 +62,7 @@ class _Kept:
 
 
 class FragmentMemory:
-    """The decisions that one client's later fragments follow, oldest first."""
+    """The verdicts that one client's later fragments follow, oldest first."""
 
     __slots__ = ("_cleanup_timers", "_kept", "deadline")
 
@@ -75,22 +79,25 @@ class FragmentMemory:
     def find(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> Verdict | None:
-        """Return the verdict that a later fragment follows, if it may follow one.
+        """Return the verdict that a later fragment may follow, or `None` to refuse it.
 
         A fragment that starts before the end of the judged headers would replace them on
-        reassembly (RFC 1858, section 4; RFC 5722): it follows none, and refusing it forgets
-        the verdict, so neither does any fragment after it.
+        reassembly (RFC 1858, section 4; RFC 5722), so it gets `None`. Committing that refusal
+        forgets the verdict, and the packet's other fragments are refused too.
         """
         kept = self._live(headers, fragment, now, outbound=outbound)
+        # Safe to pass: the rest of the packet leaves the judged headers as they are, and the
+        # receiver can do nothing with it unless the first fragment got through.
         return None if kept is None or fragment.start < kept.judged else kept.verdict
 
     def contradicts(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> bool:
-        """Tell whether a first fragment differs from one that was judged before it.
+        """Tell whether a first fragment differs from an earlier one of the same packet.
 
-        A host may keep either of the two on reassembly (RFC 5722), so the second decides
-        only if it says the same; else neither does.
+        The receiver may keep either of the two on reassembly (RFC 5722). If both have the
+        same protocol, ports and ICMP type, it does not matter which; otherwise the second is
+        refused, and committing that forgets the verdict about the first.
         """
         kept = self._live(headers, fragment, now, outbound=outbound)
         return kept is not None and kept.signature != _signature(headers)
@@ -112,12 +119,14 @@ class FragmentMemory:
         *,
         outbound: bool,
     ) -> None:
-        """Keep the verdict about an allowed first fragment from *now* on."""
+        """Keep the verdict about an allowed first fragment for 30 s from *now*."""
+        # An entry that is over must neither take room nor lend its `judged` to a new packet.
         self.forget_old(now)
         key = _key(headers, fragment, outbound=outbound)
         judged = fragment.judged
         before = self._kept.pop(key, None)
         if before is not None:
+            # The receiver may have kept either of the two, so protect the longer headers.
             judged = max(judged, before.judged)
         elif len(self._kept) >= MAX_KEPT:
             self._kept.popitem(last=False)
@@ -126,17 +135,17 @@ class FragmentMemory:
             self._cleanup_timers.set(self, now + LIFETIME)
 
     def forget(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
-        """Forget the verdict about a packet: one of its fragments was refused."""
+        """Forget the verdict about a packet, since one of its fragments was refused."""
         self._kept.pop(_key(headers, fragment, outbound=outbound), None)
 
     def invalidate(self) -> None:
-        """Forget everything: what the client may do has changed."""
+        """Forget all verdicts, since the client's permissions have changed."""
         self._kept.clear()
         if self.deadline != NO_DEADLINE:
             self._cleanup_timers.set(self, None)
 
     def forget_old(self, now: float) -> float | None:
-        """Forget what has been kept for its time; return when to come again, if at all."""
+        """Sweep out entries that are over; return when the next one will be, or `None`."""
         while self._kept:
             key, kept = next(iter(self._kept.items()))
             if now < kept.started + LIFETIME:
@@ -145,17 +154,17 @@ class FragmentMemory:
         return None
 
     def start_clock(self, now: float) -> None:
-        """Count what began before the first `now` from there."""
+        """Restart at *now* the lifetimes that began before the first `now`."""
         for kept in self._kept.values():
             kept.started = now
         self._cleanup_timers.set(self, now + LIFETIME if self._kept else None)
 
 
 def _key(headers: Headers, fragment: Fragment, *, outbound: bool) -> _Key:
-    """Return what the fragments of one packet share (RFC 791, section 3.2; RFC 8200, 4.5).
+    """Return the key that the fragments of one packet share.
 
-    In IPv6 the first fragment alone tells the protocol: later ones may name an extension
-    header instead.
+    That is RFC 791, section 3.2, and RFC 8200, section 4.5. The protocol is part of it in
+    IPv4 alone: in IPv6, later fragments may name an extension header instead.
     """
     protocol = headers.protocol if len(headers.source) == IPV4_LENGTH else -1
     return outbound, headers.source, headers.destination, fragment.identification, protocol

@@ -1,9 +1,18 @@
-"""`Gateway`, the front door: checks arguments, keeps the time, and routes.
+"""`Gateway`, the front door: checks arguments, keeps the time, routes packets, commits rulings.
 
 Theory of operation. Every public method checks all its arguments first, then lets time pass,
-then does its work; so a call that raises has changed nothing. A packet takes one of three
-ways: its decision is in the flow cache; or the handler of its flow decides; or the judge
-rules on it, and `commit` does what follows.
+then does its work; so a call that raises has changed nothing. Letting time pass ends the
+authorizations that are due, so that nothing is decided by an expired one.
+
+A packet takes one of three paths, the cheapest first. The flow cache has its decision, by
+direction, protocol and 5-tuple; or its flow has a handler, because each of its packets has an
+effect; or the judge rules on it. The first two repeat an earlier ruling and ask no permission
+again. That is safe because whatever changes a permission invalidates the client's flows in the
+same call, and because everything else that a ruling depends on is in the flow key or checked
+again for every packet: lengths, options, fragment bits, `client_id`.
+
+Judging changes nothing. `_commit` carries a ruling out, and is the one place that remembers
+flows and fragments, opens sessions, counts refusals and takes reply tokens.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -71,21 +80,22 @@ from firezone_filter.values.times import to_time
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
 
-# The bytes at the start of an established flow's packet that its decision depends on.
-_IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment, protocol; ends, ports
-_IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # length, protocol; ends, ports
+# The bytes of a TCP or UDP packet that its decision depends on; the last field is the flow key.
+_IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment bits, protocol, key
+_IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # payload length, next header, key
 
 
 class Gateway:
     """Decides about every packet between clients and resources, in both directions.
 
-    It opens no socket, reads no clock and starts no thread: packets and times are handed
-    in, decisions and events come out. One thread at a time.
+    It opens no socket, reads no clock and starts no thread: packets and times are arguments,
+    decisions are return values, events are polled. It is not thread-safe: use a gateway from
+    one thread at a time.
 
-    Time is in seconds, on one clock of the host's choosing; Unix time wherever expiries
-    come from a portal or a policy file. A call without `now` happens at the latest `now`
-    seen, and an earlier one counts as that. Every hook checks all its arguments first: a
-    call that raises has changed nothing, time included.
+    Time is in seconds, on one clock of the host's choosing; it must be Unix time if expiries
+    come from a portal or a policy file. Time never runs backwards: a call without `now`, or
+    with an earlier one, happens at the latest `now` so far. A call that raises has changed
+    nothing, time included.
 
     >>> gateway = Gateway(TunnelAddresses(ipv4="100.64.0.1"))
     >>> gateway.client_connected("alice", TunnelAddresses(ipv4="100.64.0.2"), now=0.0)
@@ -103,8 +113,8 @@ class Gateway:
 
         Args:
             addresses: the gateway's own tunnel addresses.
-            address_plan: which addresses mean clients, which stand for DNS resources.
-            options: what the portal has no say in.
+            address_plan: the tunnel ranges and the DNS ranges; Firezone's own by default.
+            options: the host's settings: replies, own filters, limits, flow records.
 
         Raises:
             InvalidAddress: an address of the gateway is outside the plan's tunnel ranges.
@@ -123,7 +133,8 @@ class Gateway:
         self._outbound_handlers = cache.outbound_handlers
         self._inbound_handlers = cache.inbound_handlers
         self._expiry_timers = self._clients.expiry_timers
-        # Before the first `now` the time stands still at its start.
+        # Time stands still before the first `now`. Whatever begins in that period is restarted
+        # at the first `now`, so this value is never seen.
         self._now = 0.0
         self._started = False
         self._last_now: float | None = None
@@ -133,22 +144,24 @@ class Gateway:
     def client_connected(
         self, client_id: str, addresses: TunnelAddresses, now: float | None = None
     ) -> None:
-        """Begin a tunnel session: from here on the client is allowed nothing.
+        """Begin a tunnel session, in which the client may reach no resource yet.
 
-        (But to talk to the gateway's own tunnel address, as `own_filters` says.) If the
-        client is already connected, everything of its old session is forgotten first:
-        authorizations, translations, fragments, flows, queued events, spent tokens. So it
-        is for a new tunnel session, not for each grant.
+        It may reach the gateway's own tunnel address, as far as `GatewayOptions.own_filters`
+        go. If the client is already connected, its old session ends first, as with
+        `client_disconnected`: authorizations, translations, fragments, remembered flows and
+        queued access events are gone, flow records are closed, and the rate limit of replies
+        is reset. So call it once for each tunnel session, not before each `authorize`.
 
         Args:
-            client_id: names the client.
-            addresses: its tunnel addresses.
+            client_id: names the client; not empty.
+            addresses: the client's tunnel addresses.
             now: the time, in seconds.
 
         Raises:
             AddressInUse: another client has one of the addresses.
-            InvalidAddress: outside the plan's tunnel ranges, or the gateway's own.
-            InvalidPolicy: an empty id.
+            InvalidAddress: an address is outside the plan's tunnel ranges, or the gateway's
+                own.
+            InvalidPolicy: *client_id* is empty.
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
@@ -162,10 +175,13 @@ class Gateway:
         self._clients.connect(client_id, addresses, self._now)
 
     def client_disconnected(self, client_id: str) -> bool:
-        """End a tunnel session: forget the client, its queued events included.
+        """End a tunnel session, and forget the client with everything that belongs to it.
+
+        That includes its queued access events (`AuthorizationExpired`, `AccessExhausted`).
+        Flow events stay; open flow records are closed as `FlowEnd.DISCONNECTED`.
 
         Returns:
-            Whether there was such a client.
+            Whether the client was connected.
 
         Raises:
             TypeError: *client_id* is not a `str`.
@@ -176,22 +192,23 @@ class Gateway:
     def authorize(
         self, client_id: str, resource: Resource, *, expires_at: float | None = None
     ) -> None:
-        """Permit a client to reach a resource, as its filters say.
+        """Authorize a client to reach a resource, as far as the resource's filters permit.
 
-        For a resource that is already authorized this replaces filters, `exclude`, name and
-        expiry.
+        If the client is already authorized for this resource id, the call replaces filters,
+        `exclude`, name and expiry.
 
         Args:
             client_id: a connected client.
-            resource: what it may reach.
-            expires_at: when the permission ends, on the clock of `now`; `None` for never.
-                One that has already passed ends it in this call.
+            resource: the resource. **Without filters it permits every protocol.**
+            expires_at: when the authorization ends, in seconds on the clock of `now`; `None`
+                for never. It has ended at `now >= expires_at`; a time that has already passed
+                ends it in this call.
 
         Raises:
-            InvalidPolicy: the client has another kind, network or pattern under this id;
-                `revoke` it first.
-            InvalidTime: *expires_at* is not finite, more than 50 years ahead, or there has
-                been no `now` to compare it with.
+            InvalidPolicy: the client has a resource of another kind, network or pattern under
+                this id; `revoke` it first.
+            InvalidTime: *expires_at* is not finite, is more than 50 years ahead, or comes
+                before the first `now`, when there is nothing to compare it with.
             TypeError: a wrong type.
             UnknownClient: no such client is connected.
         """
@@ -206,10 +223,13 @@ class Gateway:
         self._clients.set_expiry(authorization, checked, self._now)
 
     def revoke(self, client_id: str, resource_id: str) -> bool:
-        """Take an authorization away.
+        """End an authorization at once.
+
+        The sessions of proxy addresses that were assigned for this resource alone end too.
+        After a client's last authorization, `AccessExhausted` is queued.
 
         Returns:
-            Whether there was one.
+            Whether there was such an authorization; `False` also for an unknown client.
 
         Raises:
             TypeError: a wrong type.
@@ -223,17 +243,17 @@ class Gateway:
         return True
 
     def update_resource(self, resource: Resource) -> int:
-        """Give every client that has *resource* its filters, `exclude` and name.
+        """Update the filters, `exclude` and name of a resource for every client that has it.
 
         Expiries stay as they are.
 
         Returns:
-            How many clients have it.
+            The number of clients that are authorized for it; 0 if none is.
 
         Raises:
-            InvalidPolicy: a client has another kind, network or pattern under this id; then
-                nothing changes for any.
-            TypeError: not a resource.
+            InvalidPolicy: a client has a resource of another kind, network or pattern under
+                this id; then nothing changes for any client.
+            TypeError: *resource* is not a resource.
         """
         check_type("resource", resource, CidrResource, DnsResource, InternetResource)
         holders = self._clients.holders(resource.id)
@@ -244,13 +264,18 @@ class Gateway:
         return len(holders)
 
     def update_expiry(self, client_id: str, resource_id: str, expires_at: float | None) -> bool:
-        """Change when an authorization ends; `None` for never.
+        """Change when an authorization ends.
+
+        Args:
+            client_id: the client.
+            resource_id: the resource that it is authorized for.
+            expires_at: as for `authorize`.
 
         Returns:
-            Whether there was such an authorization.
+            Whether there was such an authorization; `False` also for an unknown client.
 
         Raises:
-            InvalidTime: as `authorize`.
+            InvalidTime: as for `authorize`.
             TypeError: a wrong type.
         """
         client_id = to_text("client_id", client_id)
@@ -263,11 +288,11 @@ class Gateway:
         return True
 
     def retain_authorizations(self, authorizations: Mapping[str, Collection[str]]) -> None:
-        """Take away every authorization that is not listed, from every client.
+        """End every authorization that is not listed, of every client.
 
         Args:
-            authorizations: which resource ids each client id keeps. A connected client that
-                is not mentioned keeps none; ids that nobody knows are ignored.
+            authorizations: for each client id, the resource ids that it keeps. A connected
+                client that is not a key keeps none; unknown ids are ignored.
 
         Raises:
             TypeError: a wrong type.
@@ -288,31 +313,34 @@ class Gateway:
         proxy_addresses: Iterable[str | Address],
         resolved_addresses: Iterable[str | Address],
     ) -> None:
-        """Tell which real addresses stand behind the proxy addresses of a name.
+        """Assign the real addresses of a name to the proxy addresses that stand for it.
 
-        The n-th proxy address of a family takes the n-th resolved address in numeric order,
-        round robin; none if the name has none of that family. The last call that names a
-        proxy address decides; those that it does not name stay as they were. Existing
-        sessions keep their addresses. A proxy address that stood for another name means
-        that the client has renumbered: all its translations and sessions go first.
+        Family by family, the n-th proxy address gets the n-th real address in numeric order,
+        round robin; without a real address of that family it gets none. The last call that
+        names a proxy address decides about it; proxy addresses that a call does not name stay
+        as they are, and existing sessions keep their real address. A proxy address that stood
+        for another name means that the client has renumbered: all its translations and
+        sessions are removed first.
 
         Args:
             client_id: a connected client.
-            resource_id: a DNS resource that it is authorized for.
-            domain: the name, one that the resource stands for.
-            proxy_addresses: what the client assigned to the name, in the plan's DNS ranges.
-            resolved_addresses: what the name resolved to. Addresses that a name server must
-                not be able to open a way to are left out: those of the plan, and
-                unspecified, loopback, link-local, multicast, broadcast and v4-mapped ones.
+            resource_id: a DNS resource that the client is authorized for.
+            domain: the name; the resource's name or pattern must match it.
+            proxy_addresses: the addresses that the client assigned to the name, in the plan's
+                DNS ranges, in the client's order.
+            resolved_addresses: the addresses that the name resolved to, in any order. Those
+                that no name server may open a path to (DNS rebinding) are left out: the
+                plan's own, 0.0.0.0/8, and unspecified, loopback, link-local, multicast,
+                broadcast and v4-mapped addresses.
 
         Raises:
-            InvalidAddress: not an address; a proxy address outside the DNS ranges, or given
-                twice.
-            InvalidPolicy: not a DNS resource, a name that it does not stand for, or more
-                than 1,024 proxy addresses for this client.
+            InvalidAddress: not an address; or a proxy address that is outside the DNS ranges
+                or occurs twice.
+            InvalidPolicy: not a DNS resource; not a name, or one that the resource does not
+                match; or more than 1,024 proxy addresses for this client.
             TypeError: a wrong type.
             UnknownClient: no such client is connected.
-            UnknownResource: the client is not authorized for it.
+            UnknownResource: the client is not authorized for the resource.
         """
         client_id = to_text("client_id", client_id)
         resource_id = to_text("resource_id", resource_id)
@@ -330,12 +358,12 @@ class Gateway:
         self._clients.resolve(client, resource_id, resolution, self._now)
 
     def set_addresses(self, addresses: TunnelAddresses) -> None:
-        """Change the gateway's own tunnel addresses.
+        """Replace the gateway's own tunnel addresses.
 
         Raises:
             AddressInUse: a client has one of them.
-            InvalidAddress: outside the plan's tunnel ranges.
-            TypeError: not `TunnelAddresses`.
+            InvalidAddress: an address is outside the plan's tunnel ranges.
+            TypeError: *addresses* is not a `TunnelAddresses`.
         """
         check_type("addresses", addresses, TunnelAddresses)
         check_in_tunnel(addresses, self._context)
@@ -344,17 +372,19 @@ class Gateway:
         for client in self._clients.by_id.values():
             client.invalidate()
 
-    # --- What there is ---------------------------------------------------------------------
+    # --- Looking in ------------------------------------------------------------------------
 
     def clients(self) -> tuple[str, ...]:
-        """Return the ids of the connected clients, in the order of their connection."""
+        """Return the ids of the connected clients, in the order in which they connected."""
         return tuple(self._clients.by_id)
 
     def __contains__(self, client_id: object) -> bool:
         return client_id in self._clients.by_id
 
     def authorizations(self, client_id: str) -> dict[str, float | None]:
-        """Return the resource ids that a client is authorized for, with their expiries.
+        """Return a client's authorizations as a dict of resource ids and expiries.
+
+        Expiries are in seconds on the clock of `now`; `None` means never.
 
         Raises:
             TypeError: *client_id* is not a `str`.
@@ -365,9 +395,9 @@ class Gateway:
         return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
 
     def counters(self) -> Counters:
-        """Return counts for dashboards and alarms; `prometheus_text` writes them out.
+        """Return counts for dashboards and alarms; `prometheus_text` formats them.
 
-        It walks over all clients: a matter of seconds between two calls, not of packets.
+        This walks over all clients: call it every few seconds, not for every packet.
         """
         return self._clients.counters(self._refusals, self._now)
 
@@ -385,24 +415,27 @@ class Gateway:
         now: float | None = None,
         client_id: str | None = None,
     ) -> Decision:
-        """Decide about one packet. Nothing in the packet makes it raise.
+        """Decide about one packet. No packet content makes this raise.
 
         Args:
             direction: from a client (`OUTBOUND`) or to one (`INBOUND`).
-            packet: a whole IP packet, any contiguous bytes-like object. It is not kept.
+            packet: one IP packet, as any contiguous bytes-like object. It is not kept.
             now: the time, in seconds.
             client_id: outbound, the peer that the tunnel authenticated. Leave it out only
                 if the tunnel itself binds inner source addresses to peers, as WireGuard's
                 AllowedIPs do. Inbound, the client that the packet is for, if known.
 
         Returns:
-            What to do; `decision.to_send(packet)` is what goes on, or `None`.
+            `Forward` if the packet goes on unchanged, `Translate` if a translated one goes
+            on, `Reject` if an ICMP error goes back to the client, `Drop` if nothing is sent.
+            `decision.to_send(packet)` returns the bytes that go on, or `None`. Inbound
+            packets are never rejected, only dropped.
 
         Raises:
             InvalidTime: *now* is not finite.
             TypeError: a wrong type.
         """
-        # No parameter is for keywords alone: CPython would take 35 ns of 270 more for a call.
+        # No keyword-only parameters: they would cost a call 35 ns more, of 270.
         if type(packet) is not bytes:
             packet = to_bytes(packet)
         if direction is _OUTBOUND:
@@ -414,8 +447,9 @@ class Gateway:
         # Hosts reuse one `now` for a burst, so the same object needs no second check (40 ns
         # of 300).
         if now is not None and now is not self._last_now:
-            # A call that raises has changed nothing, so the type of the id is checked before
-            # time passes; without a `now` it is checked only where the cache has no answer.
+            # A call that raises must have changed nothing, so the id's type is checked before
+            # time passes. Without a new `now` no time passes, and the check can wait for a
+            # miss of the cache: a hit needs the very object that the client was connected with.
             if client_id is not None and type(client_id) is not str:
                 client_id = to_text("client_id", client_id)
             if type(now) is float and self._now <= now < self._expiry_timers.next:
@@ -424,11 +458,15 @@ class Gateway:
                 self._advance(to_time(now))
             self._last_now = now
 
-        # The flow cache: the checks that every packet needs, and one look-up. It stands here
-        # because another call would be a tenth of it, with numbers in the place of names
-        # because those take 10 ns (28, 40: the shortest packet of UDP and TCP over IPv4; 48,
-        # 60: over IPv6; 0x45: no options; 0x3FFF: a fragment; 6: TCP). Ids are mostly the
-        # very objects that the host connected the clients with; equal ones are found below.
+        # The flow cache: the checks that every packet needs, and one look-up. A hit is right
+        # to admit the packet: whatever else decided about the flow's first packet is in the
+        # key, and a change of permissions would have removed the entry.
+        #
+        # This is inline because a call would add a tenth, and has numbers instead of names
+        # because each name takes 10 ns. (28 and 40 are the shortest packets of UDP and TCP
+        # over IPv4, 48 and 60 over IPv6; 0x45 is IPv4 without options; 0x3FFF are the bits of
+        # a fragment; 6 is TCP.) `is` compares ids first, since hosts mostly pass the very
+        # object that they connected the client with; equal ids are compared below.
         found: Forward | None
         key: bytes | None = None
         size = len(packet)
@@ -457,7 +495,9 @@ class Gateway:
         if found is not None and client_id == found.client_id:
             return found
 
-        # Established flows whose packets each have an effect: translated, or counted.
+        # Flow handlers, for established flows whose packets each have an effect: translated,
+        # or counted. They are invalidated like the cache; one whose session is over, or whose
+        # generation is, returns `None`, and the packet is judged.
         handlers = self._outbound_handlers if direction is _OUTBOUND else self._inbound_handlers
         flows: Mapping[bytes, FlowHandler] = handlers[protocol]
         if flows:
@@ -469,7 +509,8 @@ class Gateway:
                 if decision is not None:
                     return decision
 
-        # Everything else is judged, and what follows from the ruling is done.
+        # All other packets are judged. The lengths of TCP and UDP have been checked above, so
+        # these take the judge's fast path.
         if protocol == 6 or protocol == 17:
             new = self._judge.judge_new_tcp_or_udp(
                 direction, protocol, key, packet, now, client_id
@@ -485,16 +526,16 @@ class Gateway:
         now: float | None = None,
         client_id: str | None = None,
     ) -> list[Decision]:
-        """Decide about packets that arrived together: as many single calls at one *now*.
+        """Decide about several packets, as that many calls of `handle_packet` at one *now*.
 
-        Arguments as `handle_packet`.
+        Arguments are as for `handle_packet`, and all are checked before the first decision.
 
         Returns:
-            A decision for each packet, in their order.
+            A decision for each packet, in the same order.
 
         Raises:
             InvalidTime: *now* is not finite.
-            TypeError: a wrong type, also of one of the packets; then none is decided.
+            TypeError: a wrong type, also of a single packet; then none is decided.
         """
         check_type("direction", direction, Direction)
         if client_id is not None:
@@ -504,7 +545,7 @@ class Gateway:
         decide = self.handle_packet
         return [decide(direction, packet, None, client_id) for packet in wholes]
 
-    # --- What follows from a ruling --------------------------------------------------------
+    # --- Committing ------------------------------------------------------------------------
 
     def _commit(  # noqa: PLR0913, PLR0917 - what is known of the packet; keywords take 50 ns
         self,
@@ -515,20 +556,21 @@ class Gateway:
         protocol: int = 0,
         key: bytes = b"",
     ) -> Decision:
-        """Do what follows from a ruling, and return its decision.
+        """Carry a ruling out, and return its decision.
 
-        The one place where a judged packet changes anything, and the only caller of the flow
-        cache's `store`. It never changes the decision.
+        Only here does a judged packet change state; `_commit` and its helpers are the only
+        callers of the flow cache's `store`. They never change the decision.
 
         Args:
-            ruling: the judge's answer. A bare decision is one about a new TCP or UDP flow,
-                from which nothing follows but what its kind tells.
+            ruling: the judge's answer. A bare decision comes from the judge's fast path, and
+                its kind alone says what follows.
             direction: which way the packet goes.
             packet: the packet.
             now: the time, the same as the judge's.
             protocol: for a bare decision, the packet's protocol.
             key: for a bare decision, the packet's flow key.
         """
+        # Bare decisions, of the fast path.
         if type(ruling) is Forward:
             client = self._clients.by_id[ruling.client_id]
             if client.recorder is None:
@@ -545,6 +587,7 @@ class Gateway:
         if isinstance(decision, Drop | Reject):
             self._refusals.add(direction, packet, decision, now)
             self._commit_refused(ruling, direction, now)
+        # Without headers it is an ICMP error, from which nothing follows.
         elif ruling.headers is not None:
             self._commit_allowed(ruling, ruling.headers, direction, packet, now)
         return decision
@@ -556,8 +599,11 @@ class Gateway:
         if isinstance(decision, Reject):
             client.reply_tokens.take(now)
         elif isinstance(decision, Drop) and decision.reason is Reason.NAT_EXHAUSTED:
-            # The judge walked over the sessions that are over: it must not do so again.
+            # The judge has walked over all sessions that are over and not yet swept out. Sweep
+            # them, or a client at its limit would cause that walk with every packet.
             self._context.session_timers.sweep(now)
+        # A refused fragment ends its packet: no other may pass on the verdict about an earlier
+        # first fragment (RFC 5722).
         if headers is not None and headers.fragment is not None:
             client.fragments.forget(headers, headers.fragment, outbound=direction is _OUTBOUND)
 
@@ -567,12 +613,13 @@ class Gateway:
     ) -> None:
         client, flow = cast("Client", ruling.client), ruling.flow
         decision, outbound = cast("Forward | Translate", ruling.decision), direction is _OUTBOUND
+        # A later fragment only counts. It prolongs neither its verdict nor a session.
         if ruling.followed is not None:
             if ruling.followed.count_later is not None:
                 ruling.followed.count_later(headers, packet, now)
             return
         if flow is not None and cast("Nat", client.nat).commit(flow, packet, now):
-            # The new session may take over inbound packets that were judged as they came.
+            # Inbound flows that went around the NAT until now may belong to the new session.
             client.flow_cache.invalidate_inbound()
         handler: FlowHandler | None = flow
         if client.recorder is not None:
@@ -584,23 +631,32 @@ class Gateway:
             table = (OUTBOUND if outbound else INBOUND) + headers.protocol
             if handler is not None:
                 client.flow_cache.store(table + HANDLERS, ruling.key, handler)
+            # Direct ICMP echo has a key only for its handler, when it is counted.
             elif headers.icmp_type == NO_PORT:
                 client.flow_cache.store(table, ruling.key, cast("Forward", decision))
 
     # --- Time and events -------------------------------------------------------------------
 
     def poll_timeout(self) -> float | None:
-        """Return when to call `handle_timeout` next, or `None` for not at all.
+        """Return when to call `handle_timeout` next, in seconds on the clock of `now`.
 
-        That is the earliest moment at which it has an event to report; events that already
-        wait are not announced. Hooks change it and, where flows are recorded, packets too.
+        That is the earliest time at which `handle_timeout` may have an event to report; it
+        may be early, never late. Events that already wait in the queue are not announced.
+        Hooks change it and, with flow records on, packets do too.
+
+        Returns:
+            A time, or `None` if no call is needed.
         """
         return self._clients.earliest()
 
     def handle_timeout(self, now: float) -> None:
-        """Let time pass: expire what is due, and forget what has been kept long enough.
+        """Let time pass: end authorizations that are due, and sweep out what is over.
 
-        Being late does no harm: whatever brings a later `now` expires first.
+        Calling it late makes no decision wrong, since every call that brings a later `now`
+        ends due authorizations first. Only reports and memory wait for it.
+
+        Args:
+            now: the time, in seconds.
 
         Raises:
             InvalidTime: *now* is not finite.
@@ -610,13 +666,20 @@ class Gateway:
         self._clients.cleanup(self._now)
 
     def poll_event(self) -> Event | None:
-        """Return the next event, or `None`. Fetch until `None` after any call."""
+        """Return the next event and remove it from the queue; `None` if none waits.
+
+        Any call may queue events, so poll until `None` after each. Events come in the order
+        in which they took effect.
+        """
         return self._clients.events.get()
 
     # --- Inside ---------------------------------------------------------------------------
 
     def _advance(self, now: float | None) -> None:
-        """Move on to a checked *now* and expire what is due; time never runs backwards."""
+        """Advance to a checked *now*, and end the authorizations that are due.
+
+        An earlier *now* is ignored, since time never runs backwards.
+        """
         if now is None:
             return
         if not self._started:
@@ -628,7 +691,7 @@ class Gateway:
             self._clients.expire(now, before)
 
     def _time_at(self, now: float) -> float:
-        """Return the moment at which a call with a checked *now* happens."""
+        """Return the time at which a call with a checked *now* would happen."""
         return max(now, self._now) if self._started else now
 
     def _connected(self, client_id: str) -> Client:

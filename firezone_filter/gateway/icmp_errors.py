@@ -1,9 +1,15 @@
-"""ICMP errors: judged by the packet that they quote (docs/rules.md, section 4).
+"""ICMP errors, which are judged by the packet that they quote (docs/rules.md, section 4).
 
-A host that may send a packet may be told what became of it, also by a router that no resource
-covers: path-MTU discovery depends on it. An error about anything else is a way past the
-filters, or an attack on somebody's connection (RFC 5927). So an error passes if and only if
-the quoted packet would be permitted in the other direction.
+Theory of operation. A host that may send a packet may also learn what became of it, even from
+a router that no resource covers: path-MTU discovery depends on that. An error about any other
+packet is a way past the filters, or an attack on somebody's connection (RFC 5927). So an error
+passes if and only if the quoted packet would be permitted in the opposite direction; neither
+the error's own source nor the filter for ICMP has a say.
+
+The judge has found the client by then, refused spoofed sources and tunnel addresses that are
+not the gateway's own, and read the error's headers. Errors have no effect: they are not
+remembered, belong to no flow record, and neither prolong nor end a session. A forged one
+could otherwise keep a session alive or cut it off.
 """
 
 from firezone_filter.access.special_ranges import DNS, TUNNEL
@@ -25,10 +31,23 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
     *,
     outbound: bool,
 ) -> Ruling:
-    """Judge an ICMP error by its quote."""
+    """Judge an ICMP error by its quote.
+
+    Args:
+        context: the gateway.
+        client: the client at the near end of the error.
+        headers: those of the error.
+        packet: the error.
+        now: the time, in seconds.
+        outbound: whether the client sends the error.
+
+    Returns:
+        A ruling without headers, so that nothing follows from it: a `Forward`, a `Translate`
+        if the quoted packet belongs to a session, or a `Drop` with `ICMP_ERROR`.
+    """
     refused = Ruling(client.drop(Reason.ICMP_ERROR), client)
-    # A fragment of an error hides part of its quote; redirects, quench and undefined types
-    # are never worth passing.
+    # A fragmented error may hide part of its quote. Redirects, source quench and undefined
+    # types are never worth passing (`packet.icmp`).
     if headers.fragment is not None or not is_judged_by_quote(headers.protocol, headers.icmp_type):
         return refused
     quote = packet[headers.transport + ICMP_HEADER :]
@@ -42,6 +61,7 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
     session = None
     if client.nat is not None:
         session = client.nat.session_quoted(quoted, quote, now, outbound=not outbound)
+    # The client knows only the proxy address, and its permission is for that.
     if session is not None:
         far = session.proxy
     permitted = _error_permitted(
@@ -49,6 +69,8 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
     )
     if permitted is None:
         return refused
+    # The client may exchange packets like the quoted one with this far end, so it may also
+    # hear, or report, that one of them failed.
     if session is None:
         return Ruling(permitted, client)
     error = translate_error(session, headers, quoted, packet, outbound=outbound)
@@ -57,13 +79,15 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:
-    """Tell whether an error may quote such a packet, by headers and addresses."""
-    # A later fragment has no ports to judge by; errors are never answered with errors
+    """Tell whether an honest error could quote this packet, by its headers and addresses."""
+    # A later fragment has no ports to judge by, and an error is never sent about an error
     # (RFC 1122, section 3.2.2).
     if quoted.is_later_fragment or is_icmp_error(quoted.protocol, quoted.icmp_type):
         return False
-    # The quoted packet is one that the client itself sent, or one that was sent to it by the
-    # host that the error goes to. Addresses of the other IP version never equal these.
+    # Inbound, the client itself must have sent the quoted packet. Outbound, it must have
+    # received it, from the host that the error goes to; otherwise a client could send errors
+    # about other hosts' connections. A quote of the other IP version fails here too, since
+    # its addresses differ in length.
     if not outbound:
         return quoted.source == error.destination
     return quoted.destination == error.source and quoted.source == error.destination
@@ -78,12 +102,13 @@ def _error_permitted(  # noqa: PLR0913 - of the quote, not of the error
     *,
     translated: bool,
 ) -> Forward | None:
-    """Return what permits the quoted packet, and so the error; `None` if nothing does."""
+    """Return the decision that permits the quoted packet, and thus the error, or `None`."""
+    # The gateway's own address has its own filters, as for whole packets.
     if far in context.own:
         return None if context.own_refusal(protocol, port) else client.forward_own
     flags = context.flags(far)
-    # Only the gateway answers from inside the tunnel, and only a session from behind a
-    # proxy address.
+    # Apart from the gateway, clients exchange no packets with tunnel addresses, so there can
+    # be no error about one; and proxy addresses exist only where a session translates.
     if flags & (TUNNEL | DNS) and not translated:
         return None
     permitted = client.access.permission(far, flags, protocol, port)

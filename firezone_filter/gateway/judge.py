@@ -1,24 +1,27 @@
 """The judge: both tables of checks, row by row in the order of docs/rules.md, section 4.
 
-Theory of operation. Every packet that misses the flow cache is judged here, in one of two
-tables: `_judge_outbound` for packets from a client, `_judge_inbound` for packets to one. Rows
-stand in the order of the rules, and the first that fails decides; no row permits a packet
-that a later one would refuse, but the rows of ICMP errors and of the gateway's own address,
-which have rules of their own. A packet that reaches the end has been permitted by a resource.
+Theory of operation. Every packet that neither the flow cache nor a flow handler decides about
+is judged here, in one of two tables: `_judge_outbound` for packets from a client,
+`_judge_inbound` for packets to one. Rows stand in the order of the rules, and the first check
+that fails decides. Three rows end the table early and can allow a packet: later fragments, which
+follow their first; ICMP errors, which are judged by their quote; and the gateway's own address,
+which has its own filters. Any other packet must pass every row, and is allowed only because a
+resource permits it.
 
-By then its headers have been read and are well formed (`packet.headers`): no row looks at a
-length. The order protects the rows from each other: the client is known before its filters
-are asked, a spoofed source is refused before it can touch that client's state, fragments are
-sorted out before a port is read, and tunnel addresses are refused before a resource that
-covers them could match.
+The headers have been read by then and are well formed (`packet.headers`): no row looks at a
+length. The order of rows protects the later ones. The client is known before its permissions
+are asked, a spoofed source is refused before it can touch a client's state, later fragments
+are split off before a port is read, and tunnel addresses are refused before a resource whose
+network covers them could match.
 
-Judging reads, committing writes. The judge changes nothing: it returns a `Ruling`, which is the
-decision and what follows from it, and `commit` does that. State that is over at `now` counts
-as gone, swept out or not.
+Judging reads, committing writes. The judge changes nothing. It returns a `Ruling`, the decision
+and what follows from it, and `Gateway._commit` carries that out: it remembers allowed flows,
+and `Client.invalidate` forgets them when permissions change. State that is over at `now`
+counts as gone, whether or not it has been swept out.
 
-`judge_new_tcp_or_udp` is the first screen, and the fast path of the tables: it decides about
-new TCP and UDP flows between a client and a resource's network, as nearly all new flows are,
-in half the time. Why it equals the table stands there.
+`judge_new_tcp_or_udp` is the fast path: it decides about the first packet of a TCP or UDP flow
+between a client and a resource's network, as nearly all first packets are, in half the time.
+Its docstring says why it equals the tables.
 """
 
 from bisect import bisect_right
@@ -50,7 +53,7 @@ from firezone_filter.values.decisions import (
 
 _OUTBOUND = Direction.OUTBOUND
 
-# A flow key taken apart: both addresses, both ports.
+# Split a flow key of TCP or UDP: source and destination address, source and destination port.
 _IPV4_KEY = Struct("!4s4sHH").unpack
 _IPV6_KEY = Struct("!16s16sHH").unpack
 _IPV4_KEY_SIZE: Final = 12
@@ -60,12 +63,12 @@ _MULTICAST = Ruling(Drop(Reason.MULTICAST, None))
 _NOT_A_PEER = Ruling(Drop(Reason.NOT_A_PEER, None))
 _UNKNOWN_CLIENT = Ruling(Drop(Reason.UNKNOWN_CLIENT, None))
 
-# Refusals that say "there is no way there"; all others say "the way there is forbidden".
+# Reasons answered with "unreachable"; all others are "administratively prohibited".
 _UNREACHABLE: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
 
 
 class Judge:
-    """Decides about packets that the flow cache does not know. It changes nothing."""
+    """Decides about packets that miss the flow cache. It changes nothing."""
 
     __slots__ = ("_by_address", "_clients", "_context", "_ipv4", "_ipv6")
 
@@ -73,7 +76,7 @@ class Judge:
         self._context = context
         self._clients = clients.by_id
         self._by_address = clients.by_address
-        # What takes a flow key apart, and the flags of addresses.
+        # By family: how to split a flow key, and the bounds and flags of address ranges.
         self._ipv4 = (_IPV4_KEY, *context.ranges.ipv4)
         self._ipv6 = (_IPV6_KEY, *context.ranges.ipv6)
 
@@ -86,19 +89,29 @@ class Judge:
         now: float,
         client_id: str | None,
     ) -> Ruling | Decision:
-        """Judge a whole TCP or UDP packet without options or extension headers.
+        """Judge a whole TCP or UDP packet without IPv4 options or IPv6 extension headers.
 
-        Most get here what the table would give them, since its other rows have nothing to
-        say: the headers were read on the way here, it is no fragment and no ICMP, a client
-        owns the near address, and the far address has not the flag `NOT_CIDR`. Every address
-        that an earlier row refuses or treats apart has that flag: multicast, tunnel (the
-        gateway's own among them) and proxy addresses. So only the row of resources is left,
-        and inbound that of sessions, which is asked first.
+        The fast path equals the tables because it leaves out only rows that cannot refuse the
+        packet. The caller has checked its lengths; it is neither a fragment nor ICMP; and a
+        client owns its near address, which settles the rows of unknown clients and spoofed
+        sources. Every far address that a row before that of resources refuses or treats apart
+        has the flag `NOT_CIDR`: multicast, tunnel addresses (the gateway's own among them)
+        and proxy addresses. A packet that may belong to a session is left to the table. Only
+        the row of resources remains.
+
+        Args:
+            direction: which way the packet goes.
+            protocol: TCP or UDP.
+            key: the packet's flow key.
+            packet: the packet.
+            now: the time, in seconds.
+            client_id: the client that the host named; `None` if it named none.
 
         Returns:
-            The decision bare, where nothing follows from it but what its kind tells.
+            On the fast path a bare decision, since its kind alone tells how to commit it;
+            otherwise the ruling of the table.
         """
-        # A call of `flags` would take 50 ns of 1,400 more.
+        # The bisection stands here because a call of `flags` would take 50 ns more, of 1,400.
         unpack, starts, flags = self._ipv4 if len(key) == _IPV4_KEY_SIZE else self._ipv6
         if direction is _OUTBOUND:
             near, far, near_port, far_port = unpack(key)
@@ -109,7 +122,9 @@ class Judge:
         if (
             client is None
             or flag & NOT_CIDR
+            # A spoofed source outbound, the wrong client inbound.
             or (client_id is not None and client_id != client.id)
+            # Its session, live or remembered, decides about it and names the refusal.
             or (
                 client.nat is not None
                 and direction is not _OUTBOUND
@@ -130,6 +145,8 @@ class Judge:
             )
             table = self._judge_outbound if direction is _OUTBOUND else self._judge_inbound
             return table(headers, flag, key, packet, now, client_id)
+        # The rows left out cannot refuse this packet (see above), so a resource that permits
+        # it is enough.
         permitted = client.access.permission(far, flag, protocol, far_port)
         if type(permitted) is Forward:
             return permitted
@@ -140,7 +157,14 @@ class Judge:
     def judge(
         self, direction: Direction, packet: bytes, now: float, client_id: str | None
     ) -> Ruling:
-        """Judge any packet at all."""
+        """Judge a packet of any bytes by the table of its direction.
+
+        Args:
+            direction: which way the packet goes.
+            packet: the packet; `MALFORMED` if its headers break a rule.
+            now: the time, in seconds.
+            client_id: the client that the host named; `None` if it named none.
+        """
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
@@ -165,11 +189,15 @@ class Judge:
         """Judge a packet from a client; *flags* are those of its destination."""
         protocol, destination = headers.protocol, headers.destination
 
-        # The destination is neither multicast nor broadcast.
+        # Rows 1 to 10 of section 4, "Outbound".
+
+        # Row 1. A filter decides about one far end, and multicast has many.
         if flags & MULTICAST:
             return _MULTICAST
 
-        # The client is connected.
+        # Row 2. Permissions belong to clients, so a packet of no client has none. Without a
+        # `client_id` the source address names the client; that is safe only where the tunnel
+        # binds inner source addresses to peers, as the contract of `handle_packet` says.
         if client_id is None:
             client = self._by_address.get(headers.source)
         else:
@@ -177,12 +205,13 @@ class Judge:
         if client is None:
             return _UNKNOWN_CLIENT
 
-        # A client may send only from its own tunnel addresses; otherwise one client could
-        # borrow another's access with a spoofed source.
+        # Row 3. A client may send only from its own tunnel addresses; otherwise one client
+        # could borrow another's access with a spoofed source. It gets no reply, which would
+        # go to the address that it claims.
         if client_id is not None and headers.source not in client.addresses:
             return Ruling(client.drop(Reason.SOURCE_NOT_ALLOWED), client)
 
-        # Fragments: a first one goes on through the table.
+        # Row 4. Later fragments have no ports for the rows below; their first one has.
         if headers.fragment is not None:
             ruling = self._judge_fragment(
                 client, headers, headers.fragment, packet, now, outbound=True
@@ -190,41 +219,49 @@ class Judge:
             if ruling is not None:
                 return ruling
 
-        # Clients never reach each other, only the gateway itself.
+        # Row 5. Clients never reach each other, only the gateway itself, even if a resource's
+        # network covers the tunnel ranges.
         is_own = bool(flags & TUNNEL) and destination in self._context.own
         if flags & TUNNEL and not is_own:
             return self._refuse(client, Reason.PEER_ADDRESS, headers, packet, now)
 
-        # ICMP errors have rules of their own; router and neighbour discovery stays on its link.
+        # Rows 6 and 7. Errors are judged by their quote. Router and neighbour discovery means
+        # nothing beyond its link; from a tunnel it could only be forged.
         if headers.icmp_type != NO_PORT:
             if is_icmp_error(protocol, headers.icmp_type):
                 return judge_icmp_error(self._context, client, headers, packet, now, outbound=True)
             if stays_on_link(protocol, headers.icmp_type):
                 return Ruling(client.drop(Reason.ICMP), client, headers)
 
-        # The gateway's own address has its own filters.
+        # Row 8. The gateway itself is no resource. Every connected client may reach it, as
+        # far as `own_filters` go: they apply to all clients and need no authorization.
         if is_own:
             refusal = self._context.own_refusal(protocol, headers.destination_port)
             if refusal is not None:
                 return self._refuse(client, refusal, headers, packet, now)
             return Ruling(client.forward_own, client, headers, key)
 
-        # A resource matches and permits.
+        # Row 9. Nothing but a resource that the client is authorized for opens a network.
         permitted = client.access.permission(
             destination, flags, protocol, headers.destination_port
         )
         if isinstance(permitted, Reason):
             return self._refuse(client, permitted, headers, packet, now)
+        # Right to forward: the source is the client's own, and a resource permits destination,
+        # protocol and port.
         if not flags & DNS:
             return Ruling(permitted, client, headers, key)
 
-        # A proxy address has a translation. (Without a NAT no resource covers one.)
+        # Row 10. A proxy address means nothing behind the gateway, so the packet passes only
+        # if it can be translated. (A client without a NAT has no proxy addresses, and row 9
+        # has refused.)
         flow = cast("Nat", client.nat).outbound(headers, key, packet, permitted, now)
         if flow is Reason.NAT_EXHAUSTED:
-            # It may pass in a moment: no reason to tell the client that it never will.
+            # The next attempt may find room, and a reply would tell the client to give up.
             return Ruling(client.drop(flow), client, headers)
         if isinstance(flow, Reason):
             return self._refuse(client, flow, headers, packet, now)
+        # Right to translate: row 9 has permitted what the client asked for, by name.
         return Ruling(flow.translate(packet), client, headers, key, flow)
 
     def _judge_inbound(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - a return for each row
@@ -238,18 +275,20 @@ class Judge:
     ) -> Ruling:
         """Judge a packet to a client; *flags* are those of its source.
 
-        Refusals are silent: a reply would tell the far end that there is somebody here.
+        All refusals are drops: a reply would tell the far end that an address is in use.
         """
+        # Rows 1 to 9 of section 4, "Inbound".
         protocol, source = headers.protocol, headers.source
 
-        # The destination is a connected client's.
+        # Rows 1 and 2. The destination alone names the client whose permissions apply, so it
+        # must be the one that the host means to deliver to.
         client = self._by_address.get(headers.destination)
         if client is None and not self._context.flags(headers.destination) & TUNNEL:
             return _NOT_A_PEER
         if client is None or (client_id is not None and client_id != client.id):
             return _UNKNOWN_CLIENT
 
-        # Fragments: a first one goes on through the table.
+        # Row 3. Later fragments have no ports for the rows below; their first one has.
         if headers.fragment is not None:
             ruling = self._judge_fragment(
                 client, headers, headers.fragment, packet, now, outbound=False
@@ -257,12 +296,14 @@ class Judge:
             if ruling is not None:
                 return ruling
 
-        # No far end may speak with an address from inside, but the gateway itself.
+        # Row 4. Tunnel and proxy addresses exist only inside the tunnel: coming from behind
+        # the gateway, such a source is spoofed, unless the gateway itself has sent the packet.
         is_own = bool(flags & (TUNNEL | DNS)) and source in self._context.own
         if flags & (TUNNEL | DNS) and not is_own:
             return Ruling(client.drop(Reason.PEER_ADDRESS), client, headers)
 
-        # ICMP errors have rules of their own; router and neighbour discovery stays on its link.
+        # Rows 5 and 6. Errors are judged by their quote. Router and neighbour discovery means
+        # nothing beyond its link.
         if headers.icmp_type != NO_PORT:
             if is_icmp_error(protocol, headers.icmp_type):
                 return judge_icmp_error(
@@ -271,28 +312,35 @@ class Judge:
             if stays_on_link(protocol, headers.icmp_type):
                 return Ruling(client.drop(Reason.ICMP), client, headers)
 
-        # The gateway's own address has its own filters.
+        # Row 7. The gateway's answers to its clients pass by the same `own_filters` that let
+        # the clients ask; inbound, the gateway's port is the source port.
         if is_own:
             refusal = self._context.own_refusal(protocol, headers.source_port)
             if refusal is not None:
                 return Ruling(client.drop(refusal), client, headers)
             return Ruling(client.forward_own, client, headers, key)
 
-        # A packet of a live session is judged as the client will see it: from its proxy
-        # address.
+        # Row 8. A packet of a live session is judged as the client will see it, from the proxy
+        # address: that is what its DNS resource covers, whatever covers the real address.
         nat = client.nat
         session = None if nat is None else nat.session_inbound(headers, packet, now)
         far, flags = (source, flags) if session is None else (session.proxy, PROXY)
 
-        # A resource matches the source and permits.
+        # Rows 8 and 9. Filters judge packets to a client as strictly as packets from it, by
+        # the resource's port, which is the source port here.
         permitted = client.access.permission(far, flags, protocol, headers.source_port)
         if isinstance(permitted, Reason):
-            # Late packets of a session that has ended are told from strangers'.
+            # Refused all the same; the reason alone tells the late packets of an ended session
+            # from unsolicited ones.
             if session is None and nat is not None and nat.expired_recently(headers, packet, now):
                 permitted = Reason.EXPIRED_NAT_SESSION
             return Ruling(client.drop(permitted), client, headers)
+        # Right to forward, solicited or not: the client may reach this address, protocol and
+        # port, and filters are not stateful (docs/rules.md, section 1).
         if nat is None or session is None:
             return Ruling(permitted, client, headers, key)
+        # Right to translate: the client has opened this session, and may still reach its
+        # proxy address by this protocol and port.
         flow = nat.inbound(session, headers, key, permitted)
         return Ruling(flow.translate(packet), client, headers, key, flow)
 
@@ -306,18 +354,24 @@ class Judge:
         *,
         outbound: bool,
     ) -> Ruling | None:
-        """Judge a later fragment; `None` for a first one, which the other rows decide about."""
+        """Judge a later fragment; return `None` for a first one that the other rows judge."""
         if not fragment.start:
+            # Two different first fragments of one packet: the receiver may keep either, so
+            # neither may stand for the packet (RFC 5722).
             if client.fragments.contradicts(headers, fragment, now, outbound=outbound):
                 return Ruling(client.drop(Reason.FRAGMENT), client, headers)
+            # It has the transport header's fixed part, so the rest of the table can judge it
+            # like a whole packet.
             return None
         # Later fragments carry no ports: passing them unseen is the classic bypass (RFC 1858,
-        # section 3), so they follow the decision about their first fragment.
+        # section 3), so they follow the decision about their first fragment, and pass only if
+        # that was allowed within the last 30 s. The key has the client and both addresses.
         verdict = client.fragments.find(headers, fragment, now, outbound=outbound)
         if verdict is None:
             return Ruling(client.drop(Reason.FRAGMENT), client, headers)
         decision: Decision = verdict.decision
         if verdict.address is not None:
+            # Its transport header went with the first fragment, so only an address changes.
             changed = rewrite_address(packet, verdict.address, source=not outbound)
             # Only DNS resources are translated, and they have an id.
             resource_id = cast("str", verdict.decision.resource_id)
@@ -336,7 +390,8 @@ class Judge:
         self, client: Client, reason: Reason, headers: Headers, packet: bytes, now: float
     ) -> Reject | Drop:
         # An error never answers an error, or two hosts could keep each other busy for ever
-        # (RFC 1122, section 3.2.2; RFC 4443, section 2.4).
+        # (RFC 1122, section 3.2.2; RFC 4443, section 2.4). Such a packet gets here as an error
+        # to another client's address, refused before the row of errors.
         if is_icmp_error(headers.protocol, headers.icmp_type):
             return client.drop(reason)
         return self._reject_if_allowed(
@@ -352,7 +407,9 @@ class Judge:
         packet: bytes,
         now: float,
     ) -> Reject | Drop:
-        """Refuse a packet of a client, with a reply if it may get one by now."""
+        """Refuse a client's packet, with a reply if options and rate limit allow one."""
+        # The rate limit keeps a client from turning a flood of packets into a flood of
+        # replies (RFC 4443, section 2.4). Committing the ruling takes the token.
         if not self._context.options.reject or not client.reply_tokens.has_token(now):
             return client.drop(reason)
         reply = unreachable_reply(

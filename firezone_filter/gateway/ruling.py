@@ -1,4 +1,4 @@
-"""The ruling: a judge's answer about one packet, and what follows from it."""
+"""The ruling: the judge's answer about one packet, with what committing it needs."""
 
 from typing import NamedTuple, final
 
@@ -11,27 +11,27 @@ from firezone_filter.values.decisions import Decision
 
 @final
 class Ruling(NamedTuple):
-    """A decision, with what committing it needs. Nothing has changed by then.
+    """A decision, and what follows from it. Nothing has changed yet.
 
-    The decision alone tells most of it: a refusal is counted, a `Reject` takes a reply token,
-    a `Forward` or `Translate` is remembered and counted by its headers.
+    Most of that follows from the kind of decision: a refusal is counted, a `Reject` takes a
+    reply token, a `Forward` or `Translate` is remembered, and counted by its headers.
     """
 
     decision: Decision
-    """What the packet gets."""
+    """The decision about the packet."""
 
     client: Client | None = None
-    """The client that it concerns; `None` where none was found."""
+    """The client at the near end; `None` where none was found."""
 
     headers: Headers | None = None
-    """The packet's headers, from the row of fragments on; `None` where an earlier row decided,
-    and for ICMP errors, which belong to no flow."""
+    """The packet's headers; `None` if a row before that of fragments decided, and for ICMP
+    errors, which belong to no flow: then nothing follows from an allowed packet."""
 
     key: bytes | None = None
-    """The flow key of an allowed packet, if it has one; else it is not remembered."""
+    """The flow key of an allowed packet; `None` for one that must not be remembered."""
 
     flow: TranslatedFlow | None = None
-    """The translated flow that it belongs to. Its session may be a new one."""
+    """The translated flow that the packet belongs to. Its session may be a new one."""
 
     followed: Verdict | None = None
-    """The verdict about its first fragment, if it is a later one."""
+    """For an allowed later fragment, the verdict that it follows."""
