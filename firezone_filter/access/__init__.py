@@ -1,1 +1,1 @@
-"""Who may reach what: authorizations, compiled filters, longest-prefix match."""
+"""Who may reach what: authorizations, compiled filters, longest-prefix match, special ranges."""

@@ -1,4 +1,9 @@
-"""What one client may reach: its authorizations, and which resource answers for an address."""
+"""The authorizations of one client, and the resource that answers for a far address.
+
+This is docs/rules.md, section 5. CIDR resources are matched in a tree of networks, DNS
+resources by proxy address, Internet resources by exclusion; `ClientAccess.permission` asks the
+kinds that can cover the address, and lets the best candidate answer.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -25,22 +30,24 @@ _NO_PROXIES: Final[Mapping[bytes, ProxyAddress]] = MappingProxyType({})
 
 
 class CompiledResource:
-    """What a resource permits, compiled. All clients that have the same resource share one."""
+    """A resource, compiled. All clients with an equal resource share one object."""
 
     __slots__ = ("__weakref__", "check", "excluded", "resource", "single")
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
         self.single: SingleEntry | None = None
-        """Its entry in the tree of networks, if it has a network."""
+        """Its entry in the tree of networks; `None` for all but CIDR resources."""
         self.excluded: RangeMap | None = None
-        """Networks that are not the Internet here, if it is the Internet."""
+        """The networks that it excludes; `None` for all but Internet resources."""
         self.check: PermitCheck
+        """Its filters, compiled."""
         match resource:
             case CidrResource():
                 entry = Entry(resource.network, resource.id, resource.filters)
                 self.check, self.single = entry.check, (entry,)
             case InternetResource():
+                # No filters: the Internet is permitted for every protocol (section 5, rule 5).
                 self.check = compile_filters(())
                 self.excluded = RangeMap((network, NOT_INTERNET) for network in resource.exclude)
             case DnsResource():
@@ -50,13 +57,13 @@ class CompiledResource:
 
 
 compile_resource: Interned[Resource, CompiledResource] = Interned(CompiledResource)
-"""Compile a resource, or return what an equal one was compiled to before."""
+"""Compile a resource; equal ones share the result. A global cache, of resources in use."""
 
 
 @final
 @define(eq=False)
 class Authorization:
-    """One client's permission for one resource."""
+    """One client's permission to reach one resource."""
 
     client_id: str
     compiled: CompiledResource
@@ -66,27 +73,27 @@ class Authorization:
 
     @property
     def resource(self) -> Resource:
-        """What the client may reach."""
+        """The resource that the client may reach."""
         return self.compiled.resource
 
     @property
     def match(self) -> Match:
-        """What the tree of networks says of it where it permits."""
+        """The permitting match of a CIDR resource, in the form that a tree returns."""
         return cast("SingleEntry", self.compiled.single)[0].permitted
 
     @property
     def forward(self) -> Forward:
-        """The decision about every packet that the resource permits: one object for all."""
-        # Made with the first packet: clients never use most of what they may reach.
+        """The `Forward` that all packets permitted by the resource share."""
+        # Made for the first packet: clients never use most of their authorizations.
         if self._forward is None:
             self._forward = Forward(self.client_id, self.compiled.resource.id)
         return self._forward
 
 
 class ClientAccess:
-    """The authorizations of one client, compiled for asking.
+    """The authorizations of one client, compiled for one quick question per packet.
 
-    DNS resources cover addresses only through the proxy addresses given for them.
+    A DNS resource covers nothing but the proxy addresses that were assigned for it.
     """
 
     __slots__ = ("_client_id", "_internet", "_networks", "authorizations", "proxies")
@@ -97,10 +104,13 @@ class ClientAccess:
         self._networks: NetworkTree[Authorization] = NetworkTree()
         self._internet: dict[str, RangeMap] = {}
         self.proxies: Mapping[bytes, ProxyAddress] = _NO_PROXIES
-        """The client's proxy addresses, which its NAT keeps."""
+        """The client's proxy addresses; its NAT owns them."""
 
     def authorize(self, resource: Resource) -> Authorization:
-        """Permit *resource*, in place of what its id permitted; return the authorization."""
+        """Permit *resource*, replacing an authorization with its id; return the new one.
+
+        The caller has checked that kind, network and pattern of an id stay the same.
+        """
         compiled = compile_resource(resource)
         authorization = self.authorizations.get(resource.id)
         if authorization is None:
@@ -115,7 +125,7 @@ class ClientAccess:
         return authorization
 
     def revoke(self, resource_id: str) -> None:
-        """Take a resource away that the client is authorized for."""
+        """Remove the authorization for a resource, which must be there."""
         compiled = self.authorizations.pop(resource_id).compiled
         if compiled.single is not None:
             self._networks.take(compiled.single)
@@ -123,15 +133,21 @@ class ClientAccess:
             del self._internet[resource_id]
 
     def permission(self, far: bytes, flags: int, protocol: int, port: int) -> Forward | Reason:
-        """Return what permits to exchange such packets with a far address, or why not.
+        """Return the permission to exchange packets with a far address, or the refusal.
 
         Args:
-            far: the resource's end of the packet, in network byte order.
-            flags: what is known of that address.
+            far: the far address, 4 or 16 bytes in network byte order.
+            flags: its flags in the range map.
             protocol: IANA protocol number.
-            port: the resource's port; ignored where the protocol has none.
+            port: the far port; ignored where the protocol has none.
+
+        Returns:
+            The `Forward` of the best candidate that permits the packet (section 5), otherwise
+            the reason of the best one that does not; `NO_RESOURCE` without any candidate.
         """
         match: Match | None = None
+        # Special addresses never reach the tree: no CIDR resource covers them, however wide
+        # its network is (section 5, rule 1).
         if not flags & NOT_CIDR:
             found = self._networks.lookup(far, protocol, port)
             if type(found) is not Authorization:
@@ -139,22 +155,29 @@ class ClientAccess:
             elif self._internet:
                 match = found.match
             else:
+                # The tree answers with an authorization only if that permits the packet, and
+                # here no Internet resource competes with it.
                 return found._forward or found.forward  # noqa: SLF001 - the property takes 50 ns
+        # In the DNS ranges DNS resources alone are candidates; not even the Internet is.
         elif flags & DNS:
             return self._dns_permission(far, protocol, port)
+        # Internet resources have prefix length 0, so they matter only if no network permits
+        # the packet, or only one of length 0 does.
         if self._internet and (not match or not match.network.prefixlen):
             return self._internet_permission(far, flags, match)
         if match is None:
             return Reason.NO_RESOURCE
+        # The match permits the packet if it has no reason, and its resource is authorized:
+        # `revoke` removes it from the tree.
         return match.reason or self.authorizations[match.resource_id].forward
 
     def _internet_permission(
         self, far: bytes, flags: int, match: Match | None
     ) -> Forward | Reason:
-        """Let the Internet resources compete with what the table says.
+        """Let the Internet resources compete with the tree's match, by rule 2 of section 5.
 
-        They have prefix length 0. Who permits goes first, then the longer prefix, then the
-        greater id.
+        A candidate that permits comes first, then the longer prefix (theirs has length 0),
+        then the greater id.
         """
         best = (False, -1, "")
         if match is not None:
@@ -165,11 +188,15 @@ class ClientAccess:
         )
         if match is not None and best > internet:
             return match.reason or self.authorizations[match.resource_id].forward
+        # Right to permit: the address is public, and this resource does not exclude it.
         permitted, _, resource_id = internet
         return self.authorizations[resource_id].forward if permitted else Reason.NOT_INTERNET
 
     def _dns_permission(self, proxy: bytes, protocol: int, port: int) -> Forward | Reason:
-        """Ask the DNS resources that a proxy address was given for, the greatest id first."""
+        """Ask the DNS resources that a proxy address was assigned for, greatest id first.
+
+        The first that permits the packet answers; if none does, the first one's refusal does.
+        """
         known = self.proxies.get(proxy)
         if known is None:
             return Reason.NO_RESOURCE
@@ -178,6 +205,8 @@ class ClientAccess:
         for resource_id in reversed(known.resources):
             authorization = self.authorizations[resource_id]
             reason = authorization.compiled.check.refusal(protocol, port, icmp)
+            # Right to permit: the client is authorized for one of the resources behind this
+            # name, and its filters permit the packet.
             if reason is None:
                 return authorization.forward
             refusal = refusal or reason

@@ -1,4 +1,4 @@
-"""Filters, compiled into what a packet is checked against."""
+"""Filters, compiled for checking one packet after another (docs/rules.md, section 5, rule 4)."""
 
 from bisect import bisect_right
 from typing import Final, assert_never
@@ -13,15 +13,16 @@ PORT_REASON: Final = {TCP: Reason.TCP_PORT, UDP: Reason.UDP_PORT}
 
 
 class PermitCheck:
-    """Filters, compiled for asking about one packet after another.
+    """A set of filters, compiled.
 
-    `compile_filters` makes these and shares them: a thousand clients with the same filters
-    have one check between them.
+    `compile_filters` makes and shares these: a thousand clients with equal filters have one
+    check between them.
     """
 
     __slots__ = ("__weakref__", "_everything", "_icmp", "bounds")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
+        # No filters permit every protocol: the one place where fewer rules mean more access.
         self._everything = not filters
         self._icmp = False
         tcp: list[PortRange] = []
@@ -37,20 +38,21 @@ class PermitCheck:
                 case _:
                     assert_never(permitted)
         self.bounds: dict[int, tuple[int, ...]] = {TCP: _EVERY_PORT, UDP: _EVERY_PORT}
-        """The permitted ports of TCP and UDP, as (first, after, first, after, …): ascending,
-        so that an odd number of them is at or below a port that is permitted."""
+        """Permitted ports by protocol, as ascending (first, after, first, after, …): an odd
+        number of these bounds is at or below a permitted port, an even number at or below any
+        other."""
         if filters:
             self.bounds = {TCP: _merge(tcp), UDP: _merge(udp)}
 
     def refusal(self, protocol: int, port: int | None, icmp: int) -> Reason | None:
-        """Return `None` for what is permitted, else why it is not.
+        """Return why the filters refuse a packet, or `None` if they permit it.
 
         Args:
             protocol: IANA protocol number.
-            port: the resource's port, for TCP and UDP. Without one only those filters
-                permit that permit every port: a part of a permission is none.
-            icmp: the number of ICMP in the packet's IP version; the other is just another
-                protocol there.
+            port: the resource's port, for TCP and UDP. With `None`, TCP or UDP is permitted
+                only if every port is.
+            icmp: the number of ICMP in the packet's IP version; the other number is refused
+                with `PROTOCOL`.
         """
         if self._everything:
             return None
@@ -65,11 +67,11 @@ class PermitCheck:
 
 
 compile_filters: Interned[tuple[Filter, ...], PermitCheck] = Interned(PermitCheck)
-"""Compile filters, or return what the same ones were compiled to before."""
+"""Compile filters; equal ones share the result. A global cache, of filters in use."""
 
 
 def _merge(ranges: list[PortRange]) -> tuple[int, ...]:
-    """Merge *ranges* into (first, after, first, after, …), ascending and apart."""
+    """Merge *ranges* into ascending, disjoint (first, after, first, after, …)."""
     bounds: list[int] = []
     for ports in sorted(ranges):
         if bounds and ports.first <= bounds[-1]:

@@ -1,4 +1,8 @@
-"""What the plan and the standards say of an address, before any policy is asked."""
+"""Special addresses: the flags that an address has by plan and standards, before any policy.
+
+One look-up in the range map tells the judge which rows can concern a far address, and which
+kinds of resource can cover it (docs/rules.md, section 5, rules 1 and 5).
+"""
 
 from bisect import bisect_right
 from collections import Counter
@@ -18,19 +22,20 @@ DNS: Final = 2
 """In the plan's ranges of proxy addresses."""
 
 MULTICAST: Final = 4
-"""Multicast, or the limited broadcast address: never unicast to a resource."""
+"""Multicast, or the limited broadcast address."""
 
 NOT_CIDR: Final = 8
-"""Covered by no CIDR resource, however wide its network."""
+"""Covered by no CIDR resource, however wide its network. Every address with `TUNNEL`, `DNS` or
+`MULTICAST` must have this flag too: the judge's fast path looks at no other."""
 
 NOT_INTERNET: Final = 16
-"""Not the public Internet."""
+"""Not public: no Internet resource permits it."""
 
 PROXY: Final = DNS | NOT_CIDR
 """The flags of a proxy address that permissions depend on."""
 
 NOT_RESOLVED: Final = 32
-"""Never the answer of an honest name server for a host behind the gateway."""
+"""Never a real address: left out of the addresses that a name resolves to (DNS rebinding)."""
 
 _MULTICAST = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
 
@@ -72,10 +77,10 @@ _NOT_RESOLVED = ("169.254.0.0/16", "fe80::/10", *_NOT_CIDR)
 
 
 class RangeMap:
-    """A set of flags for every address, found with one bisection.
+    """A map from every address to its flags, with one bisection per look-up.
 
-    Flags of networks that overlap add up. The bounds are compiled once, so that a look-up
-    costs the same for one network as for fifty.
+    An address has the flags of all networks that cover it. The bounds are compiled once, so a
+    look-up costs the same for one network as for fifty.
     """
 
     __slots__ = ("__weakref__", "ipv4", "ipv6")
@@ -83,9 +88,9 @@ class RangeMap:
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
         self.ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
-        """Addresses of IPv4 at which flags change, ascending; and the flags from each on."""
+        """The IPv4 addresses at which flags change, ascending, and the flags from each on."""
         self.ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
-        """The same for IPv6."""
+        """The same of IPv6."""
 
     def flags(self, packed: bytes) -> int:
         """Return the flags of an address (4 or 16 bytes, network byte order)."""
@@ -96,14 +101,14 @@ class RangeMap:
 def _compile(
     networks: list[tuple[Network, int]], version: int, size: int
 ) -> tuple[list[bytes], list[int]]:
-    """Return the addresses of a family from which on flags change, and the flags from there."""
+    """Return the addresses of one family at which flags change, and the flags from each on."""
     flags = _sweep([(net, flag) for net, flag in networks if net.version == version])
     starts = [start.to_bytes(size) for start in flags if start < 1 << (8 * size)]
     return starts, list(flags.values())
 
 
 def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:
-    """Return the flags from each address on at which they change, ascending from 0."""
+    """Return flags by the address from which they apply, ascending from 0."""
     changes: dict[int, list[tuple[int, int]]] = {0: []}
     for network, flag in flagged:
         first = int(network.network_address)
@@ -134,4 +139,4 @@ def _flags_of(plan: AddressPlan) -> RangeMap:
 
 
 address_flags: Interned[AddressPlan, RangeMap] = Interned(_flags_of)
-"""Compile what an address plan and the standards say of every address."""
+"""Compile the range map of an address plan; equal plans share it. A global cache."""

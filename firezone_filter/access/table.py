@@ -1,7 +1,18 @@
-"""`ClientFilterTable`: which of the allowed networks answers for an address.
+"""The tree of networks: which resource answers for an address, by longest prefix.
 
-The one module that knows py-radix. Nodes of the tree hold the entries of one network; no
-node leaves this module. Nothing is ever rebuilt: a change costs what it touches.
+Theory of operation. A packet's far address, protocol and port come in, already read from
+well-formed headers; special addresses never get here from a `Gateway`. Rules 2 to 4 of
+docs/rules.md, section 5, choose between the entries that cover the address: one that permits
+the packet comes before one that does not, then the longer prefix wins, then the greater id.
+So every covering network is asked, longest prefix first, until an entry permits the packet;
+if none does, the refusal of the first one asked stands.
+
+Each node of the tree is one network, with its entries in ascending order of ids. The last of
+these is asked first, so its ports and its answer are kept at the node as well: nearly always
+they decide. The tree remembers nothing else, and nothing is rebuilt: a change costs what it
+touches.
+
+This is the one module that knows py-radix, and no node leaves it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,14 +30,14 @@ from firezone_filter.values.decisions import Reason
 from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.resources import Filter, PortRange, to_filters, to_id
 
-# What is kept at a node: its entries; of the one that is asked first, the permitted ports and
-# what is said if it permits.
+# Keys of a node's data: its entries, and the permitted ports and the permitting answer of the
+# entry that is asked first.
 _ENTRIES: Final = "entries"
 _BOUNDS: Final = "bounds"
 _ANSWER: Final = "answer"
 
-# Positional arguments take 70 ns where keywords take 220 ns. The C part of py-radix takes -1
-# for "no mask length", the Python one `None`.
+# Arguments of py-radix are passed by position, in 70 ns where keywords take 220 ns. Its C
+# implementation takes -1 for "no mask length", its Python one `None`.
 _ALL_BITS: Final = -1 if isinstance(Radix().search_best, BuiltinMethodType) else None
 _MAX_PROTOCOL: Final = 255
 
@@ -35,7 +46,10 @@ T = TypeVar("T")
 
 @frozen
 class Match:
-    """The answer for one address, protocol and port. A refusing one is false."""
+    """The answer of `ClientFilterTable.match` for an address, protocol and port.
+
+    It is true if the resource permits them, false if it refuses them.
+    """
 
     resource_id: str
     """The resource that answers."""
@@ -44,11 +58,12 @@ class Match:
     """Its network that covers the address."""
 
     reason: Reason | None
-    """Why it refuses; `None` if it permits."""
+    """Why the resource refuses: `TCP_PORT`, `UDP_PORT`, `ICMP` or `PROTOCOL`; `None` if it
+    permits."""
 
     @property
     def permitted(self) -> bool:
-        """Whether the resource permits what was asked for."""
+        """Whether the resource permits the protocol and port at this address."""
         return self.reason is None
 
     def __bool__(self) -> bool:
@@ -56,7 +71,7 @@ class Match:
 
 
 class Entry:
-    """What one resource permits in one network. It knows no client: many may share it."""
+    """The filters of one resource for one network. Many clients may share an entry."""
 
     __slots__ = (
         "_refusals",
@@ -78,12 +93,12 @@ class Entry:
         self.filters = filters
         self.check = compile_filters(filters)
         self.bounds = self.check.bounds
-        # Answers are made once, and few there are: making one takes 400 ns.
+        # An entry has few different answers, so each is made once: that takes 400 ns.
         self.permitted = Match(resource_id, network, None)
         self._refusals: dict[Reason, Match] = {}
 
     def refused(self, reason: Reason) -> Match:
-        """Return the one answer that refuses for this reason."""
+        """Return the entry's shared refusal for *reason*."""
         found = self._refusals.get(reason)
         if found is None:
             found = self._refusals[reason] = Match(self.resource_id, self.network, reason)
@@ -91,25 +106,26 @@ class Entry:
 
 
 SingleEntry = tuple[Entry]
-"""An entry as a tree keeps it while no other has the same network. Trees share that too."""
+"""The entries of a node that has only one. Trees share the tuple too, to save memory."""
 
 
 class NetworkTree(Generic[T]):
-    """Entries by their networks. It trusts its callers, who know what is in it."""
+    """Entries by network. Callers keep track of its content; nothing is checked here."""
 
     __slots__ = ("_tree",)
 
     def __init__(self) -> None:
-        # The tree itself: its Python shell has nine bound methods, and would be a quarter of
-        # what an idle client costs.
+        # The C tree alone, without its Python wrapper: the wrapper keeps nine bound methods,
+        # a quarter of the memory of an idle client.
         self._tree: Any = Radix().add.__self__
 
     def put(self, single: SingleEntry, answer: T) -> None:
-        """Add an entry, in place of one of the same network and resource id.
+        """Add an entry, replacing one of the same network and resource id.
 
         Args:
-            single: the entry.
-            answer: what `lookup` returns in place of its match, if it can do so at once.
+            single: the entry, as a tuple of one.
+            answer: stands for the entry's permitting `Match`. `lookup` returns either: the
+                answer wherever the entry is alone at its node and decides at once.
         """
         (entry,) = single
         data = self._tree.add(None, entry.masklen, entry.packed).data
@@ -124,7 +140,7 @@ class NetworkTree(Generic[T]):
         data[_ANSWER] = answer
 
     def take(self, single: SingleEntry) -> None:
-        """Take an entry away that is there."""
+        """Remove an entry, which must be there."""
         (entry,) = single
         data = self._tree.search_exact(None, entry.masklen, entry.packed).data
         before, after = _around(data[_ENTRIES], entry.resource_id)
@@ -134,31 +150,38 @@ class NetworkTree(Generic[T]):
             self._tree.delete(None, entry.masklen, entry.packed)
 
     def lookup(self, packed: bytes, protocol: int, port: int | None) -> Match | T | None:
-        """Answer as `ClientFilterTable.match` does, or what `put` was told to answer.
+        """Return the answer for an address, protocol and port; `None` if no entry covers it.
 
         Args:
             packed: an address of the resource, in network byte order.
             protocol: IANA protocol number.
-            port: the resource's port.
+            port: the resource's port, as for `PermitCheck.refusal`.
+
+        Returns:
+            As `ClientFilterTable.match`, but perhaps the answer that `put` was given in place
+            of a permitting `Match`.
         """
         node = self._tree.search_best(None, _ALL_BITS, packed)
         if node is None:
             return None
-        # Mostly the first that is asked for a port is the only one. To ask it here takes 100 ns,
-        # by the loop 450 ns. What it says is kept at the node: in a table of 100,000 networks
-        # each object in between takes 100 ns, since it is in no cache of the processor.
+        # For a port, the first entry asked is nearly always the only one. Asking it here takes
+        # 100 ns, the loop 450 ns. Its bounds and answer are kept at the node because in a tree
+        # of 100,000 networks each object in between is a cache miss of the CPU, of 100 ns.
         data = node.data
         bounds = data[_BOUNDS].get(protocol)
         if bounds is not None and port is not None:
+            # The first entry permits the port, so no other can come before it: it has the
+            # longest prefix and there the greatest id.
             if bisect_right(bounds, port) & 1:
                 return data[_ANSWER]  # type: ignore[no-any-return]
+            # It refuses, and no other entry covers the address, so its refusal is final.
             if len(data[_ENTRIES]) == 1 and node.parent is None:
                 return data[_ENTRIES][0].refused(PORT_REASON[protocol])  # type: ignore[no-any-return]
         return _ask_in_turn(node, packed, protocol, port)
 
 
 def _fill(data: dict[str, object], entries: tuple[Entry, ...]) -> None:
-    """Let a node have several entries, or the one that is left of them."""
+    """Set the entries of a node that has, or just had, several of them."""
     data[_ENTRIES] = entries
     data[_BOUNDS] = entries[-1].bounds
     data[_ANSWER] = entries[-1].permitted
@@ -170,31 +193,36 @@ def _ask_in_turn(
     protocol: int,
     port: int | None,
 ) -> Match:
-    """Ask all entries that cover an address, until one permits; return the answer."""
+    """Ask the entries that cover an address until one permits; return its answer.
+
+    If none permits, the answer is the refusal of the first.
+    """
     icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
     refused: Match | None = None
-    # Longest prefix first; `parent` leads to the next shorter one that covers it.
+    # Longest prefix first; `parent` is the node of the next shorter prefix that covers it.
     while node is not None:
-        # The greatest id first, as the rule has it for entries of one network.
+        # Of one network, the greatest id first (section 5, rule 2).
         for entry in reversed(node.data[_ENTRIES]):
             reason = entry.check.refusal(protocol, port, icmp)
+            # Right to permit, whatever a longer prefix has refused: a packet is permitted if
+            # any covering resource permits it (section 5, rule 2).
             if reason is None:
                 return entry.permitted  # type: ignore[no-any-return]
             if refused is None:
                 refused = entry.refused(reason)
         node = node.parent
-    return cast("Match", refused)  # of the first: a node has entries
+    return cast("Match", refused)  # never `None`: every node has an entry
 
 
 class ClientFilterTable:
-    """The networks that one client may reach, and what each permits.
+    """A table of the networks that one client may reach, and the filters of each.
 
-    Usable on its own. It knows no address plan and no special addresses; a `Gateway` asks
-    it only about addresses that may belong to a resource.
+    It can be used without a `Gateway`. It knows no address plan and no special addresses:
+    `0.0.0.0/0` covers every IPv4 address here, loopback and multicast among them.
 
-    When several entries cover an address, one that permits what is asked for beats one
-    that does not; then the longer prefix wins; then the greater resource id. So something
-    is permitted exactly when *some* covering entry permits it.
+    If several entries cover an address, one that permits the protocol and port comes before
+    one that does not; then the longer prefix wins; then the greater resource id, compared by
+    code points. So a packet is permitted if, and only if, *some* covering entry permits it.
 
     >>> table = ClientFilterTable()
     >>> table.allow("10.0.0.0/24", "db", [Tcp(5432)])
@@ -212,19 +240,20 @@ class ClientFilterTable:
     def allow(
         self, network: str | Network | Address, resource_id: str, filters: Iterable[Filter] = ()
     ) -> None:
-        """Let *resource_id* permit in *network* what *filters* say.
+        """Add an entry: a resource permits *filters* in *network*.
 
-        The same network and id replace what they said before.
+        An entry with the same network and resource id is replaced.
 
         Args:
-            network: the addresses that the entry covers.
-            resource_id: names the resource; one may have several networks.
-            filters: what is permitted. **None at all permit every protocol.**
+            network: the addresses that the entry covers; host bits must be 0.
+            resource_id: names the resource, which may have several networks; not empty.
+            filters: the permitted protocols and ports. **Without any, every protocol is
+                permitted.**
 
         Raises:
-            InvalidAddress: not a network, or host bits are set.
-            InvalidPolicy: an empty id.
-            TypeError: a wrong type; filters that are `None` or a filter by itself.
+            InvalidAddress: *network* is not a network, or has host bits set.
+            InvalidPolicy: *resource_id* is empty.
+            TypeError: a wrong type, also `None` or a single filter for *filters*.
         """
         entry = Entry(to_network(network), to_id(resource_id), to_filters(filters))
         self._tree.put((entry,), entry.permitted)
@@ -233,7 +262,10 @@ class ClientFilterTable:
         networks[entry.network] = entry
 
     def revoke(self, resource_id: str) -> bool:
-        """Take all networks of *resource_id* away; return whether it had any.
+        """Remove all entries of *resource_id*.
+
+        Returns:
+            Whether it had any.
 
         Raises:
             TypeError: *resource_id* is not a `str`.
@@ -247,7 +279,7 @@ class ClientFilterTable:
         return bool(networks)
 
     def clear(self) -> None:
-        """Take everything away."""
+        """Remove all entries."""
         self._tree: NetworkTree[Match] = NetworkTree()
         self._entries: dict[str, dict[Network, Entry]] = {}
         self._count = 0
@@ -255,17 +287,23 @@ class ClientFilterTable:
     def match(
         self, address: str | Address, protocol: int, port: int | None = None
     ) -> Match | None:
-        """Return which entry answers for an address, or `None` if none covers it.
+        """Return the answer for an address, protocol and port.
 
         Args:
-            address: an address of the resource.
-            protocol: IANA protocol number.
-            port: the resource's TCP or UDP port; ignored for other protocols. Without one
-                only what permits every port permits.
+            address: the resource's end of a packet.
+            protocol: IANA protocol number, 0 to 255. ICMP (1) is permitted by `Icmp` at IPv4
+                addresses only, ICMPv6 (58) at IPv6 addresses only.
+            port: the resource's TCP or UDP port, 0 to 65,535; ignored for other protocols.
+                With `None`, TCP or UDP is permitted only by an entry that permits every port.
+
+        Returns:
+            A true `Match` of the entry that permits it; otherwise a false one, of the best
+            entry that covers the address, with the reason of its refusal; `None` if no entry
+            covers the address.
 
         Raises:
-            InvalidAddress: not an address.
-            InvalidPolicy: no protocol number (0 to 255), or no port.
+            InvalidAddress: *address* is not an address.
+            InvalidPolicy: *protocol* is not a protocol number, or *port* not a port.
             TypeError: a wrong type.
         """
         packed = to_address(address).packed
@@ -276,14 +314,17 @@ class ClientFilterTable:
         return self._tree.lookup(packed, protocol, None if port is None else PortRange(port).first)
 
     def permits(self, address: str | Address, protocol: int, port: int | None = None) -> bool:
-        """Tell whether some entry permits it; arguments and errors as `match`."""
+        """Tell whether an entry permits the address, protocol and port.
+
+        Arguments and errors are those of `match`.
+        """
         return bool(self.match(address, protocol, port))
 
     def __contains__(self, resource_id: object) -> bool:
         return resource_id in self._entries
 
     def __iter__(self) -> Iterator[tuple[Network, str, tuple[Filter, ...]]]:
-        """Yield a snapshot of the entries: network, resource id, filters."""
+        """Iterate over a snapshot of the entries: network, resource id, filters."""
         return iter(
             [
                 (entry.network, entry.resource_id, entry.filters)
@@ -303,9 +344,9 @@ class ClientFilterTable:
 def _around(
     entries: tuple[Entry, ...], resource_id: str
 ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Return which entries of a network stand before that of a resource, and which behind."""
+    """Return the entries of a network with smaller ids than a resource's, and with greater."""
     if len(entries) == 1 and entries[0].resource_id == resource_id:
-        return (), ()  # as nearly always: few resources have one network
+        return (), ()  # nearly always: resources seldom share a network
     place = bisect_left(entries, resource_id, key=_resource_id)
     is_there = place < len(entries) and entries[place].resource_id == resource_id
     return entries[:place], entries[place + is_there :]
