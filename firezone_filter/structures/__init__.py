@@ -1,1 +1,1 @@
-"""General data structures; no word of Firezone."""
+"""General data structures, which know nothing of Firezone or packets."""

@@ -1,11 +1,11 @@
-"""A generation number: invalidates any number of prepared objects at once."""
+"""Generations: invalidating any number of prepared objects in one step."""
 
 
 class Generation:
-    """Counts how often something has changed that prepared objects depend on.
+    """A number that grows with each change of something that prepared objects depend on.
 
-    Each of them keeps the number that it was made at, and is out of date at any other. To
-    find and remove them one by one would cost as much as there are.
+    Each object keeps the number at which it was made, and is out of date at any other. That
+    takes constant time, where finding and removing the objects takes time for each of them.
     """
 
     __slots__ = ("number",)

@@ -1,4 +1,4 @@
-"""Sharing what is costly to make between those who need the same."""
+"""Interning: one shared object for all equal keys, where making one is costly."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -9,10 +9,10 @@ V = TypeVar("V")
 
 
 class Interned(Generic[K, V]):
-    """Makes one value for each key, and keeps it for as long as anybody uses it.
+    """A factory that makes one value per key, and holds it weakly while it is in use.
 
-    Policies come and go. A cache of a fixed size would keep what nobody needs any more, and
-    throw out what many do.
+    Policies come and go. A cache of a fixed size would keep values out of use, and evict
+    others that many clients share.
     """
 
     __slots__ = ("_make", "_values")
@@ -22,7 +22,7 @@ class Interned(Generic[K, V]):
         self._values: WeakValueDictionary[K, V] = WeakValueDictionary()
 
     def __call__(self, key: K) -> V:
-        """Return the value for *key*, a new one only if nobody has one."""
+        """Return the value for *key*; a new one is made only if none is in use."""
         value = self._values.get(key)
         if value is None:
             value = self._values[key] = self._make(key)

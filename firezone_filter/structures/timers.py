@@ -1,4 +1,4 @@
-"""Timer queues: which deadline comes next, without reading a clock."""
+"""Timer queues: deadlines in order, without reading a clock."""
 
 import heapq
 import math
@@ -8,35 +8,35 @@ from itertools import count
 from typing import Final, Generic, Protocol, TypeVar
 
 NO_DEADLINE: Final = -1
-"""The `deadline` of what never ends by itself."""
+"""The `deadline` of an object for which no deadline is set."""
 
 
 class HasTimer(Protocol):
-    """What may have a deadline, one at a time."""
+    """An object that may have a deadline, one at a time."""
 
     deadline: int
-    """Which of the deadlines that were set for it counts."""
+    """The number of its current deadline in the queue, or `NO_DEADLINE`."""
 
 
 class Expirable(HasTimer, Protocol):
-    """What keeps things for a while, the oldest first; its deadline is that of the oldest."""
+    """A collection of entries that expire oldest first; its deadline is that of the oldest."""
 
     def forget_old(self, now: float) -> float | None:
-        """Forget what has been kept for its time; return when to come again, if at all."""
+        """Sweep out entries that are over; return when the next one will be, or `None`."""
 
 
 T = TypeVar("T", bound=HasTimer)
 
 _MANY: Final = 8
-"""More than one in so many of those that wait are many: it is quicker to go through all than to
-take them off the heap one by one, at 2 µs each when there are a million."""
+"""If more than one in so many entries has to go, walking over the whole heap is quicker than
+popping them one by one, at 2 µs each in a heap of a million."""
 
 
 class TimerQueue(Generic[T]):
-    """Deadlines in their order; those of one moment in the order in which they were set.
+    """A queue of deadlines; equal ones come in the order in which they were set.
 
-    A heap cannot let go of what is in its middle. What was cancelled stays until it comes
-    to the top or until it makes up half of the heap: both cost nothing to speak of.
+    A heap cannot remove an entry from its middle. A cancelled entry stays until it gets to
+    the top, or until half of the heap is cancelled; both ways its removal is cheap.
     """
 
     __slots__ = ("_cancelled", "_heap", "_numbers", "next")
@@ -46,15 +46,15 @@ class TimerQueue(Generic[T]):
         self._numbers = count()
         self._cancelled = 0
         self.next = -math.inf
-        """Nothing is due before this moment; early at times, since what is cancelled leaves
-        it alone, and always until the clock has started."""
+        """No deadline is due before this time. It may be too early, since cancelling does not
+        move it, and before the clock starts it always is."""
 
     def start_clock(self) -> None:
-        """Let time begin; no deadline can have been set before."""
+        """Start the clock at the first `now`; deadlines set before must then be set again."""
         self.next = math.inf
 
     def set(self, timed: T, at: float | None) -> None:
-        """Give *timed* the deadline *at* in place of any other; `None` for none at all."""
+        """Set the deadline of *timed* to *at*, replacing any other; `None` cancels it."""
         if timed.deadline != NO_DEADLINE:
             self._cancelled += 1
             timed.deadline = NO_DEADLINE
@@ -66,7 +66,7 @@ class TimerQueue(Generic[T]):
             self._let_go()
 
     def earliest(self) -> float | None:
-        """Return the next deadline, if there is one."""
+        """Return the next deadline, or `None`."""
         while self._heap and not _counts(self._heap[0]):
             if self._cancelled * _MANY > len(self._heap):
                 self._let_go()
@@ -76,13 +76,16 @@ class TimerQueue(Generic[T]):
         return self._heap[0][0] if self._heap else None
 
     def _let_go(self) -> None:
-        """Let go of all that was cancelled."""
+        """Remove all cancelled entries."""
         self._heap = [entry for entry in self._heap if _counts(entry)]
         heapq.heapify(self._heap)
         self._cancelled = 0
 
     def due(self, now: float) -> Iterator[T]:
-        """Yield what has reached its deadline, taking the deadline away first."""
+        """Yield the objects whose deadline is at or before *now*, each without it by then.
+
+        The caller may set and cancel deadlines while it iterates.
+        """
         popped = 0
         while (earliest := self.earliest()) is not None and earliest <= now:
             if popped * _MANY > len(self._heap):
@@ -95,15 +98,15 @@ class TimerQueue(Generic[T]):
         self.next = math.inf if earliest is None else earliest
 
     def _due_at_once(self, now: float) -> Iterator[T]:
-        """Do as `due`, for many."""
-        # What is sorted is a heap.
+        """Yield the due objects like `due`, quicker where there are many."""
+        # A sorted list is a heap.
         self._heap.sort()
         after = bisect_right(self._heap, (now, math.inf))
         due = [entry for entry in self._heap[:after] if _counts(entry)]
         self._cancelled -= after - len(due)
         self._heap = self._heap[after:]
         for entry in due:
-            # It may have been cancelled while others were yielded.
+            # The caller may have cancelled it since.
             if _counts(entry):
                 _, _, timed = entry
                 timed.deadline = NO_DEADLINE

@@ -1,8 +1,8 @@
-"""A token bucket that lives on the host's clock."""
+"""A token bucket: a rate limit on the host's clock."""
 
 
 class TokenBucket:
-    """Allows *rate* a second on average and *burst* at once; full at first."""
+    """A bucket that holds *burst* tokens, is full at first, and gains *rate* a second."""
 
     __slots__ = ("_burst", "_filled", "_rate", "_tokens")
 
@@ -17,17 +17,17 @@ class TokenBucket:
         return self._filled_up(now) >= 1.0
 
     def take(self, now: float) -> None:
-        """Take a token that is there."""
+        """Take a token; `has_token` must be true at *now*."""
         self._tokens = self._filled_up(now) - 1.0
         self._filled = now
 
     def _filled_up(self, now: float) -> float:
         if now == self._filled or not self._rate:
             return self._tokens
-        # As floats: two huge ints may be further apart than a float can say.
+        # Convert before subtracting: the difference of two huge ints may exceed any float.
         elapsed = float(now) - float(self._filled)
         return min(float(self._burst), self._tokens + elapsed * self._rate)
 
     def start_clock(self, now: float) -> None:
-        """Count from *now*: no time had passed before."""
+        """Refill from *now* on: no time passed before the first `now`."""
         self._filled = now
