@@ -1,1 +1,1 @@
-"""Lifetimes, TCP state and limits of everything that lives by its packets."""
+"""Connection tracking: lifetimes and TCP state of sessions, which live by their packets."""

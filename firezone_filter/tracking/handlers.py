@@ -1,4 +1,4 @@
-"""What handles the next packets of an established flow whose every packet has an effect."""
+"""Flow handlers: the interface between the flow cache, the NAT and the accounting."""
 
 from typing import Protocol
 
@@ -6,13 +6,20 @@ from firezone_filter.values.decisions import Forward, Translate
 
 
 class FlowHandler(Protocol):
-    """Decides about the packets of one flow in one direction, and does what follows.
+    """Decides about the next packets of an established flow, each of which has an effect.
 
-    Made with the first of them, once it has been allowed: a translated flow's handler
-    prolongs its session, a counted one's adds to its record.
+    A handler is for one flow in one direction, and is made when its first packet has been
+    allowed. That of a translated flow prolongs the session; that of a counted one adds to the
+    flow record. It checks no permission, so whoever stores it must invalidate it when the
+    client's permissions change.
     """
 
     client_id: str
+    """The client at the near end."""
 
     def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
-        """Decide about a packet; `None` if it has to be judged like the first of a flow."""
+        """Decide about a packet, and apply its effect; return `None` to have it judged.
+
+        The caller has checked that lengths, options and fragment bits are those of a whole
+        packet with this flow key.
+        """

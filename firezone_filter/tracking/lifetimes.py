@@ -1,12 +1,15 @@
-"""How long a tracked session lives, by its protocol and by the TCP flags seen in it.
+"""Lifetimes of sessions, by protocol and by the TCP flags seen in them.
 
-Theory of operation. A session carries the time of its last packet and a state; the state
-alone says how long it may be silent. So sessions of one state expire in the order of their
-last packets: one FIFO queue a state keeps all of them sorted, a packet moves its session to
-the end of its queue, and the next session to expire is at the head of one of four.
+Theory of operation. Only allowed packets come in here, one call each; ICMP errors and later
+fragments do not, and so can neither prolong nor end a session (docs/rules.md, section 6).
 
-A session is over once its time has passed, whether or not it has been swept out of the
-queues: readers compare `expires_at` with their `now` and never rely on a sweep.
+A session has a state and the time of its last packet; the state alone says how long it may
+stay silent. So the sessions of one state expire in the order of their last packets: a FIFO
+queue for each state keeps them sorted, each packet moves its session to the end of its queue,
+and the next session to expire is at the head of one of the four queues.
+
+A session is over as soon as its lifetime has passed, whether or not it has been swept out of
+the queues: readers compare `expires_at` with their `now`, and never rely on a sweep.
 """
 
 import math
@@ -16,16 +19,17 @@ from typing import Final
 
 from firezone_filter.packet.numbers import ACK, FIN, RST, SYN, TCP
 
+# The states of a session, each an index of `LIFETIMES`.
 UNANSWERED: Final = 0
 ESTABLISHED: Final = 1
 DATAGRAM: Final = 2
 CLOSING: Final = 3
 
 LIFETIMES: Final = (
-    60,  # after the last packet out, while nothing has come back
-    7_440,  # TCP: 2 h 4 min after the last packet (RFC 5382, REQ-5)
-    120,  # UDP and ICMP echo: after the last packet (RFC 4787, REQ-5; RFC 5508, REQ-2)
-    5,  # TCP: after FINs both ways, for segments still under way
+    60,  # UNANSWERED: a scan or a dead server must not hold ports for long
+    7_440,  # ESTABLISHED, TCP: 2 h 4 min (RFC 5382, REQ-5)
+    120,  # DATAGRAM, UDP and ICMP echo (RFC 4787, REQ-5; RFC 5508, REQ-2)
+    5,  # CLOSING, TCP: for segments under way after FINs in both directions
 )
 """Seconds of silence after which a session is over, by state."""
 
@@ -33,7 +37,7 @@ _STEADY: Final = (ESTABLISHED, DATAGRAM)
 
 
 class TrackedSession:
-    """The state of one session between a client and a far end. It knows no addresses."""
+    """The state of one session of a client. It knows no addresses."""
 
     __slots__ = (
         "_answered",
@@ -54,14 +58,15 @@ class TrackedSession:
         self.protocol = protocol
         self.state = UNANSWERED
         self.is_steady = False
-        """Whether packets without state flags do nothing but prolong it."""
+        """Whether a packet without state flags only prolongs it."""
         self.queue: OrderedDict[TrackedSession, None]
         """The FIFO queue that it expires from, once it is open."""
         self.is_open = False
-        """Whether it lives by now: a session that the judge proposes does not."""
+        """Whether it has been opened; a session that the judge proposes has not."""
         self.since = 0.0
-        """When the packet was seen that its lifetime counts from."""
+        """The time from which its lifetime counts."""
         self.ended = False
+        """Whether it has been removed, over or not."""
         self._begin()
 
     def _begin(self) -> None:
@@ -70,17 +75,17 @@ class TrackedSession:
 
     @property
     def expires_at(self) -> float:
-        """When it is over if no packet comes."""
+        """The time at which it is over if no packet prolongs it."""
         return self.since + LIFETIMES[self.state]
 
     def expire(self) -> None:
-        """Remove it from everything that refers to it: its time is over."""
+        """Remove the session, whose lifetime has passed, from everything that refers to it."""
         raise NotImplementedError
 
     def next_state(self) -> int:
-        """Return the state that the packets seen so far amount to."""
-        # The FINs of one connection end it; a session that spoke to several ports may carry
-        # several connections, and ends by time.
+        """Return the state that follows from the packets seen so far."""
+        # A session that has sent to several ports may carry several connections, and the FINs
+        # of one must not end the others: it ends by time.
         if self._fin_outbound and self._fin_inbound and not self._several:
             return CLOSING
         if not self._answered:
@@ -88,15 +93,15 @@ class TrackedSession:
         return ESTABLISHED if self.protocol == TCP else DATAGRAM
 
     def see_outbound(self, resource_port: int, flags: int) -> bool:
-        """Take note of an allowed packet from the client; return whether it ends the session.
+        """Note an allowed packet from the client; return whether it ends the session.
 
         Args:
             resource_port: its destination port; `NO_PORT` for ICMP echo.
             flags: its TCP flags; 0 for other protocols.
         """
         if self.state == CLOSING and flags & (SYN | ACK) == SYN:
-            # The client reuses its port: a new connection in the place of one that had
-            # ended (RFC 9293, section 3.6.1).
+            # The client reuses its port for a new connection after one that both sides have
+            # closed (RFC 9293, section 3.6.1).
             self._begin()
         if self.resource_port is None:
             self.resource_port = resource_port
@@ -106,8 +111,14 @@ class TrackedSession:
         return bool(flags & RST) and not self._several
 
     def see_inbound(self, resource_port: int, flags: int) -> bool:
-        """Take note of an allowed packet to the client; return whether it ends the session."""
+        """Note an allowed packet to the client; return whether it ends the session.
+
+        Args:
+            resource_port: its source port; `NO_PORT` for ICMP echo.
+            flags: its TCP flags; 0 for other protocols.
+        """
         self._answered = True
+        # FIN and RST from another port of the resource are not of the client's connection.
         if self.resource_port != resource_port:
             return False
         self._fin_inbound |= bool(flags & FIN)
@@ -115,7 +126,7 @@ class TrackedSession:
 
 
 class SessionTimers:
-    """The expiry queues of all clients' sessions together, one for each state."""
+    """The expiry queues of all clients' sessions, one for each state."""
 
     __slots__ = ("_queues", "count", "next_expiry")
 
@@ -124,13 +135,13 @@ class SessionTimers:
             OrderedDict() for _ in LIFETIMES
         )
         self.count = 0
-        """How many sessions there are, those not swept out yet included."""
+        """Number of sessions, including those that are over and not swept out yet."""
         self.next_expiry = math.inf
-        """Nothing is over before this moment; it may be early, so that a packet that only
-        prolongs its session need not touch it."""
+        """No session is over before this time. It may be too early, so that packets need not
+        move it when they prolong a session."""
 
     def add(self, session: TrackedSession, now: float) -> None:
-        """Let a session live from *now* on, in the state that it has."""
+        """Start the lifetime of a session at *now*, in its present state."""
         session.is_open = True
         session.since = now
         session.is_steady = session.state in _STEADY
@@ -140,24 +151,24 @@ class SessionTimers:
         self.next_expiry = min(self.next_expiry, now + LIFETIMES[session.state])
 
     def prolong(self, session: TrackedSession, now: float) -> None:
-        """Let a session live on after a packet, in the state that it has by now."""
+        """Prolong a session after a packet, in the state that follows from that."""
         state = session.next_state()
         if state != session.state:
             self.remove(session)
             session.state = state
             self.add(session, now)
         elif state != CLOSING:
-            # The time after the FINs is for stragglers, and they do not prolong it.
+            # In CLOSING nothing prolongs: the 5 s after the FINs are for stragglers.
             session.since = now
             session.queue.move_to_end(session)
 
     def remove(self, session: TrackedSession) -> None:
-        """Remove a session: it has ended."""
+        """Remove a session from its queue."""
         del session.queue[session]
         self.count -= 1
 
     def over(self, now: float) -> Iterator[TrackedSession]:
-        """Yield the sessions that are over at *now* and have not been swept out yet."""
+        """Yield the sessions that are over at *now* but not swept out yet."""
         for queue in self._queues:
             for session in queue:
                 if now < session.expires_at:
@@ -165,7 +176,7 @@ class SessionTimers:
                 yield session
 
     def sweep(self, now: float) -> None:
-        """Expire every session that is over, in the order of the moments at which it was."""
+        """Expire the sessions that are over, in the order in which their lifetimes ended."""
         while now >= self.next_expiry:
             heads = [next(iter(queue)) for queue in self._queues if queue]
             first = min(heads, key=_expires_at, default=None)
@@ -174,7 +185,7 @@ class SessionTimers:
                 first.expire()
 
     def start_clock(self, now: float) -> None:
-        """Count the lifetimes that began before the first `now` from there."""
+        """Restart at *now* the lifetimes that began before the first `now`."""
         for queue in self._queues:
             for session in queue:
                 session.since = now
