@@ -1,1 +1,1 @@
-"""DNS resources: proxy addresses, and the sessions that translate what goes to them."""
+"""Translation for DNS resources: proxy addresses, and the sessions of their flows."""

@@ -1,17 +1,22 @@
-"""The NAT of one client: translates packets to proxy addresses, and their replies.
+"""The NAT of one client: translates packets to proxy addresses, and their answers.
 
-`proxies` knows the real address behind a proxy address, `sessions` which flows are alive, and
-`packet.rewrite` how bytes change; this module brings a packet and its session together.
+`proxies` maps proxy addresses to real ones, `sessions` keeps the live mappings of ports, and
+`packet.rewrite` changes bytes; this module finds the session of a packet and combines the three
+(docs/rules.md, section 6).
 
-Theory of operation. Looking up and changing are apart, so that a packet can be judged without
-any effect. `outbound` and `inbound` return the `TranslatedFlow` of a packet that the filters
-permit; its session may be one that does not exist yet. `translate` gives the packet that goes
-on. Nothing has changed by then. `commit` does the rest for a packet that is really allowed:
-it opens a proposed session, and lets it be confirmed, prolonged or ended.
+Theory of operation. Reading and writing are separate, so that a packet can be judged without
+any effect. The judge asks for the `TranslatedFlow` of a packet whose headers are well formed and
+which a resource permits: `outbound` finds a session or proposes a new one, and `inbound`
+continues a live one. `TranslatedFlow.translate` returns the decision. Nothing has changed by
+then. `commit` writes, once the packet is allowed: it opens a proposed session, and lets the
+packet confirm, prolong or end it.
 
-The same `TranslatedFlow` then handles the flow's next packets, both steps in one call. It
-asks no filter again: whoever remembers it must invalidate it with everything that could
-change the judgement, and its session tells when it has ended.
+From then on the `TranslatedFlow` is the flow's handler: `handle` does both steps in one call. It
+asks for no permission again. That is safe because the flow cache, which stores it, is
+invalidated with every change of the client's permissions, and because `handle` looks at the
+session's time and end with every packet.
+
+The NAT knows neither the flow cache nor the accounting.
 """
 
 from collections.abc import Callable
@@ -68,7 +73,7 @@ class TranslatedFlow:
     ) -> None:
         self.client_id = permitted.client_id
         self.permitted = permitted
-        """What permits its packets: the decision about them, translation aside."""
+        """The permission for its packets: the decision about them, translation aside."""
         self.session = session
         self._resource_id = cast("str", permitted.resource_id)
         self._sessions = sessions
@@ -79,11 +84,11 @@ class TranslatedFlow:
         self._rewrite = _rewriter(session, headers, key, outbound=outbound)
 
     def translate(self, packet: bytes) -> Translate:
-        """Return the decision about a packet of the flow, without any effect."""
+        """Return the decision about a packet of the flow. This has no effect."""
         return Translate(self._rewrite(packet), self.client_id, self._resource_id)
 
     def note(self, packet: bytes, now: float) -> None:
-        """Let an allowed packet of the flow confirm, prolong or end its session."""
+        """Apply an allowed packet to the session: confirm, prolong or end it."""
         flags = 0 if self._flags_at is None else packet[self._flags_at]
         session = self.session
         see = session.see_outbound if self._outbound else session.see_inbound
@@ -93,17 +98,20 @@ class TranslatedFlow:
             self._timers.prolong(session, now)
 
     def handle(self, packet: bytes, now: float) -> Translate | None:
-        """Translate one of the flow's next packets, and prolong its session.
+        """Translate one of the flow's next packets, and apply it to the session.
 
-        `None` if the session has ended: then the packet is judged like the first of a flow.
+        Returns:
+            The decision; `None` if the session is over or has been removed: then the packet is
+            judged like the first of a flow.
         """
         session = self.session
+        # The sweep sets `ended` if the session is over at `now`.
         if now >= self._timers.next_expiry:
             self._timers.sweep(now)
         if session.ended:
             return None
-        # A packet without state flags only prolongs a steady session; so do nearly all. The
-        # call that weighs everything else takes 300 ns more.
+        # Nearly all packets only prolong their session: it is steady, and they have neither
+        # state flags nor a new port. Any other goes through `note`, in 300 ns more.
         flags = 0 if self._flags_at is None else packet[self._flags_at]
         if (
             session.is_steady
@@ -135,26 +143,26 @@ class Nat:
     # --- Policy ----------------------------------------------------------------------------
 
     def resolve(self, resource_id: str, resolution: Resolution) -> None:
-        """Let proxy addresses stand for a name, in place of any that they stood for."""
+        """Assign proxy addresses to a name, and the name's real addresses to them."""
         if self.proxies.is_renumbered_by(resolution):
-            # The client has begun to count anew: none of its old proxy addresses means
-            # what it meant, so no session may go on under one.
+            # The client numbers from the start again, so all its old proxy addresses have lost
+            # their meaning: a session under one could reach a host of another name.
             self.proxies.clear()
             self._sessions.drop_all()
         self.proxies.assign(resource_id, resolution)
 
     def revoke(self, resource_id: str) -> None:
-        """Take a resource away, with the proxy addresses that were given for it alone."""
+        """Remove a resource, the proxy addresses assigned for it alone, and their sessions."""
         ended = self.proxies.revoke(resource_id)
         if ended:
             self._sessions.drop_proxies(set(ended))
 
     def close(self) -> None:
-        """Remove everything from the timers that all clients share: the client has gone."""
+        """Remove everything of this client from the shared timers."""
         self._sessions.close()
 
     def start_clock(self, now: float) -> None:
-        """Count the ends before the first `now` from there."""
+        """Restart at *now* the remembered ends from before the first `now`."""
         self._sessions.start_clock(now)
 
     # --- Reading ---------------------------------------------------------------------------
@@ -167,16 +175,27 @@ class Nat:
         permitted: Forward,
         now: float,
     ) -> TranslatedFlow | Reason:
-        """Return the flow of a permitted packet to a proxy address, or why it has none.
+        """Return the flow of a permitted packet to a proxy address, or why there is none.
 
-        Its session may be a new one, which `commit` opens. *key* is its flow key, if it has
-        one: such flows are rewritten in a third of the time.
+        Args:
+            headers: those of the packet.
+            key: its flow key; `None` if it has none. With a key it is rewritten in a third of
+                the time.
+            packet: the packet.
+            permitted: the permission for it, translation aside.
+            now: the time, in seconds.
+
+        Returns:
+            The flow, perhaps with a new session that `commit` must open. Otherwise `PROTOCOL`
+            for a packet that cannot be translated, `NO_TRANSLATION` without a real address,
+            `NAT_EXHAUSTED` without a free port or room.
         """
         port = port_or_echo_id(headers, packet, outbound=True)
         if port is None:
             return Reason.PROTOCOL
         forward_key = (headers.protocol, port, headers.destination)
         session = self._sessions.find_outbound(forward_key, now)
+        # A live session keeps its real address even if the name resolves to another by now.
         if session is None:
             proxy = self.proxies.by_address.get(headers.destination)
             if proxy is None or proxy.target is None:
@@ -189,22 +208,25 @@ class Nat:
     def inbound(
         self, session: Session, headers: Headers, key: bytes | None, permitted: Forward
     ) -> TranslatedFlow:
-        """Return the flow of a permitted packet that belongs to a live session."""
+        """Return the flow of a permitted packet to the client, of a live session."""
         return TranslatedFlow(self._sessions, session, headers, key, permitted, outbound=False)
 
     def session_inbound(self, headers: Headers, packet: bytes, now: float) -> Session | None:
-        """Return the live session that an inbound packet belongs to."""
+        """Return the live session that an inbound packet belongs to, or `None`."""
         port = port_or_echo_id(headers, packet, outbound=False)
         if port is None:
             return None
         return self._sessions.find_inbound((headers.protocol, port, headers.source), now)
 
     def may_match(self, key: ReverseKey) -> bool:
-        """Tell whether an inbound packet may belong to a session, or have done so lately."""
+        """Tell whether an inbound packet may belong to a live session or a remembered end.
+
+        It may say yes wrongly, never no: the judge's fast path leaves such packets to the table.
+        """
         return self._sessions.may_match(key)
 
     def expired_recently(self, headers: Headers, packet: bytes, now: float) -> bool:
-        """Tell whether an inbound packet belonged to a session that ended not long ago."""
+        """Tell whether an inbound packet belonged to a session that ended within 240 s."""
         port = port_or_echo_id(headers, packet, outbound=False)
         if port is None:
             return False
@@ -213,13 +235,16 @@ class Nat:
     def session_quoted(
         self, quoted: Headers, quote: bytes, now: float, *, outbound: bool
     ) -> Session | None:
-        """Return the live session of a packet that an ICMP error quotes.
+        """Return the live session of a packet that an ICMP error quotes, or `None`.
+
+        A quote shows the packet as the sender of the error saw it: one that the client sent,
+        after translation; one that the client received, after translation too.
 
         Args:
             quoted: the headers of the quote.
-            quote: the quote itself.
-            now: the time.
-            outbound: whether the *quoted* packet is one that the client sent.
+            quote: the quote.
+            now: the time, in seconds.
+            outbound: whether the client sent the *quoted* packet.
         """
         port = port_or_echo_id(quoted, quote, outbound=outbound)
         if port is None:
@@ -231,14 +256,14 @@ class Nat:
     # --- Changing --------------------------------------------------------------------------
 
     def commit(self, flow: TranslatedFlow, packet: bytes, now: float) -> bool:
-        """Do what an allowed packet of *flow* does to its session.
+        """Apply an allowed packet of *flow* to its session, and open that if it is new.
 
         Returns:
-            Whether that is a new session: then it takes over inbound packets that were
-            judged as they came until now.
+            Whether the session is new. Then the caller must invalidate the client's inbound
+            flows that went around the NAT, since they may belong to the session now.
         """
-        # Sessions that are over have no place in the table any more: the new one may need
-        # their port, or their place under a limit.
+        # The judge has counted sessions that are over as gone. Sweep them before the new one
+        # takes their port, or their place under a limit.
         timers = self._sessions.timers
         if now >= timers.next_expiry:
             timers.sweep(now)
@@ -254,8 +279,9 @@ def translate_error(
 ) -> bytes:
     """Translate an ICMP error about a packet of *session*, together with its quote.
 
-    Inbound the quote becomes the packet that the client sent, and the proxy address appears
-    as the source, whoever sent the error: the client knows no other. Outbound is the reverse.
+    Inbound, the quote becomes the packet as the client sent it, and the proxy address becomes
+    the error's source, whichever router sent it: the client knows no other address. Outbound,
+    the quote becomes the packet as the resource sent it, and the real address the destination.
     """
     (protocol, port, proxy), (_, translated, resolved) = session.forward_key, session.reverse_key
     if outbound:
@@ -269,9 +295,10 @@ def translate_error(
 
 
 def port_or_echo_id(headers: Headers, packet: bytes, *, outbound: bool) -> int | None:
-    """Return the client's side of a packet: its port or echo id; `None` if it has none.
+    """Return the client's port or echo id; `None` for a packet that cannot be translated.
 
-    Echo requests go out and echo replies come back; no other ICMP message has a session.
+    Of ICMP, echo requests are translated on the way out and echo replies on the way back; no
+    other message belongs to a session (RFC 5508).
     """
     protocol = headers.protocol
     if protocol in (TCP, UDP):
@@ -286,7 +313,7 @@ def port_or_echo_id(headers: Headers, packet: bytes, *, outbound: bool) -> int |
 def _rewriter(
     session: Session, headers: Headers, key: bytes | None, *, outbound: bool
 ) -> Callable[[bytes], bytes]:
-    """Return the quickest function that rewrites packets like this one of a session."""
+    """Return the quickest function that rewrites the packets of a flow of *session*."""
     (protocol, port, proxy), (_, translated, resolved) = session.forward_key, session.reverse_key
     if outbound:
         addresses, ports = (proxy, resolved), (port, translated)

@@ -1,4 +1,4 @@
-"""Proxy addresses: which name each stands for, and which real address is behind it."""
+"""Proxy addresses of one client: the name and the real address that each stands for."""
 
 from bisect import insort
 from typing import Final
@@ -8,22 +8,22 @@ from attrs import define, frozen
 from firezone_filter.packet.numbers import IPV4_LENGTH, IPV6_LENGTH
 
 MAX_PROXIES: Final = 1_024
-"""Proxy addresses of one client. Firezone's clients assign four of each family to a name:
-room for 128 names at a time, at about 300 bytes an address."""
+"""Proxy addresses of one client. Firezone's clients assign four of each family to a name, so
+this is room for 128 names at a time, at about 300 bytes an address."""
 
 
 @frozen
 class Resolution:
-    """What a host tells about a name: its proxy addresses, and what it resolved to."""
+    """A resolved name, with its proxy addresses and its real ones."""
 
     domain: str
     """The name, in lower case."""
 
     proxies: tuple[bytes, ...]
-    """The proxy addresses that the client assigned to it, in the client's order."""
+    """The proxy addresses that the client assigned to the name, in the client's order."""
 
     resolved: tuple[bytes, ...]
-    """Its real addresses, without those that it must not have."""
+    """The name's real addresses, without those that no name may resolve to."""
 
 
 @define(eq=False)
@@ -34,10 +34,10 @@ class ProxyAddress:
     """The name that it stands for, in lower case."""
 
     target: bytes | None
-    """The real address that new sessions go to; `None` if the name has none."""
+    """The real address for new sessions; `None` if the name has none of this family."""
 
     resources: list[str]
-    """Ids of the DNS resources that it was given for, ascending."""
+    """Ids of the DNS resources that it was assigned for, ascending."""
 
 
 class ProxyTable:
@@ -47,26 +47,26 @@ class ProxyTable:
 
     def __init__(self) -> None:
         self.by_address: dict[bytes, ProxyAddress] = {}
-        """The proxy addresses, by themselves. Only this class changes it."""
+        """The proxy addresses by packed address. Only this class may change the dict."""
 
     def __len__(self) -> int:
         return len(self.by_address)
 
     def is_renumbered_by(self, resolution: Resolution) -> bool:
-        """Tell whether an address stands for another name until now."""
+        """Tell whether *resolution* gives a known proxy address to another name."""
         known = (self.by_address.get(address) for address in resolution.proxies)
         return any(proxy is not None and proxy.domain != resolution.domain for proxy in known)
 
     def count_after(self, resolution: Resolution) -> int:
-        """Return how many addresses would be known then."""
+        """Return how many proxy addresses there would be after *resolution*."""
         stay = () if self.is_renumbered_by(resolution) else self.by_address.keys()
         return len({*stay, *resolution.proxies})
 
     def assign(self, resource_id: str, resolution: Resolution) -> None:
-        """Let addresses stand for a name, each for one of the real addresses.
+        """Assign proxy addresses to a name, and one of its real addresses to each.
 
-        Family by family, round robin in numeric order, so that the same answer of a name
-        server always leads to the same translation, in whatever order it lists it.
+        That is round robin by family, in numeric order of the real addresses: so the order in
+        which a name server lists them, which often rotates, does not change the translation.
         """
         targets = sorted(set(resolution.resolved))
         for size in (IPV4_LENGTH, IPV6_LENGTH):
@@ -86,7 +86,7 @@ class ProxyTable:
                 insort(proxy.resources, resource_id)
 
     def revoke(self, resource_id: str) -> list[bytes]:
-        """Take a resource away; return the addresses that were given for nothing else."""
+        """Remove a resource; return the proxy addresses that were assigned for it alone."""
         ended = []
         for address, proxy in list(self.by_address.items()):
             if resource_id in proxy.resources:
@@ -97,5 +97,5 @@ class ProxyTable:
         return ended
 
     def clear(self) -> None:
-        """Take all away."""
+        """Remove all proxy addresses."""
         self.by_address.clear()

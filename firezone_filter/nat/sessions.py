@@ -1,11 +1,12 @@
-"""NAT sessions of one client: which translated flow is alive, under which port.
+"""NAT sessions of one client: the live mappings of its ports, and the ends of past ones.
 
-A session belongs to a client's port and a proxy address, whatever the resource's port: one
-mapping for each address that the client talks to (RFC 4787, section 4.1).
+A session belongs to a port of the client and a proxy address, whatever the resource's port: one
+mapping serves all ports of an address (RFC 4787, section 4.1).
 
-Reading and changing are apart. `find_*`, `new_session` and `expired_recently` only look, at a
-`now` of the caller's; a session that is over counts as gone there, swept out or not. `open`
-and `see_*` change, for packets that have been allowed.
+Reading and writing are separate. `find_*`, `new_session` and `expired_recently` only read, at
+the caller's `now`; a session that is over counts as gone there, whether or not it has been swept
+out. `open`, `end` and the `drop_*` methods write, as do the session's `see_*`, and packets get
+to these only once they have been allowed.
 """
 
 from collections import OrderedDict
@@ -16,21 +17,22 @@ from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
 from firezone_filter.tracking.lifetimes import SessionTimers, TrackedSession
 
 PORT_SEARCH: Final = 256
-"""Ports tried when a flow's own is taken. A client that fills 257 in a row towards one
-address gets no more there; the search takes 30 µs then."""
+"""Ports tried when the client's own is taken: a bound on the search, which takes 30 µs if all
+are. A client with 257 ports in a row in use towards one address gets no more there."""
 
 MAX_REMEMBERED: Final = 4_096
-"""Ended sessions remembered for one client: as many as it may have flows in the flow cache."""
+"""Remembered ends of one client: as many as it may have decisions in the flow cache for one
+direction."""
 
 REMEMBERED_FOR: Final = 240
 """Seconds for which an end is remembered: TIME-WAIT, twice the maximum segment lifetime
-(RFC 9293, section 3.4.2). A packet that comes later is not of that connection."""
+(RFC 9293, section 3.4.2). A later packet does not belong to that connection."""
 
 ForwardKey = tuple[int, int, bytes]
 """Protocol, the client's port or echo id, proxy address."""
 
 ReverseKey = tuple[int, int, bytes]
-"""Protocol, the translated port or echo id, resolved address."""
+"""Protocol, the translated port or echo id, real address."""
 
 
 class Session(TrackedSession):
@@ -48,12 +50,12 @@ class Session(TrackedSession):
         self.reverse_key = reverse_key
 
     def expire(self) -> None:
-        """End it at the moment at which its time was over."""
+        """End the session at the time at which its lifetime passed."""
         self.table.end(self, self.expires_at)
 
 
 class SessionTable:
-    """The sessions of one client, and the ends of those that it had."""
+    """The sessions of one client, and the remembered ends of earlier ones."""
 
     __slots__ = (
         "_cleanup_timers",
@@ -75,8 +77,8 @@ class SessionTable:
 
         Args:
             timers: the expiry queues of all clients' sessions.
-            cleanup_timers: announce remembered ends that are to be forgotten.
-            limits: how many sessions this client may have, and all clients together.
+            cleanup_timers: tell when to sweep out remembered ends.
+            limits: maximum sessions of this client, and of all clients together.
         """
         self._forward: dict[ForwardKey, Session] = {}
         self._reverse: dict[ReverseKey, Session] = {}
@@ -92,33 +94,34 @@ class SessionTable:
     # --- Reading ---------------------------------------------------------------------------
 
     def find_outbound(self, key: ForwardKey, now: float) -> Session | None:
-        """Return the live session of a packet from the client."""
+        """Return the live session of a packet from the client, or `None`."""
         session = self._forward.get(key)
         return session if session is not None and now < session.expires_at else None
 
     def find_inbound(self, key: ReverseKey, now: float) -> Session | None:
-        """Return the live session of a packet to the client."""
+        """Return the live session of a packet to the client, or `None`."""
         session = self._reverse.get(key)
         return session if session is not None and now < session.expires_at else None
 
     def may_match(self, key: ReverseKey) -> bool:
-        """Tell whether a packet to the client may belong to a session, or have done so lately.
+        """Tell whether a packet to the client may belong to a session or a remembered end.
 
-        It asks no time, so it may say yes to a session that is over, but never no to a live
-        or remembered one: a screen in front of the judge.
+        It does not look at the time, so it may say yes for one that is over, but it never says
+        no for one that is not.
         """
         return key in self._reverse or key in self._remembered
 
     def expired_recently(self, key: ReverseKey, now: float) -> bool:
-        """Tell whether a packet belonged to a session that ended not long ago."""
+        """Tell whether a packet to the client belonged to a session that ended within 240 s."""
         at = self._remembered.get(key)
         session = self._reverse.get(key)
+        # A session that is over and not swept out yet will leave this end.
         if session is not None and now >= session.expires_at:
             at = session.expires_at
         return at is not None and now < at + REMEMBERED_FOR
 
     def new_session(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
-        """Return the session that `open` would begin; `None` if there is no port or no room."""
+        """Propose a session for `open`; return `None` if there is no free port or no room."""
         per_client, in_all = self._limits
         is_full = len(self._forward) >= per_client or self.timers.count >= in_all
         if is_full and not self._has_room(now):
@@ -133,9 +136,10 @@ class SessionTable:
         return Session(self, key, reverse_key)
 
     def _has_room(self, now: float) -> bool:
-        """Tell whether there is room once the sessions that are over have been swept out.
+        """Tell whether there will be room once the sessions that are over are swept out.
 
-        The walk is over those alone, and the commit of this very packet sweeps them.
+        The walk visits no others, and committing this packet sweeps them, so that the next
+        packet need not walk again.
         """
         per_client, in_all = self._limits
         over = list(self.timers.over(now))
@@ -143,9 +147,12 @@ class SessionTable:
         return len(self._forward) - own < per_client and self.timers.count - len(over) < in_all
 
     def _free_port(self, protocol: int, port: int, resolved: bytes, now: float) -> int | None:
-        """Return *port* if it is free, else the next that is (RFC 4787, section 4.2.1)."""
+        """Return *port* if it is free, otherwise the next free one, or `None`.
+
+        Keeping the client's port where possible is RFC 4787, section 4.2.1.
+        """
         for candidate in range(port, port + PORT_SEARCH + 1):
-            # After 65,535 comes 1: port 0 is reserved.
+            # 1 comes after 65,535, since port 0 is reserved.
             wrapped = candidate if candidate <= MAX_PORT else candidate - MAX_PORT
             if not wrapped:
                 continue
@@ -157,14 +164,17 @@ class SessionTable:
     # --- Changing --------------------------------------------------------------------------
 
     def open(self, session: Session, now: float) -> None:
-        """Begin a session that `new_session` returned for the same *now*."""
+        """Open a session that `new_session` has proposed at the same *now*."""
         self._forward[session.forward_key] = session
         self._reverse[session.reverse_key] = session
         self._remembered.pop(session.reverse_key, None)
         self.timers.add(session, now)
 
     def end(self, session: Session, at: float) -> None:
-        """End a session whose time was over at *at*; remember that, to name refusals."""
+        """End a session at *at*, and remember that end, which names later refusals.
+
+        It is over by its own rules, not by policy (see `drop_proxies`).
+        """
         self._remove(session)
         self._remembered[session.reverse_key] = at
         if self.deadline == NO_DEADLINE:
@@ -173,21 +183,21 @@ class SessionTable:
             self._remembered.popitem(last=False)
 
     def drop_proxies(self, proxies: set[bytes]) -> None:
-        """Remove the sessions of some proxy addresses as if they had not been.
+        """Remove the sessions of some proxy addresses, without remembering their ends.
 
-        Their time was not over: a later packet of theirs is refused because of the policy,
-        and that is the reason that it gets.
+        Policy has ended them, not time: the reason for refusing their later packets must name
+        the policy, not an expired session.
         """
         for session in [held for held in self._forward.values() if held.proxy in proxies]:
             self._remove(session)
 
     def drop_all(self) -> None:
-        """Remove all sessions as if they had not been."""
+        """Remove all sessions, without remembering their ends."""
         for session in list(self._forward.values()):
             self._remove(session)
 
     def forget_old(self, now: float) -> float | None:
-        """Forget the ends that have been remembered for their time."""
+        """Sweep out ends older than 240 s; return when the next one will be, or `None`."""
         while self._remembered:
             key, at = next(iter(self._remembered.items()))
             if now < at + REMEMBERED_FOR:
@@ -196,13 +206,13 @@ class SessionTable:
         return None
 
     def close(self) -> None:
-        """Remove everything from the timers that all clients share."""
+        """Remove everything of this client from the shared timers."""
         self.drop_all()
         self._remembered.clear()
         self._cleanup_timers.set(self, None)
 
     def start_clock(self, now: float) -> None:
-        """Count the ends before the first `now` from there."""
+        """Restart at *now* the remembered ends from before the first `now`."""
         for key in self._remembered:
             self._remembered[key] = now
         self._cleanup_timers.set(self, now + REMEMBERED_FOR if self._remembered else None)
