@@ -1,1 +1,1 @@
-"""Bytes only: headers, ICMP errors, fragments, replies, checksums. Knows no policy."""
+"""The bytes of packets: headers, flow keys, rewriting with checksums, replies. No policy."""

@@ -1,8 +1,9 @@
-"""Reading the headers of a packet, once; above this module nobody checks a length again.
+"""Reading the headers of a packet, once. No module above this one checks a length again.
 
-A packet whose headers contradict each other or the bytes at hand is `None`, never an
-exception: malformed packets are traffic, not mistakes of the caller. dpkt would take 5 µs
-for a packet and would check none of the lengths; the structs here take under 1 µs.
+The rules are those of docs/rules.md, section 4, "The headers". A packet that breaks one of them
+reads as `None` and never raises: malformed packets are traffic, not mistakes of the caller.
+dpkt would take 5 µs for a packet and check none of the lengths; the structs here take under
+1 µs.
 """
 
 from collections.abc import Mapping
@@ -21,33 +22,33 @@ from firezone_filter.packet.numbers import (
 )
 
 NO_PORT: Final = -1
-"""Stands for a port, ICMP type or identifier that a packet does not have."""
+"""The value of a port or ICMP type that a packet does not have."""
 
 _IPV4 = Struct(
     "!BxHHHxBxx4s4s"
-).unpack_from  # version and length, total, id, fragment, protocol, ends
-_IPV6 = Struct("!IHBx16s16s").unpack_from  # version, payload length, next header, ends
+).unpack_from  # version and IHL, total length, id, fragment bits, protocol, addresses
+_IPV6 = Struct("!IHBx16s16s").unpack_from  # version, payload length, next header, addresses
 _PORTS = Struct("!HH").unpack_from
-_FRAGMENT = Struct("!BxHI").unpack_from  # next header, offset and more, identification
+_FRAGMENT = Struct("!BxHI").unpack_from  # next header, offset and M flag, identification
 
 _new = tuple.__new__
 
-_PLAIN_IPV4 = Struct("!BxHxxHxBxx4s4sHH").unpack_from  # both headers at once
+_PLAIN_IPV4 = Struct("!BxHxxHxBxx4s4sHH").unpack_from  # IP header and ports at once
 _PLAIN_IPV6 = Struct("!4xHBx16s16sHH").unpack_from
-_NO_OPTIONS: Final = 0x45
-# With these a TCP header's fixed part is there, and so is that of UDP.
+_NO_OPTIONS: Final = 0x45  # version 4, IHL 5
+# Long enough for the fixed part of TCP, and so for that of UDP.
 _LEAST_PLAIN_IPV4: Final = 40
 _LEAST_PLAIN_IPV6: Final = 60
 
-_MAX_REASSEMBLED: Final = 65_535
+_MAX_REASSEMBLED: Final = 65_535  # the greatest total length of IPv4, payload length of IPv6
 
-# Options of IPv4 (RFC 791, section 3.1).
+# IPv4 options (RFC 791, section 3.1).
 _END_OF_OPTIONS: Final = 0
 _NO_OPERATION: Final = 1
-_SOURCE_ROUTES: Final = frozenset({131, 137})
+_SOURCE_ROUTES: Final = frozenset({131, 137})  # loose, strict
 _LEAST_OPTION: Final = 2  # type and length
 
-# Extension headers of IPv6 (RFC 8200, section 4) and AH (RFC 4302).
+# IPv6 extension headers (RFC 8200, section 4) and AH (RFC 4302).
 _HOP_BY_HOP: Final = 0
 _ROUTING: Final = 43
 _FRAGMENT_HEADER: Final = 44
@@ -57,13 +58,13 @@ _EXTENSIONS: Final = frozenset(
     {_HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION, _DESTINATION_OPTIONS}
 )
 MAX_EXTENSIONS: Final = 8
-"""Extension headers of one packet. RFC 8200, section 4.1, has each kind once, destination
-options twice: six of those that are walked. The rest is room; a longer chain costs its
-sender nothing, and us time."""
+"""Maximum extension headers of one packet. RFC 8200, section 4.1, permits each kind once and
+destination options twice, which makes six of the kinds that are walked; two more are leeway. A
+longer chain would cost its sender nothing, and us time."""
 
-# What must be there of a transport header: its fixed part, in a packet.
+# Bytes of the transport header that a packet must have: its fixed part.
 _FIXED_PART: Final = {TCP: 20, UDP: 8, ICMPV4: 8, ICMPV6: 8}
-# What must be there of it in an ICMP error's quote (RFC 792).
+# Bytes of it that the quote of an ICMP error must have (RFC 792).
 _QUOTED_PART: Final = {TCP: 8, UDP: 8, ICMPV4: 8, ICMPV6: 8}
 
 _MORE_FRAGMENTS: Final = 0x2000
@@ -71,24 +72,27 @@ _OFFSET: Final = 0x1FFF
 
 
 class Fragment(NamedTuple):
-    """Where a fragment stands in its packet."""
+    """The position of a fragment in its packet. Offsets are in bytes of the fragmentable part.
+
+    That part begins behind the IPv4 header, or behind the fragment header of IPv6.
+    """
 
     identification: int
-    """Shared by the fragments of one packet."""
+    """The number that the fragments of one packet share."""
 
     start: int
-    """The byte of the fragmentable part at which it starts."""
+    """The offset of its first byte; 0 for a first fragment."""
 
     more: bool
-    """Whether fragments follow it."""
+    """Whether more fragments follow it."""
 
     judged: int
-    """The byte at which the part ends that decisions look at: the headers behind the
-    fragment header and the fixed part of the transport header. 0 for a later fragment."""
+    """The offset behind the headers that decisions depend on: the fixed part of the transport
+    header and, in IPv6, the extension headers before it. 0 for a later fragment."""
 
 
 class Headers(NamedTuple):
-    """What decisions need of a well-formed packet."""
+    """The headers of a well-formed packet, as far as decisions depend on them."""
 
     source: bytes
     """Source address, 4 or 16 bytes."""
@@ -97,31 +101,32 @@ class Headers(NamedTuple):
     """Destination address, 4 or 16 bytes."""
 
     protocol: int
-    """IANA number of what follows the headers that are walked."""
+    """IANA protocol number of the transport, behind any IPv6 extension headers."""
 
     source_port: int
-    """TCP or UDP source port, else `NO_PORT`."""
+    """TCP or UDP source port; otherwise, and for a later fragment, `NO_PORT`."""
 
     destination_port: int
-    """TCP or UDP destination port, else `NO_PORT`."""
+    """TCP or UDP destination port; otherwise, and for a later fragment, `NO_PORT`."""
 
     icmp_type: int
-    """ICMP or ICMPv6 type, else `NO_PORT`."""
+    """ICMP or ICMPv6 type; otherwise, and for a later fragment, `NO_PORT`."""
 
     transport: int
-    """Index in the packet of the first byte behind the headers that are walked."""
+    """Index in the packet of the first byte of the transport header, or, for a later
+    fragment, of its data."""
 
     fragment: Fragment | None
-    """Where it stands in a fragmented packet; `None` for a whole one."""
+    """Its position, if it is a fragment; `None` for a whole packet."""
 
     @property
     def is_later_fragment(self) -> bool:
-        """Whether ports and types are in another packet, the first fragment."""
+        """Whether it is a fragment other than the first, which has the ports or ICMP type."""
         return self.fragment is not None and self.fragment.start > 0
 
 
 def read_headers(packet: bytes) -> Headers | None:
-    """Read the headers of *packet*; `None` if it is malformed."""
+    """Read the headers of *packet*; return `None` if it is malformed."""
     if not packet:
         return None
     version = packet[0] >> 4
@@ -133,9 +138,9 @@ def read_headers(packet: bytes) -> Headers | None:
 
 
 def _read_plain_ipv4(packet: bytes) -> Headers | None:
-    """Read a whole TCP or UDP packet without options, as nearly all are; else `None`.
+    """Read a whole TCP or UDP packet without options, as nearly all are; else return `None`.
 
-    It takes one unpacking: 300 ns, where the way through `_read_ipv4` takes 650 ns.
+    It unpacks once, in 300 ns, where `_read_ipv4` takes 650 ns.
     """
     size = len(packet)
     if size < _LEAST_PLAIN_IPV4:
@@ -152,7 +157,7 @@ def _read_plain_ipv4(packet: bytes) -> Headers | None:
 
 
 def _read_plain_ipv6(packet: bytes) -> Headers | None:
-    """Do the same for IPv6, without extension headers."""
+    """Read a whole TCP or UDP packet without extension headers; else return `None`."""
     size = len(packet)
     if size < _LEAST_PLAIN_IPV6:
         return None
@@ -163,10 +168,10 @@ def _read_plain_ipv6(packet: bytes) -> Headers | None:
 
 
 def read_quoted_headers(quote: bytes) -> Headers | None:
-    """Read the headers of a packet that an ICMP error quotes; `None` if it cannot be used.
+    """Read the headers of a packet that an ICMP error quotes; return `None` if it cannot be.
 
-    The quote may be cut anywhere behind the first 8 bytes of the transport header
-    (RFC 792; RFC 4443 quotes more), so what the lengths promise is not compared with it.
+    The quote may be cut off anywhere behind the first 8 bytes of the transport header (RFC 792;
+    RFC 4443 quotes more), so its length fields are not compared with the bytes at hand.
     """
     if not quote:
         return None
@@ -188,6 +193,7 @@ def _read_ipv4(packet: bytes, *, whole: bool) -> Headers | None:
         return None
     if transport > IPV4_HEADER and not _options_pass(packet[IPV4_HEADER:transport]):
         return None
+    # ICMPv6 in IPv4 is no valid packet, and its type would be read as one of ICMPv4.
     if protocol == ICMPV6:
         return None
     parts = _FIXED_PART if whole else _QUOTED_PART
@@ -211,8 +217,8 @@ def _options_pass(options: bytes) -> bool:
         if kind == _NO_OPERATION:
             place += 1
             continue
-        # A source route leads around the policy: the destination that is judged would not
-        # be the one that is reached (RFC 7126, sections 4.3 and 4.4).
+        # A source route leads around the policy: the packet would reach another destination
+        # than the one that is judged (RFC 7126, sections 4.3 and 4.4).
         if kind in _SOURCE_ROUTES or place + 1 >= len(options):
             return False
         length = options[place + 1]
@@ -236,6 +242,7 @@ def _read_ipv6(packet: bytes, *, whole: bool) -> Headers | None:
         if walked is None:
             return None
         protocol, transport, fragment = walked
+    # ICMPv4 in IPv6 is no valid packet either.
     if protocol == ICMPV4:
         return None
     parts = _FIXED_PART if whole else _QUOTED_PART
@@ -245,14 +252,20 @@ def _read_ipv6(packet: bytes, *, whole: bool) -> Headers | None:
 def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be malformed
     packet: bytes, kind: int, *, whole: bool
 ) -> tuple[int, int, Fragment | None] | None:
-    """Walk IPv6 extension headers; return protocol, transport and fragment, or `None`."""
+    """Walk IPv6 extension headers from the first, of type *kind*.
+
+    Returns:
+        The protocol, the index of the transport header and the fragment's position, if it is
+        a fragment; `None` if the packet is malformed.
+    """
     place = IPV6_HEADER
     number = fragmentable = 0
     fragment: Fragment | None = None
     while kind in _EXTENSIONS:
-        # 8 bytes are the least that any of them has, and all that is looked at.
+        # Every kind has at least 8 bytes, and no byte behind these is read.
         if number == MAX_EXTENSIONS or place + 8 > len(packet):
             return None
+        # RFC 8200, section 4.1.
         if kind == _HOP_BY_HOP and number > 0:
             return None
         number += 1
@@ -261,19 +274,19 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
                 return None
             kind, position, identification = _FRAGMENT(packet, place)
             place = fragmentable = place + 8
-            # Offset 0 and nothing to come: a whole packet that carries the header for a
-            # translator's sake (RFC 6946).
+            # An atomic fragment, of offset 0 with no more to come, is a whole packet; IPv6
+            # hosts send them for the sake of translators (RFC 6946).
             if not position & 0xFFF9:
                 continue
             fragment = Fragment(identification, position & 0xFFF8, bool(position & 1), 0)
             if whole and not _fits(fragment, place - 8 - IPV6_HEADER, len(packet) - place):
                 return None
-            # What follows in a later fragment is no header, whatever it looks like.
+            # A later fragment continues with data, which must not be read as headers.
             if fragment.start:
                 return kind, place, fragment
             continue
-        # Type 0 is forbidden, and with segments left the destination that is judged is not
-        # the one that is reached (RFC 5095).
+        # Type 0 is deprecated (RFC 5095); with segments left, a routing header of any type
+        # leads to another destination than the one that is judged.
         if kind == _ROUTING and (packet[place + 2] == 0 or packet[place + 3] > 0):
             return None
         length = packet[place + 1]
@@ -283,18 +296,23 @@ def _walk(  # noqa: C901, PLR0911 - one walk; each early return is one way to be
         if place > len(packet):
             return None
     if fragment is not None:
-        # Headers behind the fragment header are judged too: a later fragment must not be
-        # able to replace them.
+        # A later fragment must not be able to replace the extension headers behind the
+        # fragment header either, since they decide where the transport begins.
         judged = place - fragmentable + _FIXED_PART.get(kind, 0)
         fragment = fragment._replace(judged=judged)
     return kind, place, fragment
 
 
 def _fits(fragment: Fragment, before: int, size: int) -> bool:
-    """Tell whether a fragment of *size* bytes may be where it says.
+    """Tell whether a fragment's position and size are possible.
 
-    *before* are the bytes of headers that count along in the reassembled packet. Beyond
-    65,535 is the "ping of death"; and only the last fragment may have an odd size.
+    A fragment that ends behind byte 65,535 of the reassembled packet is a "ping of death", and
+    any but the last must have a multiple of 8 bytes (RFC 791; RFC 8200, section 4.5).
+
+    Args:
+        fragment: its position.
+        before: bytes of headers that count towards the reassembled packet's length.
+        size: bytes of its data.
     """
     if fragment.more and size % 8:
         return False
@@ -310,7 +328,10 @@ def _read_transport(  # noqa: PLR0913, PLR0917 - keywords would cost 100 ns of 6
     fragment: Fragment | None,
     parts: Mapping[int, int],
 ) -> Headers | None:
-    """Read ports or type, if *parts* of a transport header are there; both families' end."""
+    """Read ports or ICMP type, of either family; *parts* are the bytes needed by protocol.
+
+    A later fragment has neither. `None` if the transport header is cut off before them.
+    """
     source_port = destination_port = icmp_type = NO_PORT
     if fragment is None or not fragment.start:
         needed = parts.get(protocol, 0)
@@ -320,7 +341,7 @@ def _read_transport(  # noqa: PLR0913, PLR0917 - keywords would cost 100 ns of 6
             source_port, destination_port = _PORTS(packet, transport)
         elif needed:
             icmp_type = packet[transport]
-    # Through `tuple.__new__`: 150 ns, where `Headers(…)` takes 310 ns for the same.
+    # `tuple.__new__` takes 150 ns, where `Headers(…)` takes 310 ns.
     return _new(
         Headers,
         (

@@ -1,24 +1,24 @@
-"""What ICMP and ICMPv6 types mean to a filter (RFC 792, RFC 4443, RFC 4861)."""
+"""ICMP and ICMPv6 types, in the classes that matter to a filter (RFC 792, RFC 4443, RFC 4861)."""
 
 from typing import Final
 
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 
 ICMP_HEADER: Final = 8
-"""Bytes before what an ICMP error quotes (RFC 792, RFC 4443)."""
+"""Bytes of an ICMP header; in an ICMP error, the quote follows (RFC 792, RFC 4443)."""
 
-# Source quench and redirect count as errors, although they report none: both quote a
-# packet, and neither may ever be answered with an error (RFC 1122, section 3.2.2).
+# Source quench and redirect report no error but count as ICMP errors, since they quote a packet
+# and must never be answered with an error (RFC 1122, section 3.2.2).
 _V4_ERRORS: Final = frozenset({3, 4, 5, 11, 12})
 _V6_REDIRECT: Final = 137
 _V6_FIRST_INFORMATIONAL: Final = 128
 
-# Quench is deprecated (RFC 6633); redirects are for one link, and a forged one is a way to
-# take a flow over. Only what remains is worth judging by its quote.
+# Source quench is deprecated (RFC 6633); redirects are for one link, and a forged one is a way
+# to take a flow over. Only the other types are worth judging by their quote.
 _JUDGED: Final = {ICMPV4: frozenset({3, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
 
-# Router and neighbour discovery mean nothing beyond their link; from a tunnel they could
-# only be forged (RFC 1256; RFC 4861, section 3.1).
+# Router and neighbour discovery means nothing beyond its link; from a tunnel it could only be
+# forged (RFC 1256; RFC 4861, section 3.1).
 _STAYS_ON_LINK: Final = {ICMPV4: frozenset({9, 10}), ICMPV6: frozenset({133, 134, 135, 136})}
 
 
@@ -28,15 +28,14 @@ ECHO_REPLY: Final = {ICMPV4: 0, ICMPV6: 129}
 
 
 def is_echo(protocol: int, icmp_type: int) -> bool:
-    """Tell whether a message is an echo request or reply: those alone have an id."""
+    """Tell whether a message is an echo request or reply, which have an echo id."""
     return icmp_type in (ECHO_REQUEST.get(protocol), ECHO_REPLY.get(protocol))
 
 
 def is_icmp_error(protocol: int, icmp_type: int) -> bool:
     """Tell whether a message is an ICMP error, or counts as one.
 
-    In ICMPv6 all types below 128 are errors, those that nobody has defined yet included
-    (RFC 4443, section 2.1).
+    In ICMPv6 all types below 128 are errors, even undefined ones (RFC 4443, section 2.1).
     """
     if protocol == ICMPV4:
         return icmp_type in _V4_ERRORS
@@ -46,10 +45,10 @@ def is_icmp_error(protocol: int, icmp_type: int) -> bool:
 
 
 def is_judged_by_quote(protocol: int, icmp_type: int) -> bool:
-    """Tell whether an ICMP error may pass if what it quotes may: not all kinds may."""
+    """Tell whether an ICMP error is of a type that may pass if the quoted packet may."""
     return icmp_type in _JUDGED[protocol]
 
 
 def stays_on_link(protocol: int, icmp_type: int) -> bool:
-    """Tell whether a message is never forwarded from one link to another."""
+    """Tell whether a message must never be forwarded from one link to another."""
     return icmp_type in _STAYS_ON_LINK.get(protocol, ())

@@ -1,4 +1,4 @@
-"""Numbers of the standards that more than one room needs."""
+"""Numbers from the standards that several modules need."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ ICMPV4: Final = 1
 TCP: Final = 6
 UDP: Final = 17
 ICMPV6: Final = 58
-"""IANA protocol numbers of the transports that filters and the NAT tell apart."""
+"""IANA protocol numbers of the transports that filters and NAT distinguish."""
 
 FIN: Final = 0x01
 SYN: Final = 0x02
