@@ -1,1 +1,1 @@
-"""Flow records, counters and events. What is counted never decides."""
+"""Flow records, refusals, events and metrics: counts decisions, and never makes one."""

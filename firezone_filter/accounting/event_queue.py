@@ -1,4 +1,4 @@
-"""Events that wait for the host to fetch them."""
+"""The queue of events that wait for the host (docs/rules.md, section 3, rule 8)."""
 
 from itertools import count
 from typing import Final
@@ -15,18 +15,18 @@ from firezone_filter.values.events import (
 )
 
 MAX_FLOW_EVENTS: Final = 65_536
-"""Flow records that wait for the host. Traffic makes them, so a host that does not fetch them
-must not run out of memory: at about 600 bytes each, 40 MiB. What comes then is lost, and
-counted (`Counters.flow_events_lost`)."""
+"""Flow events that may wait. Traffic creates them, and a host that does not poll must not run
+out of memory: at about 600 bytes each, 40 MiB. Further ones are lost, and counted as
+`Counters.flow_events_lost`."""
 
 
 class EventQueue:
-    """Events that wait for the host, in the order in which they took effect.
+    """Events in the order in which they took effect.
 
-    Of authorizations at most one of a kind waits per client and resource, so that renewing and
-    expiring over and over costs nothing; what makes them more are new ids, and only the host
-    has those. Flow events are accounts: each counts, nothing withdraws them, and of them there
-    is a maximum.
+    At most one access event of a kind waits for a client and resource, so renewing and expiring
+    an authorization over and over needs no more memory; only new ids do, and the host hands
+    those out. Flow events are an account: each of them counts, so none replaces or withdraws
+    another, and their number is limited.
     """
 
     __slots__ = (
@@ -39,18 +39,18 @@ class EventQueue:
     )
 
     def __init__(self) -> None:
-        # By number, counting up; what is withdrawn leaves a gap. A million may wait, and an
-        # ordered dict would take twice as much for each.
+        # By ascending number, with a gap for each withdrawn event. A million may wait, and an
+        # `OrderedDict` would take twice the memory for each.
         self._events: dict[int, Event] = {}
         self._numbers = count()
         self._first = 0
-        # The numbers of those about a client's authorizations, by `_subject`.
+        # The numbers of waiting access events, by client id and `_subject`.
         self._by_client: dict[str, dict[str, int]] = {}
         self._flow_events = 0
         self.flow_events_lost = 0
 
     def put(self, event: AccessEvent) -> None:
-        """Queue *event* last, in place of one of the same kind about the same."""
+        """Queue an access event; it replaces a waiting one of its kind, client and resource."""
         numbers = self._by_client.get(event.client_id)
         if numbers is None:
             numbers = self._by_client[event.client_id] = {}
@@ -61,7 +61,7 @@ class EventQueue:
         self._events[number] = event
 
     def put_flow(self, event: FlowEvent) -> None:
-        """Queue *event* last, if there is room."""
+        """Queue a flow event; without room it is lost, and counted."""
         if self._flow_events >= MAX_FLOW_EVENTS:
             self.flow_events_lost += 1
             return
@@ -69,22 +69,22 @@ class EventQueue:
         self._events[next(self._numbers)] = event
 
     def withdraw(self, event: AccessEvent) -> None:
-        """Take away what waits of the kind of *event*, about the same."""
+        """Remove a waiting event of the same kind, client and resource as *event*."""
         number = self._by_client.get(event.client_id, {}).get(_subject(event))
         if number is not None:
             del self._events[number]
             self._forget(event)
 
     def withdraw_all(self, client_id: str) -> None:
-        """Take away all that waits about a client's authorizations."""
+        """Remove all waiting access events of a client. Its flow events stay."""
         for number in self._by_client.pop(client_id, {}).values():
             del self._events[number]
 
     def get(self) -> Event | None:
-        """Return the first event and take it away; `None` if none waits."""
+        """Remove and return the first event; return `None` if none waits."""
         if not self._events:
             return None
-        # Not `next(iter(…))`: that goes over the places of all that have been taken away.
+        # Not `next(iter(…))`, which walks over the slots of all events removed before.
         while self._first not in self._events:
             self._first += 1
         event = self._events.pop(self._first)
@@ -95,7 +95,7 @@ class EventQueue:
         return event
 
     def start_clock(self, now: float) -> None:
-        """Count what began before the first `now` from there."""
+        """Set the times in events from before the first `now` to *now*."""
         for number, event in self._events.items():
             if isinstance(event, FlowEnded):
                 self._events[number] = evolve(event, flow_start=now, last_packet=now, flow_end=now)
@@ -110,6 +110,6 @@ class EventQueue:
 
 
 def _subject(event: AccessEvent) -> str:
-    """Return what tells an event from the others of its client."""
-    # No resource has an empty id.
+    """Return a key for an access event among those of its client."""
+    # No resource id is empty, so an empty key is free for `AccessExhausted`.
     return event.resource_id if isinstance(event, AuthorizationExpired) else ""

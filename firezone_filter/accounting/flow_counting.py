@@ -1,9 +1,15 @@
-"""Which packets count for the flow records of one client, and how much.
+"""Counting packets for the flow records of one client: which ones, and how much of each.
 
-Theory of operation. Counting comes after the decision and never changes it. `FlowRecorder`
-counts the first packet of a flow that has been allowed, and returns a handler for the next
-ones, which holds the decision and the record together: an established flow is counted in one
-call, without looking either of them up.
+Theory of operation. Counting comes after the decision, and never changes it. Packets come in
+once they have been judged and allowed: `Gateway._commit` passes the first packet of a flow to
+`FlowRecorder`, which counts it and returns a handler for the next ones. The handler holds both
+the decision and the record, so that an established flow is decided and counted in one call,
+without a look-up of either. A handler of a translated flow wraps that of the NAT.
+
+The flow cache stores these handlers, and invalidates them with the client's permissions. Inbound
+ones of direct flows also check their generation, since a new session may take the flow over.
+Records may be closed at any time; a handler notices that at the next packet, and looks for the
+flow's next record then. Later fragments are counted through their first fragment's verdict.
 """
 
 from collections.abc import Callable
@@ -24,7 +30,7 @@ from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.decisions import Forward, Translate
 
-# Where things are in a TCP header.
+# Indexes in a TCP header.
 _OFFSET_AT: Final = 12
 _FLAGS_AT: Final = 13
 _UDP_HEADER: Final = 8
@@ -34,15 +40,15 @@ CountFragment = Callable[[Headers, bytes, float], None]
 
 _ECHO_ID = Struct("!4xH").unpack_from
 
-# Bytes before the payload; a TCP header says itself how long it is.
+# Bytes of the transport header before the payload; TCP has its data offset for that.
 _HEADER: Final = {UDP: _UDP_HEADER, ICMPV4: ICMP_HEADER, ICMPV6: ICMP_HEADER}
 
 
 class _Counted:
-    """A flow's handler in one direction: the decision about its packets, and their record.
+    """A flow handler that counts: the decision about a flow's packets, and their record.
 
-    `handle` is written out for each kind: another call, or a question which kind it is, costs
-    as much as the counting.
+    Each subclass writes `handle` out in full, since another call, or a branch on the kind of
+    flow, would cost as much as the counting.
     """
 
     __slots__ = (
@@ -68,15 +74,15 @@ class _Counted:
         generation: Generation,
         domain: str | None = None,
     ) -> None:
-        """Prepare to count.
+        """Prepare to count the packets of a flow.
 
         Args:
-            records: those of the client.
+            records: the client's records.
             key: the flow.
             transport: the index of the transport header in its packets.
-            forward: what permits them.
-            generation: inbound, what has to stay as it is while they are not judged anew.
-            domain: the name that they go to, if they go to one.
+            forward: the decision about them.
+            generation: an inbound flow is judged anew once this has moved on.
+            domain: the name behind the proxy address; `None` if the flow is not translated.
         """
         self.client_id = forward.client_id
         self._records = records
@@ -91,12 +97,12 @@ class _Counted:
 
 
 class _Outbound(_Counted):
-    """What comes from the client, of any protocol but TCP."""
+    """Counts packets from the client, of any protocol but TCP."""
 
     __slots__ = ()
 
     def handle(self, packet: bytes, now: float) -> Forward:
-        """Count a packet."""
+        """Count a packet, which begins a record if there is none."""
         record = self._record
         if record.ended:
             payload = len(packet) - self._payload_at
@@ -109,12 +115,13 @@ class _Outbound(_Counted):
 
 
 class _Inbound(_Counted):
-    """What goes to the client, of any protocol but TCP."""
+    """Counts packets to the client, of any protocol but TCP."""
 
     __slots__ = ()
 
     def handle(self, packet: bytes, now: float) -> Forward | None:
-        """Count a packet, if its flow has a record; `None` if it has to be judged anew."""
+        """Count a packet, if its flow has a record; return `None` to have it judged anew."""
+        # A new session may have taken the flow over since the judge permitted it.
         if self._born != self._generation.number:
             return None
         record = self._record
@@ -128,18 +135,20 @@ class _Inbound(_Counted):
 
 
 class _TcpOutbound(_Counted):
-    """What comes from the client by TCP."""
+    """Counts TCP packets from the client."""
 
     __slots__ = ()
 
     def handle(self, packet: bytes, now: float) -> Forward:
-        """Count a packet."""
+        """Count a packet, which may begin a record."""
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
         flags = packet[self._flags_at]
         record = self._record
+        # 7: the state flags FIN, SYN and RST, which may begin, restart or end a record.
         if record.ended or flags & 7 or payload < 0:
             record = self._records.outbound(self._key, self._domain, flags, payload, now)
-            # Until the client has sent more than its SYN, each packet may be the turn.
+            # Keep the record only once the client has sent more than its SYN: until then,
+            # `outbound` must see each packet, to note the first other one.
             self._record = record if record.has_spoken else NO_RECORD
         else:
             record.tx_packets += 1
@@ -149,12 +158,13 @@ class _TcpOutbound(_Counted):
 
 
 class _TcpInbound(_Counted):
-    """What goes to the client by TCP."""
+    """Counts TCP packets to the client."""
 
     __slots__ = ()
 
     def handle(self, packet: bytes, now: float) -> Forward | None:
-        """Count a packet, if its flow has a record; `None` if it has to be judged anew."""
+        """Count a packet, if its flow has a record; return `None` to have it judged anew."""
+        # A new session may have taken the flow over since the judge permitted it.
         if self._born != self._generation.number:
             return None
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
@@ -170,7 +180,7 @@ class _TcpInbound(_Counted):
 
 
 class _CountedTranslation:
-    """The packets of a translated flow: they count if they pass."""
+    """The handler of a translated flow: lets the NAT decide, and counts what passes."""
 
     __slots__ = ("_counted", "_decided", "client_id")
 
@@ -180,7 +190,7 @@ class _CountedTranslation:
         self._counted = counted
 
     def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
-        """Decide about a packet, and count it if it passes."""
+        """Translate a packet and count it; return `None` if the session is over."""
         decision = self._decided.handle(packet, now)
         if decision is not None:
             self._counted.handle(packet, now)
@@ -188,12 +198,12 @@ class _CountedTranslation:
 
 
 class FlowRecorder:
-    """Counts the packets of one client that pass. It decides nothing, and remembers nothing."""
+    """Counts the allowed packets of one client. It neither decides nor remembers anything."""
 
     __slots__ = ("records",)
 
     def __init__(self, client_id: str, log: FlowLog) -> None:
-        """Report to *log*."""
+        """Create a recorder whose records go to *log*."""
         self.records = ClientRecords(client_id, log)
 
     def count(  # noqa: PLR0913 - what is known of the packet
@@ -206,14 +216,14 @@ class FlowRecorder:
         *,
         outbound: bool,
     ) -> FlowHandler | None:
-        """Count a whole packet or first fragment that goes on as it is.
+        """Count an allowed packet, whole or a first fragment, that is not translated.
 
-        Packets to or from the gateway's own address do not count, since it is no resource;
-        nor do ICMP errors, which are no part of the flow that they report on.
+        Packets to and from the gateway's own address do not count, since it is no resource;
+        nor do ICMP errors, which do not belong to the flow that they are about.
 
         Returns:
-            The handler that counts the flow's next packets; `None` where none count. Inbound
-            it asks for another judgement once *generation* has moved on.
+            The handler of the flow's next packets; `None` if they do not count. Inbound, it
+            has packets judged anew once *generation* has moved on.
         """
         if forward.resource_id is None or is_icmp_error(headers.protocol, headers.icmp_type):
             return None
@@ -235,17 +245,17 @@ class FlowRecorder:
         *,
         outbound: bool,
     ) -> FlowHandler:
-        """Count a translated packet; return *flow* such that it counts the next ones too.
+        """Count a translated packet; return a handler that translates and counts the next ones.
 
         Args:
             flow: the handler that translates.
-            headers: those of the packet, as it arrived.
-            packet: the packet, as it arrived.
-            mapping: protocol, translated port or echo id, resolved address.
-            permitted: what permits it.
+            headers: those of the packet before translation.
+            packet: the packet before translation.
+            mapping: protocol, translated port or echo id, real address.
+            permitted: the permission for it.
             domain: the name that the proxy address stands for.
-            now: the time.
-            outbound: whether the client sends.
+            now: the time, in seconds.
+            outbound: whether the client sends it.
         """
         protocol, near_port, far = mapping
         near = headers.source if outbound else headers.destination
@@ -254,7 +264,8 @@ class FlowRecorder:
         resource_id = cast("str", permitted.resource_id)
         key = FlowKey(resource_id, protocol, near, near_port, far, _port(far_port))
         kind = _handler_class(key, outbound=outbound)
-        # The NAT's sessions belong to no generation: they know themselves when they have ended.
+        # A generation of its own, which never moves on: the NAT's handler notices itself when
+        # the session is over.
         counter = kind(self.records, key, headers.transport, permitted, Generation(), domain)
         counter.handle(packet, now)
         return _CountedTranslation(flow, counter)
@@ -262,12 +273,15 @@ class FlowRecorder:
     def record_of_first_fragment(
         self, headers: Headers, packet: bytes, decision: Forward | Translate, *, outbound: bool
     ) -> FlowRecord | None:
-        """Return the record that a first fragment was counted for; later ones follow it."""
+        """Return the record that an allowed first fragment was counted for, or `None`.
+
+        Later fragments count for the same record.
+        """
         if decision.resource_id is None:
             return None
         if outbound and isinstance(decision, Translate):
             packet = decision.packet
-            # The packet that has just been translated is as well formed as the one before.
+            # Records have the ends after translation. Translation keeps a packet well formed.
             headers = cast("Headers", read_headers(packet))
         return self.records.find(
             _record_key(decision.resource_id, headers, packet, outbound=outbound)
@@ -278,7 +292,7 @@ def fragment_counter(record: FlowRecord, *, outbound: bool) -> CountFragment:
     """Return the function that counts the later fragments of a packet for *record*."""
 
     def count(headers: Headers, packet: bytes, now: float) -> None:
-        # Behind the IP headers all of a later fragment is payload.
+        # A later fragment has no transport header: all behind its IP headers is payload.
         if not record.ended:
             record.count(len(packet) - headers.transport, now, outbound=outbound)
 
@@ -294,7 +308,7 @@ def _handler_class(
 
 
 def _record_key(resource_id: str, headers: Headers, packet: bytes, *, outbound: bool) -> FlowKey:
-    """Return the flow of a packet as the resource sees it."""
+    """Return the record's key for a packet as the resource sees it, after translation."""
     protocol, echo_id = headers.protocol, _echo_id(headers, packet)
     source_port, destination_port = _port(headers.source_port), _port(headers.destination_port)
     if outbound:

@@ -1,10 +1,11 @@
-"""Flow records: what each client exchanged with each resource, from when to when.
+"""Flow records: the traffic of each client with each resource, flow by flow.
 
-The rules are those of Firezone's own flow log. A flow is a client, a resource, and both ends
-as the resource sees them: outside the NAT. Only a packet from the client begins a record, so
-nobody outside can make them. Which packets count, and how much, `recorder` knows.
+The rules are in docs/rules.md, "Flow records", and are those of Firezone's own flow log. A flow is
+a client, a resource, and both ends as the resource sees them, after translation. Only a packet
+from the client begins a record, so far ends cannot create any. `flow_counting` decides which
+packets count, and how much.
 
-Nothing here is asked unless `GatewayOptions.flow_records` is on.
+This module is used only with `GatewayOptions.flow_records`.
 """
 
 import math
@@ -18,20 +19,20 @@ from firezone_filter.structures.timers import NO_DEADLINE, TimerQueue
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowStarted
 
 IDLE: Final = 120
-"""Seconds: a flow without packets for longer than this is over."""
+"""Seconds without a packet after which, strictly, a flow is over."""
 
 MAX_OPEN: Final = 4_096
-"""Records of one client that are open at a time: as many flows as are remembered in one
+"""Open records of one client: as many as it may have decisions in the flow cache for one
 direction. At about 900 bytes each, 4 MiB a client."""
 
 SECOND_CHANCES: Final = 8
-"""Records that are passed over, at most, when one has to go: those with a packet since they
-were passed over last, or since they began. So a flood of short flows does not push out the
-record of a long one, which its bare ACKs could not begin again."""
+"""Records passed over, at most, in the search for one to evict: those with a packet since they
+were last passed over, or since they began. So a flood of short flows does not evict the record
+of a long TCP flow, which its bare ACKs could not begin again. The number bounds the search."""
 
 
 class FlowKey(NamedTuple):
-    """What tells the flows of one client apart: the ends as the resource sees them."""
+    """The key of a flow among those of its client, with both ends as the resource sees them."""
 
     resource_id: str
     protocol: int
@@ -42,7 +43,7 @@ class FlowKey(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """How much went through one flow, or several."""
+    """Packets and bytes of one flow or several: tx from clients, rx to them."""
 
     tx_packets: int = 0
     tx_bytes: int = 0
@@ -50,12 +51,12 @@ class Traffic(NamedTuple):
     rx_bytes: int = 0
 
     def plus(self, other: "Traffic") -> "Traffic":
-        """Return both together."""
+        """Return the sum of both."""
         return Traffic(*map(sum, zip(self, other, strict=True)))
 
 
 class FlowRecord:
-    """A record that is open."""
+    """The open record of one flow."""
 
     __slots__ = (
         "deadline",
@@ -85,21 +86,21 @@ class FlowRecord:
         self.tx_packets = self.tx_bytes = self.rx_packets = self.rx_bytes = 0
         self.fin_outbound = self.fin_inbound = self.ended = False
         self.has_spoken = False
-        """Whether the client has sent more than its SYN: then another SYN is another flow."""
+        """Whether the client has sent more than its SYN; then another SYN begins a new flow."""
         self.deadline = NO_DEADLINE
 
     @property
     def is_finished(self) -> bool:
-        """Whether both ends are done sending."""
+        """Whether both ends have sent a FIN."""
         return self.fin_outbound and self.fin_inbound
 
     @property
     def traffic(self) -> Traffic:
-        """How much went through it so far."""
+        """The traffic counted so far."""
         return Traffic(self.tx_packets, self.tx_bytes, self.rx_packets, self.rx_bytes)
 
     def count(self, payload: int, now: float, *, outbound: bool) -> None:
-        """Count a packet with so many bytes of payload."""
+        """Count a packet with *payload* bytes of payload."""
         self.last_packet = now
         if outbound:
             self.tx_packets += 1
@@ -116,14 +117,15 @@ def _no_record() -> FlowRecord:
 
 
 NO_RECORD: Final = _no_record()
-"""Stands for a record that is not there: one that has ended, and nothing else."""
+"""Stands for the absence of a record, as one that has ended: handlers then need one check, not
+two."""
 
 
 class FlowLog:
-    """When the flows of all clients are over, and what went through those that are."""
+    """The records of all clients: their deadlines, their totals, and their reports as events."""
 
     def __init__(self, events: EventQueue) -> None:
-        """Report what begins and ends to *events*."""
+        """Create a log that reports flows to *events*."""
         self._events = events
         self._open: dict[FlowRecord, None] = {}
         self._deadlines: TimerQueue[FlowRecord] = TimerQueue()
@@ -134,9 +136,9 @@ class FlowLog:
 
     @property
     def traffic(self) -> Traffic:
-        """How much went through all flows, open ones included."""
+        """The traffic of all flows since the start, open ones included."""
         tx_packets, tx_bytes, rx_packets, rx_bytes = self._closed
-        # By hand: with `plus` 100,000 open flows take 0.3 s.
+        # Added by hand, since `plus` takes 0.3 s for 100,000 open flows.
         for flow in self._open:
             tx_packets += flow.tx_packets
             tx_bytes += flow.tx_bytes
@@ -151,7 +153,10 @@ class FlowLog:
         self._events.put_flow(FlowStarted(**_identity(flow)))
 
     def finish(self, flow: FlowRecord) -> None:
-        """Let *flow* be over when time is looked at: both ends are done sending."""
+        """Have the next `forget_old` close *flow*, since both ends have sent a FIN.
+
+        Until then it stays open, so that the last ACKs still count for it.
+        """
         self._deadlines.set(flow, flow.last_packet)
 
     def end(self, flow: FlowRecord, cause: FlowEnd, at: float) -> None:
@@ -172,20 +177,21 @@ class FlowLog:
         )
 
     def earliest(self) -> float | None:
-        """Return when `forget_old` has something to report; early at times, never late."""
+        """Return when `forget_old` may have a flow to close, perhaps too early; or `None`."""
         return self._deadlines.earliest()
 
     def forget_old(self, now: float) -> None:
-        """End what is finished, and what has been idle for too long."""
+        """Close the records that are finished, and those idle for more than 120 s."""
         for flow in self._deadlines.due(now):
-            # Packets do not move the deadline: that would cost each of them a microsecond.
+            # Packets do not move the deadline, which would cost a microsecond each; so it is
+            # checked here whether the flow has really been idle.
             if flow.is_finished or now > flow.last_packet + IDLE:
                 flow.siblings.end(flow, FlowEnd.IDLE, now)
             else:
                 self._await_idleness(flow)
 
     def start_clock(self, now: float) -> None:
-        """Count what began before the first `now` from there."""
+        """Restart at *now* the records that began before the first `now`."""
         self._deadlines.start_clock()
         for flow in self._open:
             flow.flow_start = flow.last_packet = flow.passed_over = now
@@ -195,15 +201,15 @@ class FlowLog:
                 self._await_idleness(flow)
 
     def _await_idleness(self, flow: FlowRecord) -> None:
-        # *Longer than* the time, so at the first moment after it.
+        # Idle means *more than* 120 s, so the deadline is the next float after that.
         self._deadlines.set(flow, _just_after(flow.last_packet + IDLE))
 
 
 def _just_after(moment: float) -> float | None:
-    """Return the next moment; `None` if there is none, at the end of all finite times."""
+    """Return the next float after *moment*, or `None` if no finite one is greater."""
     try:
         after = math.nextafter(moment, math.inf)
-    except OverflowError:  # an `int` that no `float` stands for
+    except OverflowError:  # an `int` beyond the range of floats
         return None
     return None if after == math.inf else after
 
@@ -219,7 +225,7 @@ class ClientRecords:
         self._log = log
 
     def find(self, key: FlowKey) -> FlowRecord | None:
-        """Return the open record of a flow."""
+        """Return the open record of a flow, or `None`."""
         return self._flows.get(key)
 
     def outbound(
@@ -229,11 +235,11 @@ class ClientRecords:
 
         Args:
             key: its flow.
-            domain: the name that it goes to, if it goes to one.
-            flags: those of TCP; 0 for other protocols.
-            payload: bytes of it; below 0 if the TCP header says that it is longer than the
-                packet, which nobody has looked at.
-            now: the time.
+            domain: the name behind its proxy address; `None` if it is not translated.
+            flags: its TCP flags; 0 for other protocols.
+            payload: bytes of its payload; negative if the data offset of TCP, which the filter
+                does not check, points behind the end of the packet.
+            now: the time, in seconds.
         """
         flow = self._flows.get(key)
         if flow is not None and _restarts(flow, domain, flags):
@@ -248,21 +254,24 @@ class ClientRecords:
         return self._count(flow, flags, payload, now, outbound=True)
 
     def inbound(self, key: FlowKey, flags: int, payload: int, now: float) -> FlowRecord:
-        """Count an allowed packet to the client, if its flow has a record; return that."""
+        """Count an allowed packet to the client; return its record, or `NO_RECORD`.
+
+        It never begins a record.
+        """
         flow = self._flows.get(key)
         if flow is None:
             return NO_RECORD
         return self._count(flow, flags, payload, now, outbound=False)
 
     def end(self, flow: FlowRecord, cause: FlowEnd, at: float) -> None:
-        """Close a record: one that is finished as such, whatever else would end it now."""
+        """Close a record; one that is finished ends as `FIN`, whatever ends it but a RST."""
         if flow.is_finished and cause is not FlowEnd.RST:
             cause, at = FlowEnd.FIN, flow.last_packet
         del self._flows[flow.key]
         self._log.end(flow, cause, at)
 
     def end_resource(self, resource_id: str, cause: FlowEnd, at: float) -> None:
-        """Close the records of a resource."""
+        """Close all records of a resource."""
         for flow in [held for held in self._flows.values() if held.key.resource_id == resource_id]:
             self.end(flow, cause, at)
 
@@ -307,7 +316,8 @@ class ClientRecords:
 def _begins(protocol: int, flags: int, payload: int) -> bool:
     """Tell whether a packet from a client begins a record.
 
-    The last packets of a connection do not: FIN, RST, and an ACK without payload.
+    The last packets of a TCP connection do not (FIN, RST, and an ACK without payload), since
+    they may come when its record has been closed already.
     """
     if protocol != TCP:
         return True
@@ -315,10 +325,10 @@ def _begins(protocol: int, flags: int, payload: int) -> bool:
 
 
 def _restarts(flow: FlowRecord, domain: str | None, flags: int) -> bool:
-    """Tell whether a packet from a client, with the ends of *flow*, is of another one.
+    """Tell whether a client's packet with the key of *flow* begins another flow.
 
-    So is a SYN that begins a connection on ports that were in use, and what goes to another
-    name with the same address behind it.
+    That is a SYN that begins a new connection on the same ports, or a packet to another name
+    with the same real address.
     """
     return flow.domain != domain or (flow.has_spoken and flags & STATE_FLAGS == SYN)
 
@@ -336,7 +346,7 @@ class _Identity(TypedDict):
 
 
 def _identity(flow: FlowRecord) -> _Identity:
-    """Return what all events about a flow tell of it."""
+    """Return the fields that all events of a flow have in common."""
     key = flow.key
     return {
         "client_id": flow.siblings.client_id,
