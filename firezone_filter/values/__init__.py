@@ -1,1 +1,1 @@
-"""What users hand in and get out."""
+"""Values: the arguments and results of the public calls, and their checks."""

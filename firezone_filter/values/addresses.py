@@ -1,7 +1,7 @@
-"""Addresses: the gateway's plan and tunnel addresses, and reading what users hand in.
+"""Addresses: the address plan, tunnel addresses, and the conversion of users' arguments.
 
-Inside the library an address is its packed `bytes` (4 or 16, network byte order), since a
-dict finds `bytes` three times as fast as an `ipaddress` object. Objects stand at the edges.
+Inside the library an address is its packed `bytes` (4 or 16, in network byte order), since a dict
+finds `bytes` three times as fast as an `ipaddress` object. Objects are used at the edges alone.
 """
 
 import re
@@ -21,7 +21,7 @@ from attrs import field, frozen
 
 from firezone_filter.values.errors import InvalidAddress, shown
 
-# After the slash stands anything but a number of bits.
+# A slash that anything but a prefix length follows.
 _MASK = re.compile(r"/.*[^0-9]")
 
 Address = IPv4Address | IPv6Address
@@ -29,11 +29,11 @@ Network = IPv4Network | IPv6Network
 
 
 def to_address(value: str | Address) -> Address:
-    """Return the address that *value* names.
+    """Return *value* as an address object.
 
     Raises:
-        InvalidAddress: not an address, or one with a scope (`fe80::1%eth0`): a scope is a
-            matter of the host's links, and packets do not carry it.
+        InvalidAddress: not an address, or one with a scope (`fe80::1%eth0`), which names a link
+            of the host and is not part of any packet.
         TypeError: neither `str` nor an `ipaddress` address.
     """
     address = _parse(value)
@@ -55,19 +55,19 @@ def _has_scope(address: Address) -> bool:
 
 
 def _check_kind(name: str, value: object, *kinds: type) -> None:
-    # An interface is an address to Python, but it is a network too: which is meant?
+    # An interface is an address to Python and a network as well, so it would be ambiguous.
     if isinstance(value, IPv4Interface | IPv6Interface) or not isinstance(value, kinds):
         raise TypeError(f"{name} is a str or an ipaddress object, not {shown(value)}")
 
 
 def to_network(value: str | Network | Address) -> Network:
-    """Return the network that *value* names; a single address is a network of its own.
+    """Return *value* as a network object; a single address is a full-length prefix.
 
     Raises:
-        InvalidAddress: not a network, one with host bits set, or one with a mask in the
-            place of the prefix length. `10.0.0.5/8` is more often a slip than a wish for
-            `10.0.0.0/8`, and Python takes `/0.0.0.255` for `/24`, a mask turned round:
-            each may open 16 million addresses that nobody meant.
+        InvalidAddress: not a network, one with host bits set, or one with a mask instead of a
+            prefix length. `10.0.0.5/8` is more likely a mistake than `10.0.0.0/8`, and Python
+            reads `/0.0.0.255`, an inverted mask, as `/24`: each can open far more addresses
+            than intended, 16 million of them in the first case.
         TypeError: neither `str` nor an `ipaddress` network or address.
     """
     if isinstance(value, IPv4Network | IPv6Network):
@@ -89,38 +89,39 @@ def _without_scope(network: Network, value: object) -> Network:
 
 
 def to_networks(values: Iterable[str | Network]) -> tuple[Network, ...]:
-    """Return the networks that *values* name, in their order.
+    """Return *values* as network objects, in their order.
 
     Raises:
         InvalidAddress: as `to_network`.
-        TypeError: not an iterable, or a network by itself.
+        TypeError: not an iterable, or a single network.
     """
     _check_several(values)
     return tuple(to_network(value) for value in values)
 
 
 def to_addresses(values: Iterable[str | Address]) -> tuple[Address, ...]:
-    """Return the addresses that *values* name, in their order.
+    """Return *values* as address objects, in their order.
 
     Raises:
         InvalidAddress: as `to_address`.
-        TypeError: not an iterable, or an address by itself.
+        TypeError: not an iterable, or a single address.
     """
     _check_several(values)
     return tuple(to_address(value) for value in values)
 
 
 def to_resolved(values: Iterable[str | Address]) -> tuple[Address, ...]:
-    """Return the addresses that a name resolved to; those with a scope are left out.
+    """Return the addresses that a name resolved to as objects, without those with a scope.
 
-    Only link-local addresses have one, and a resolver hands them out as it finds them.
+    Those are link-local, which no real address may be, and resolvers do return them: so they
+    are no mistake of the caller.
     """
     _check_several(values)
     return tuple(address for value in values if not _has_scope(address := _parse(value)))
 
 
 def _check_several(values: object) -> None:
-    """Refuse what is iterable only by accident: texts, single networks, mappings."""
+    """Refuse values that are iterable only by accident: texts, single networks, mappings."""
     single = (str, bytes, bytearray, memoryview, Mapping, IPv4Network, IPv6Network)
     if isinstance(values, single) or not isinstance(values, Iterable):
         raise TypeError(f"several addresses or networks are an iterable, not {shown(values)}")
@@ -146,59 +147,60 @@ def _to_ipv6(value: str | IPv6Address | None) -> IPv6Address | None:
 
 @frozen
 class TunnelAddresses:
-    """The addresses of one peer inside the tunnel: at least one, at most one a family.
+    """The tunnel addresses of a client or of the gateway: IPv4, IPv6, or one of each.
 
     Raises:
-        InvalidAddress: not an address, of the other family, or none at all.
+        InvalidAddress: not an address, one of the other family, or none of either.
         TypeError: neither `str` nor an `ipaddress` address.
     """
 
     ipv4: IPv4Address | None = field(default=None, converter=_to_ipv4)
-    """The tunnel IPv4 address, or `None`."""
+    """The IPv4 address, or `None`."""
 
     ipv6: IPv6Address | None = field(default=None, converter=_to_ipv6)
-    """The tunnel IPv6 address, or `None`."""
+    """The IPv6 address, or `None`."""
 
     def __attrs_post_init__(self) -> None:
         if self.ipv4 is None and self.ipv6 is None:
             raise InvalidAddress("a peer has an IPv4 address, an IPv6 address or both", None)
 
     def present(self) -> tuple[Address, ...]:
-        """Return the addresses that there are, IPv4 first."""
+        """Return the addresses as objects, IPv4 first; one or two."""
         return tuple(address for address in (self.ipv4, self.ipv6) if address is not None)
 
     def packed(self) -> tuple[bytes, ...]:
-        """Return the addresses that there are in network byte order, IPv4 first."""
+        """Return the addresses as bytes in network byte order, IPv4 first; one or two."""
         return tuple(address.packed for address in self.present())
 
 
 @frozen
 class AddressPlan:
-    """Which addresses mean clients, and which stand for DNS resources.
+    """The ranges of tunnel addresses, and the ranges of proxy addresses.
 
-    The defaults are Firezone's own: the two halves of 100.64.0.0/10 (RFC 6598), and the
-    like of them in a unique local IPv6 prefix (RFC 4193).
+    The defaults are Firezone's: the two halves of 100.64.0.0/10 (RFC 6598), and two /107
+    networks of a unique local IPv6 prefix (RFC 4193).
 
     Raises:
-        InvalidAddress: not a network, host bits set, or the two kinds overlap.
+        InvalidAddress: not a network, one with host bits set, or ranges of the two kinds
+            overlap.
         TypeError: not an iterable of networks.
     """
 
     tunnel: tuple[Network, ...] = field(
         default=("100.64.0.0/11", "fd00:2021:1111::/107"), converter=to_networks
     )
-    """Where tunnel addresses are: those of clients, and the gateway's own."""
+    """The tunnel ranges: addresses of clients, and the gateway's own."""
 
     dns_resources: tuple[Network, ...] = field(
         default=("100.96.0.0/11", "fd00:2021:1111:8000::/107"), converter=to_networks
     )
-    """Where proxy addresses are, which stand for DNS resources inside the tunnel."""
+    """The DNS ranges: proxy addresses, which stand for names of DNS resources."""
 
     def __attrs_post_init__(self) -> None:
         for tunnel in self.tunnel:
             for dns in self.dns_resources:
-                # An address that were both a peer and a proxy would be judged by
-                # whichever check came first.
+                # An address in both would be a client's and a proxy address at once, and the
+                # order of checks would decide which rules apply to it.
                 if tunnel.version == dns.version and tunnel.overlaps(dns):
                     raise InvalidAddress(
                         f"tunnel range {tunnel} and DNS range {dns} overlap", (tunnel, dns)

@@ -1,4 +1,4 @@
-"""Counters: how many there are of everything, and what was refused, for dashboards and alarms."""
+"""Counters for dashboards and alarms: the gateway's state in numbers, and its refusals."""
 
 from collections.abc import Mapping
 
@@ -9,40 +9,41 @@ from firezone_filter.values.decisions import Direction, Reason
 
 @frozen(kw_only=True)
 class Counters:
-    """What `Gateway.counters` returns: totals since the gateway was made, and what there is."""
+    """The result of `Gateway.counters`: present numbers, and totals since its creation."""
 
     refusals: Mapping[tuple[Direction, Reason], int]
-    """Refused packets since the start; every direction and reason is there, also with 0."""
+    """Total of refused packets. Every pair of direction and reason is a key, even with 0."""
 
     clients: int
     """Connected clients."""
 
     authorizations: int
-    """Authorizations of all clients."""
+    """Authorizations of all clients together."""
 
     cached_flows: int
-    """Flows whose decision is remembered, each direction for itself."""
+    """Entries in the flow cache, decisions and handlers. Each direction of a flow is one."""
 
     nat_sessions: int
     """Live sessions of translated flows."""
 
     fragments: int
-    """First fragments whose decision is remembered."""
+    """First fragments whose decision is kept for their later fragments."""
 
     recorded_flows: int | None = None
-    """Flow records that are open; `None` where flows are not recorded, as below."""
+    """Open flow records. This and the four totals below are `None` unless
+    `GatewayOptions.flow_records` is on."""
 
     tx_packets: int | None = None
-    """Packets from clients that flow records count, since the start."""
+    """Total of packets from clients, as counted by flow records."""
 
     tx_bytes: int | None = None
-    """Their payload."""
+    """Total of their payload, in bytes, without IP and transport headers."""
 
     rx_packets: int | None = None
-    """Packets to clients that flow records count, since the start."""
+    """Total of packets to clients, as counted by flow records."""
 
     rx_bytes: int | None = None
-    """Their payload."""
+    """Total of their payload, in bytes, without IP and transport headers."""
 
     flow_events_lost: int = 0
-    """Flow events since the start for which there was no room: nobody had fetched the others."""
+    """Total of flow events lost because 65,536 were waiting already."""

@@ -1,7 +1,7 @@
-"""What is decided about a packet, in which direction, and why.
+"""Decisions about packets, with directions and reasons.
 
-A decision is a value: the library changes nothing in the world, the host does what the
-decision says. All four answer `allowed` and `to_send`, so that a host can treat them alike.
+A decision is a value, and the host carries it out. All four kinds have `allowed` and `to_send`,
+so that a host can treat them alike.
 """
 
 import enum
@@ -13,26 +13,31 @@ T = TypeVar("T")
 
 
 class Direction(enum.Enum):
-    """Which way a packet travels, seen from the gateway."""
+    """The direction of a packet, named from the client's point of view."""
 
     OUTBOUND = "outbound"
-    """From a client towards resources."""
+    """From a client, to a resource or to the gateway itself."""
 
     INBOUND = "inbound"
-    """From resources towards a client."""
+    """To a client, from a resource or from the gateway itself."""
 
 
 class Reason(enum.StrEnum):
-    """Why a packet was refused. The values are stable; logs and counters may rely on them."""
+    """The reason why a packet was refused.
+
+    The string values are stable; logs and counters may rely on them.
+    """
 
     MALFORMED = "malformed"
-    """The headers contradict each other or the bytes at hand, or lead around the policy."""
+    """The headers contradict each other or the packet's size, are cut off, or name a route
+    around the policy (source routes, routing headers)."""
 
     MULTICAST = "multicast"
-    """The destination is no single host."""
+    """The destination of an outbound packet is multicast, or 255.255.255.255."""
 
     UNKNOWN_CLIENT = "unknown-client"
-    """No client that is connected has this address, or this id."""
+    """No connected client has the near address or the given `client_id`, or, inbound, the
+    address belongs to another client than that."""
 
     SOURCE_NOT_ALLOWED = "source-not-allowed"
     """The client sends from an address that is not its own."""
@@ -41,46 +46,52 @@ class Reason(enum.StrEnum):
     """The destination of an inbound packet is outside the tunnel ranges."""
 
     PEER_ADDRESS = "peer-address"
-    """The far end claims, or is, an address inside the tunnel."""
+    """The far address is in the tunnel ranges and not the gateway's own, or, inbound, is in the
+    DNS ranges."""
 
     FRAGMENT = "fragment"
-    """A fragment without a decision to follow, or one that contradicts it."""
+    """A later fragment without an allowed first one to follow, or a fragment that contradicts or
+    overlaps the first."""
 
     ICMP_ERROR = "icmp-error"
-    """An ICMP error about a packet that would not have been permitted."""
+    """An ICMP error about a packet that would not have been permitted, or of a type that never
+    passes."""
 
     NO_RESOURCE = "no-resource"
     """No resource of the client covers the far address."""
 
     TCP_PORT = "tcp-port"
-    """The resource permits TCP not at all, or not on this port."""
+    """The resource, or the gateway's own filters, do not permit TCP on this port."""
 
     UDP_PORT = "udp-port"
-    """The resource permits UDP not at all, or not on this port."""
+    """The resource, or the gateway's own filters, do not permit UDP on this port."""
 
     ICMP = "icmp"
-    """The resource does not permit ICMP, or the message must stay on its link."""
+    """The resource, or the gateway's own filters, do not permit ICMP; or the message is router
+    or neighbour discovery, which must stay on its link."""
 
     PROTOCOL = "protocol"
-    """The resource does not permit this IP protocol."""
+    """The resource, or the gateway's own filters, do not permit this IP protocol; or it cannot
+    be translated."""
 
     NOT_INTERNET = "not-internet"
-    """The Internet resource does not stand for this address."""
+    """The best match is an Internet resource, and the address is not public or is excluded."""
 
     NO_TRANSLATION = "no-translation"
-    """The proxy address has no real address behind it."""
+    """There is no real address behind the proxy address."""
 
     EXPIRED_NAT_SESSION = "expired-nat-session"
-    """A translated flow's late packet: its session has been forgotten."""
+    """An inbound packet of a translated session that ended less than 240 s ago; nothing else
+    permits it."""
 
     NAT_EXHAUSTED = "nat-exhausted"
-    """No port or no room is left for another translated flow."""
+    """A new translated session finds no free port, or the limit of sessions is reached."""
 
 
 @final
 @frozen
 class Forward:
-    """The packet goes on as it was handed in."""
+    """The packet is allowed, and goes on unchanged."""
 
     client_id: str
     """The client at the near end."""
@@ -90,21 +101,21 @@ class Forward:
 
     @property
     def allowed(self) -> Literal[True]:
-        """Whether something goes on: it does."""
+        """`True`: the packet is allowed."""
         return True
 
     def to_send(self, packet: T) -> T:
-        """Return *packet* itself: it goes on unchanged."""
+        """Return *packet* itself, which goes on unchanged."""
         return packet
 
 
 @final
 @frozen
 class Translate:
-    """Another packet goes on in the place of the one handed in."""
+    """The packet is allowed; a translated packet goes on instead of it."""
 
     packet: bytes
-    """The translated packet."""
+    """The translated packet, of the same size."""
 
     client_id: str
     """The client at the near end."""
@@ -114,11 +125,11 @@ class Translate:
 
     @property
     def allowed(self) -> Literal[True]:
-        """Whether something goes on: it does, translated."""
+        """`True`: the packet is allowed, translated."""
         return True
 
     def to_send(self, packet: object) -> bytes:  # noqa: ARG002 - all decisions answer alike
-        """Return the translated packet, never the one handed in."""
+        """Return the translated packet, never the original one."""
         return self.packet
 
 
@@ -129,7 +140,7 @@ _set_packet, _set_client_id, _set_resource_id = (
 
 
 def make_translate(packet: bytes, client_id: str, resource_id: str) -> Translate:
-    """Return `Translate(packet, client_id, resource_id)`, in two thirds of the time (220 ns)."""
+    """Return `Translate(packet, client_id, resource_id)` in two thirds of its time (220 ns)."""
     made = _new_translate(Translate)
     _set_packet(made, packet)
     _set_client_id(made, client_id)
@@ -140,40 +151,45 @@ def make_translate(packet: bytes, client_id: str, resource_id: str) -> Translate
 @final
 @frozen
 class Reject:
-    """Nothing goes on; a reply goes back to the client that sent the packet."""
+    """The packet is refused; nothing goes on, and a reply goes back to the client.
+
+    Only outbound packets are rejected. The host sends `reply` into the tunnel.
+    """
 
     reply: bytes
-    """An ICMP destination-unreachable message, a whole IP packet."""
+    """An IP packet with an ICMP destination-unreachable message (RFC 792; RFC 4443, section
+    3.1), at most 576 bytes for IPv4 and 1,280 for IPv6."""
 
     reason: Reason
-    """Why it was refused."""
+    """Why the packet was refused."""
 
     client_id: str
-    """The client that gets the reply."""
+    """The client that sent the packet and gets the reply."""
 
     @property
     def allowed(self) -> Literal[False]:
-        """Whether something goes on: nothing does."""
+        """`False`: the packet is refused."""
         return False
 
     def to_send(self, packet: object) -> None:
-        """Return `None`: nothing goes on. `reply` goes back, which is another matter."""
+        """Return `None`: nothing goes on. The host sends `reply` to the client instead."""
 
 
 @final
 @frozen
 class Drop:
-    """Nothing goes on, and nobody is told."""
+    """The packet is refused; nothing is sent at all."""
 
     reason: Reason
-    """Why it was refused."""
+    """Why the packet was refused."""
 
     client_id: str | None
-    """The client concerned; `None` where none was found."""
+    """The client at the near end; `None` with `MALFORMED`, `MULTICAST`, `NOT_A_PEER` and
+    `UNKNOWN_CLIENT`, and with no other reason."""
 
     @property
     def allowed(self) -> Literal[False]:
-        """Whether something goes on: nothing does."""
+        """`False`: the packet is refused."""
         return False
 
     def to_send(self, packet: object) -> None:
@@ -181,4 +197,4 @@ class Drop:
 
 
 Decision = Forward | Translate | Reject | Drop
-"""What `Gateway.handle_packet` returns."""
+"""The result of `Gateway.handle_packet`: one of these four, and no other."""

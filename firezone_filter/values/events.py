@@ -1,4 +1,4 @@
-"""What happened by itself: events that a host fetches with `Gateway.poll_event`."""
+"""Events, which a host fetches with `Gateway.poll_event`. Times are on the host's clock."""
 
 import enum
 from ipaddress import IPv4Address, IPv6Address
@@ -10,62 +10,66 @@ from firezone_filter.values.decisions import Direction, Reason
 
 @frozen
 class AuthorizationExpired:
-    """An authorization reached its `expires_at` and is gone."""
+    """An authorization has reached its `expires_at`, and has ended."""
 
     client_id: str
-    """Whose authorization it was."""
+    """The client that was authorized."""
 
     resource_id: str
-    """What it had been for."""
+    """The resource that it was authorized for."""
 
     expired_at: float
-    """The `expires_at` that it had, on the host's clock."""
+    """The authorization's `expires_at`, in seconds."""
 
 
 @frozen
 class AccessExhausted:
-    """The last authorization of a client has gone; it may reach no resource any more.
+    """The last authorization of a client has ended, so it may reach no resource any more.
 
     Firezone's Gateway closes the client's connection at this point. The library keeps the
-    client connected, with nothing allowed, until the host says otherwise.
+    client connected until the host disconnects it or authorizes it again; an `authorize` before
+    the event is polled withdraws it.
     """
 
     client_id: str
-    """The client that has nothing left."""
+    """The client without authorizations."""
 
 
 class FlowEnd(enum.StrEnum):
-    """Why the record of a flow was closed. The values are stable; logs may rely on them."""
+    """The cause that closed a flow record.
+
+    The string values are stable; logs may rely on them.
+    """
 
     FIN = "fin"
-    """TCP: both ends were done sending."""
+    """TCP: both sides have sent a FIN."""
 
     RST = "rst"
-    """TCP: one end broke off."""
+    """TCP: one side has sent a RST."""
 
     IDLE = "idle"
-    """No packet for more than two minutes."""
+    """There was no packet for more than 120 s."""
 
     RESTARTED = "restarted"
-    """Another flow with the same ends began, and another record: by a SYN of TCP, or to
-    another name with the same address."""
+    """The client began a new flow with the same ends: by a SYN of TCP, or to another name with
+    the same real address."""
 
     REVOKED = "revoked"
-    """The client is not authorized for the resource any more."""
+    """The authorization was revoked."""
 
     EXPIRED = "expired"
     """The authorization expired."""
 
     DISCONNECTED = "disconnected"
-    """The client has gone, or has begun another tunnel session."""
+    """The client was disconnected, or connected anew."""
 
     CROWDED_OUT = "crowded-out"
-    """The client has begun more flows than are recorded at a time."""
+    """The client began another flow at its limit of 4,096 open records."""
 
 
 @frozen(kw_only=True)
 class _Flow:
-    """What tells one recorded flow from another."""
+    """The identity of a recorded flow."""
 
     client_id: str
     """The client, the initiator of the flow."""
@@ -80,101 +84,107 @@ class _Flow:
     """The client's tunnel address."""
 
     inner_src_port: int | None
-    """The client's port or echo id, as the resource sees it: after translation. `None` where
-    the protocol has none."""
+    """The client's port or echo id as the resource sees it, after translation; `None` where the
+    protocol has none."""
 
     inner_dst_ip: IPv4Address | IPv6Address
-    """The resource's real address: after translation."""
+    """The resource's address, after translation."""
 
     inner_dst_port: int | None
-    """The resource's port. `None` where the protocol has none."""
+    """The resource's port; `None` where the protocol has none."""
 
     domain: str | None
-    """The name that the client asked for, if the resource is reached by name."""
+    """The name behind the proxy address, in lower case; `None` if the flow is not translated."""
 
     flow_start: float
-    """When its first packet was decided about."""
+    """The time of its first packet, in seconds."""
 
 
 @frozen(kw_only=True)
 class FlowStarted(_Flow):
-    """A client has begun to exchange packets with a resource (`GatewayOptions.flow_records`).
+    """A flow record has begun: a client sends packets to a resource.
 
-    The fields are those of Firezone's flow record. Times are on the host's clock.
+    Reported with `GatewayOptions(flow_records=True)`. The fields are those of Firezone's flow
+    record.
     """
 
 
 @frozen(kw_only=True)
 class FlowEnded(_Flow):
-    """A recorded flow is over; what it was, and what went through it."""
+    """A flow record has been closed, with the traffic of the whole flow.
+
+    Reported with `GatewayOptions(flow_records=True)`.
+    """
 
     last_packet: float
-    """When its last packet was decided about."""
+    """The time of its last packet, in seconds."""
 
     flow_end: float
-    """When it was over."""
+    """The time at which it ended, in seconds; which time that is depends on `cause`."""
 
     tx_packets: int
     """Packets from the client to the resource."""
 
     tx_bytes: int
-    """Their payload, without IP and transport headers."""
+    """Their payload in bytes, without IP and transport headers."""
 
     rx_packets: int
     """Packets from the resource to the client."""
 
     rx_bytes: int
-    """Their payload, without IP and transport headers."""
+    """Their payload in bytes, without IP and transport headers."""
 
     cause: FlowEnd
-    """Why it is over."""
+    """Why it was closed."""
 
 
 @frozen(kw_only=True)
 class FlowRefused:
-    """Packets that were refused for one reason, of one client and far end, within a minute.
+    """Packets of one client and far address were refused for one reason, within 60 s.
 
-    A client that tries many far ends fills a few of these records: from the ninth on they are
-    one, with what its packets have in common.
+    Reported with `GatewayOptions(flow_records=True)`. Eight far addresses are told apart at a
+    time for each client, direction and reason; packets with further ones share one record, so
+    a scan causes few events.
     """
 
     client_id: str | None
     """The client; `None` where none was found."""
 
     direction: Direction
-    """Which way the packets were going."""
+    """The direction of the packets."""
 
     reason: Reason
     """Why they were refused."""
 
     far_ip: IPv4Address | IPv6Address | None
-    """The other end, as it stood in the packets; `None` for several, or for none that could
-    be read."""
+    """The far address as it stands in the packets; `None` if they differ, or if their headers
+    cannot be read."""
 
     protocol: int | None
-    """IANA protocol number; `None` for several, or for none that could be read."""
+    """IANA protocol number; `None` if the packets differ, or if their headers cannot be
+    read."""
 
     far_port: int | None
-    """The other end's port; `None` for several, or where the protocol has none."""
+    """The far port; `None` if the packets differ, or where the protocol has none."""
 
     first_packet: float
-    """When the first was refused."""
+    """The time of the first packet, in seconds."""
 
     last_packet: float
-    """When the last was refused."""
+    """The time of the last packet, in seconds."""
 
     packets: int
-    """How many were refused."""
+    """The number of packets."""
 
     ip_bytes: int
-    """Their size, headers included."""
+    """Their size in bytes, headers included."""
 
 
 AccessEvent = AuthorizationExpired | AccessExhausted
-"""What is reported of authorizations."""
+"""Events about authorizations; they are always reported."""
 
 FlowEvent = FlowStarted | FlowEnded | FlowRefused
-"""What is reported only with `GatewayOptions(flow_records=True)`."""
+"""Events about traffic, reported only with `GatewayOptions(flow_records=True)`."""
 
 Event = AccessEvent | FlowEvent
-"""What `Gateway.poll_event` returns."""
+"""The events that `Gateway.poll_event` returns."""

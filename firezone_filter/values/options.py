@@ -1,4 +1,4 @@
-"""How a gateway behaves where the portal has no say."""
+"""`GatewayOptions`: the settings of a gateway that come from the host, not from the portal."""
 
 from typing import Any
 
@@ -34,34 +34,36 @@ def _check_amount(name: str, value: float) -> None:
 
 @frozen
 class GatewayOptions:
-    """How a gateway behaves where the portal has no say.
+    """The settings of a gateway that come from the host, not from the portal.
 
     Raises:
-        InvalidPolicy: a number that is negative or not finite.
-        TypeError: a wrong type; `own_filters` that are `None` or a filter by itself.
+        InvalidPolicy: a number is negative or not finite.
+        TypeError: a wrong type, also `None` or a single filter for `own_filters`.
     """
 
     reject: bool = field(default=True, validator=_switch)
-    """Whether refused packets of clients are answered with an ICMP error. Without answers
-    (`False`) connections to what is refused time out instead of failing at once."""
+    """Whether refused packets of clients are answered with an ICMP error (`Reject`). With
+    `False` they are dropped, and the client's connections time out instead of failing at
+    once."""
 
     reject_rate: float = field(default=100.0, validator=_rate)
-    """Replies a second for one client, on average (RFC 4443, section 2.4)."""
+    """Maximum replies a second to one client, on average (RFC 4443, section 2.4)."""
 
     reject_burst: int = field(default=100, validator=_count)
-    """Replies at once for one client."""
+    """Maximum replies to one client at once."""
 
     own_filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
-    """What clients may send to the gateway's own tunnel address. **None at all permit
-    every protocol.**"""
+    """The filters for packets between clients and the gateway's own tunnel address. **Without
+    any, every protocol is permitted.**"""
 
     max_sessions_per_client: int = field(default=16_384, validator=_count)
-    """Translated flows of one client at a time."""
+    """Maximum NAT sessions of one client; a packet that needs another is dropped as
+    `NAT_EXHAUSTED`."""
 
     max_sessions: int = field(default=1_048_576, validator=_count)
-    """Translated flows of all clients at a time."""
+    """Maximum NAT sessions of all clients together, with the same effect."""
 
     flow_records: bool = field(default=False, validator=_switch)
-    """Whether `Gateway.poll_event` reports flows too: `FlowStarted`, `FlowEnded`,
-    `FlowRefused`. Then every packet is counted, which makes it up to two and a half times as
-    expensive."""
+    """Whether flows are recorded: `Gateway.poll_event` then also returns `FlowStarted`,
+    `FlowEnded` and `FlowRefused`, and `Counters` has totals of traffic. Counting makes a packet
+    up to two and a half times as expensive."""

@@ -1,4 +1,4 @@
-"""Resources and their filters: what a client may be allowed to reach."""
+"""Resources, which a client can be authorized to reach, and their filters."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 def _to_port(value: int) -> int:
-    # `True` is an int to Python, but as a port it is a slip.
+    # `True` is an `int` to Python, but as a port it is a mistake.
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"a port is an int, not {shown(value)}")
     if not 0 <= value <= MAX_PORT:
@@ -26,10 +26,12 @@ def _to_port(value: int) -> int:
 
 @frozen(order=True, init=False)
 class PortRange:
-    """An inclusive range of TCP or UDP ports; `443 in ports` tells whether it has one.
+    """An inclusive range of TCP or UDP ports, 0 to 65,535.
+
+    `443 in ports` tells whether it contains a port; `str(ports)` is `*`, `443` or `8000-8100`.
 
     Raises:
-        InvalidPolicy: not a port, or the first is behind the last.
+        InvalidPolicy: a number is not a port, or *first* is greater than *last*.
         TypeError: not an `int`.
     """
 
@@ -37,7 +39,7 @@ class PortRange:
     """Lowest port."""
 
     last: int
-    """Highest port; equal to *first* where none is given."""
+    """Highest port; by default *first*, which makes a range of one port."""
 
     def __init__(self, first: int, last: int | None = None) -> None:
         lowest, highest = _to_port(first), _to_port(first if last is None else last)
@@ -75,7 +77,9 @@ def _to_ports(value: int | str | PortRange) -> PortRange:
 
 @frozen
 class Tcp:
-    """Permits TCP on some ports of the resource: `Tcp(443)`, `Tcp("8000-8100")`, `Tcp()`.
+    """A filter that permits TCP on ports of the resource.
+
+    `Tcp(443)` permits one port, `Tcp("8000-8100")` an inclusive range, `Tcp()` every port.
 
     Raises:
         InvalidPolicy: not a port, or not a range of ports.
@@ -83,12 +87,15 @@ class Tcp:
     """
 
     ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
-    """The permitted ports; all where none are given."""
+    """The permitted ports of the resource, by default all: destination ports outbound, source
+    ports inbound."""
 
 
 @frozen
 class Udp:
-    """Permits UDP on some ports of the resource: `Udp(53)`, `Udp("8000-8100")`, `Udp()`.
+    """A filter that permits UDP on ports of the resource.
+
+    `Udp(53)` permits one port, `Udp("8000-8100")` an inclusive range, `Udp()` every port.
 
     Raises:
         InvalidPolicy: not a port, or not a range of ports.
@@ -96,25 +103,31 @@ class Udp:
     """
 
     ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
-    """The permitted ports; all where none are given."""
+    """The permitted ports of the resource, by default all: destination ports outbound, source
+    ports inbound."""
 
 
 @frozen
 class Icmp:
-    """Permits ICMP, every type: ICMPv4 over IPv4, ICMPv6 over IPv6."""
+    """A filter that permits ICMP of every type: ICMPv4 over IPv4, ICMPv6 over IPv6.
+
+    ICMP errors need no such filter: they are judged by the packet that they quote.
+    """
 
 
 Filter = Tcp | Udp | Icmp
-"""One permitted protocol of a resource."""
+"""One protocol that a resource permits; a packet needs only one filter that permits it."""
 
 
 def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
     """Return the filters of an iterable, which is read once.
 
+    An empty iterable permits every protocol: the one place where fewer rules mean more access.
+    It must not be reached by accident, so other empty or missing values are refused.
+
     Raises:
-        TypeError: `None`, a filter by itself, or anything in it that is no filter. No
-            filters means every protocol, the one place where less rule means more access,
-            so nothing may get there by a slip: an empty text or mapping does not either.
+        TypeError: `None`, a single filter, a text, bytes or a mapping, even an empty one; or an
+            iterable with anything that is not a filter.
     """
     if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
         values, Iterable
@@ -128,17 +141,17 @@ def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
 
 
 def to_id(value: str) -> str:
-    """Return *value* if it can name a client or a resource.
+    """Return *value* if it can be the id of a client or a resource.
 
     Raises:
-        InvalidPolicy: empty.
+        InvalidPolicy: it is empty.
         TypeError: not a `str`.
     """
     if not isinstance(value, str):
         raise TypeError(f"an id is a str, not {shown(value)}")
     if not value:
         raise InvalidPolicy("an id is not empty", value)
-    # A plain one: a subclass may compare and hash as it likes, or not at all.
+    # A plain `str`, since a subclass may compare and hash in any way, or not at all.
     return str.__str__(value)
 
 
@@ -152,88 +165,95 @@ def _to_address(value: str) -> str:
     return str.__str__(to_pattern(value))
 
 
-# Each authorization asks for the hash of its resource: with four filters it takes 7 µs.
+# `cache_hash`, because each `authorize` looks its resource up by hash: 7 µs with four filters.
 
 
 @frozen(cache_hash=True)
 class CidrResource:
-    """A network that a client may be allowed to reach.
+    """A network, or a single address, that a client can be authorized to reach.
 
     Raises:
-        InvalidAddress: not a network, or host bits are set.
-        InvalidPolicy: an empty id.
-        TypeError: a wrong type; `filters` that are `None` or a filter by itself.
+        InvalidAddress: `network` is not a network, or has host bits set.
+        InvalidPolicy: `id` is empty.
+        TypeError: a wrong type, also `None` or a single filter for `filters`.
     """
 
     id: str = field(converter=to_id)
-    """Names the resource; authorizations refer to it."""
+    """The id by which authorizations name the resource; not empty."""
 
     network: IPv4Network | IPv6Network = field(converter=to_network)
-    """The addresses that it covers."""
+    """The addresses that it covers. A `Gateway` never lets it cover special addresses, such as
+    the tunnel and DNS ranges, loopback and multicast, however wide it is."""
 
     filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
-    """What is permitted. **None at all permit every protocol.**"""
+    """The permitted protocols and ports. **Without any, every protocol is permitted.**"""
 
     name: str = field(default="", converter=_to_name)
-    """For people; decides nothing."""
+    """A name for people, which affects no decision."""
 
 
 @frozen(cache_hash=True)
 class DnsResource:
-    """A name, or a pattern of names, that a client may be allowed to reach.
+    """A domain name, or a pattern of names, that a client can be authorized to reach.
+
+    It covers no address but the proxy addresses given to `Gateway.domain_resolved`.
 
     Raises:
-        InvalidPolicy: an empty id, or not a pattern.
-        TypeError: a wrong type; `filters` that are `None` or a filter by itself.
+        InvalidPolicy: `id` is empty, or `address` is neither a name nor a pattern.
+        TypeError: a wrong type, also `None` or a single filter for `filters`.
     """
 
     id: str = field(converter=to_id)
-    """Names the resource; authorizations refer to it."""
+    """The id by which authorizations name the resource; not empty."""
 
     address: str = field(converter=_to_address)
-    """A name (`gitlab.example.com`) or a pattern: `*.example.com`, `**.example.com`,
-    `host-?.example.com`."""
+    """A name (`gitlab.example.com`), or a pattern. In a pattern `?` stands for one character of
+    a label, `*` for any characters of a label or none, and `**` for any number of labels or
+    none; a leading `*.` also matches no label (`*.example.com` matches `example.com`)."""
 
     filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
-    """What is permitted. **None at all permit every protocol that can be translated.**"""
+    """The permitted protocols and ports. **Without any, every protocol that can be translated is
+    permitted:** TCP, UDP and ICMP echo."""
 
     name: str = field(default="", converter=_to_name)
-    """For people; decides nothing."""
+    """A name for people, which affects no decision."""
 
     def pattern(self) -> DomainPattern:
-        """Return the names that it stands for."""
+        """Return the compiled pattern of `address`."""
         return DomainPattern.parse(self.address)
 
 
 @frozen(cache_hash=True)
 class InternetResource:
-    """The public Internet, every protocol.
+    """The public Internet, with every protocol.
+
+    Private, shared and special addresses do not belong to it (docs/rules.md, section 5, rule 5).
 
     Raises:
-        InvalidAddress: not a network, or host bits are set.
-        InvalidPolicy: an empty id.
+        InvalidAddress: an entry of `exclude` is not a network, or has host bits set.
+        InvalidPolicy: `id` is empty.
         TypeError: a wrong type.
     """
 
     id: str = field(converter=to_id)
-    """Names the resource; authorizations refer to it."""
+    """The id by which authorizations name the resource; not empty."""
 
     name: str = field(default="", converter=_to_name)
-    """For people; decides nothing."""
+    """A name for people, which affects no decision."""
 
     exclude: tuple[Network, ...] = field(default=(), converter=to_networks)
-    """Networks that are not the Internet here: an organization's own public ones, say."""
+    """Public networks that it does not permit, such as an organization's own."""
 
 
 Resource = CidrResource | DnsResource | InternetResource
-"""What a client may be allowed to reach."""
+"""A resource of any kind, which a client can be authorized to reach."""
 
 
 def same_place(one: Resource, other: Resource) -> bool:
-    """Tell whether two resources are of one kind and have one network or pattern.
+    """Tell whether two resources are of the same kind, with the same network or pattern.
 
-    A resource never changes these under the same id: whoever may reach "db" must not find
-    that "db" has become something else.
+    These never change under one id: a client that is authorized for "db" must not end up with
+    access to another network under that id.
     """
     match one, other:
         case (CidrResource(), CidrResource()):

@@ -1,4 +1,4 @@
-"""Times that a host hands in: finite seconds on one clock, kept as they were handed in."""
+"""Times: finite seconds on the host's clock, kept as the `int` or `float` that was passed."""
 
 import math
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 from firezone_filter.values.errors import InvalidTime, shown
 
 MAX_AHEAD: Final = 50 * 31_557_600
-"""How far an expiry may lie ahead: 50 years of 365.25 days. More means that two clocks are
-mixed (Unix time is more than 50 years ahead of a clock that starts at boot), and that the
-permission would never end."""
+"""Maximum seconds from now to an expiry: 50 years of 365.25 days. More means that two clocks
+were mixed, since Unix time is more than 50 years ahead of a clock that starts at boot; such an
+authorization would never end."""
 
 
 def is_finite(value: float) -> bool:
-    """Tell whether *value* can be reckoned with: an `int` may be beyond any `float`."""
+    """Tell whether *value* is a finite `float`, or an `int` within the range of floats."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -20,11 +20,11 @@ def is_finite(value: float) -> bool:
 
 
 def to_time(value: float) -> float:
-    """Return *value* if it can be a time.
+    """Return *value* if it is a time, in seconds.
 
     Raises:
         InvalidTime: not finite.
-        TypeError: neither `int` nor `float`.
+        TypeError: neither `int` nor `float`, or a `bool`.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"a time is a number of seconds, not {shown(value)}")
