@@ -188,7 +188,7 @@ class ClientAccess:
         )
         if match is not None and best > internet:
             return match.reason or self.authorizations[match.resource_id].forward
-        # Right to permit: the address is public, and this resource does not exclude it.
+        # Safe to permit: the address is public, and this resource does not exclude it.
         permitted, _, resource_id = internet
         return self.authorizations[resource_id].forward if permitted else Reason.NOT_INTERNET
 
@@ -205,7 +205,7 @@ class ClientAccess:
         for resource_id in reversed(known.resources):
             authorization = self.authorizations[resource_id]
             reason = authorization.compiled.check.refusal(protocol, port, icmp)
-            # Right to permit: the client is authorized for one of the resources behind this
+            # Safe to permit: the client is authorized for one of the resources behind this
             # name, and its filters permit the packet.
             if reason is None:
                 return authorization.forward

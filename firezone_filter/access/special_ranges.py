@@ -72,7 +72,7 @@ _NOT_INTERNET = (
     "3fff::/20",  # documentation (RFC 9637)
 )
 
-# What a name server must not be able to point a client at (DNS rebinding).
+# Addresses that a name server must not be able to direct a client to (DNS rebinding).
 _NOT_RESOLVED = ("169.254.0.0/16", "fe80::/10", *_NOT_CIDR)
 
 

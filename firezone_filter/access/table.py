@@ -9,8 +9,7 @@ if none does, the refusal of the first one asked stands.
 
 Each node of the tree is one network, with its entries in ascending order of ids. The last of
 these is asked first, so its ports and its answer are kept at the node as well: nearly always
-they decide. The tree remembers nothing else, and nothing is rebuilt: a change costs what it
-touches.
+they decide. Nothing else is remembered, and a change rebuilds only the nodes that it concerns.
 
 This is the one module that knows py-radix, and no node leaves it.
 """
@@ -204,7 +203,7 @@ def _ask_in_turn(
         # Of one network, the greatest id first (section 5, rule 2).
         for entry in reversed(node.data[_ENTRIES]):
             reason = entry.check.refusal(protocol, port, icmp)
-            # Right to permit, whatever a longer prefix has refused: a packet is permitted if
+            # Safe to permit, whatever a longer prefix has refused: a packet is permitted if
             # any covering resource permits it (section 5, rule 2).
             if reason is None:
                 return entry.permitted  # type: ignore[no-any-return]

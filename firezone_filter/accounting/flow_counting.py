@@ -65,7 +65,7 @@ class _Counted:
         "client_id",
     )
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what is known of the packet
+    def __init__(  # noqa: PLR0913, PLR0917 - the facts about a flow
         self,
         records: ClientRecords,
         key: FlowKey,
@@ -206,7 +206,7 @@ class FlowRecorder:
         """Create a recorder whose records go to *log*."""
         self.records = ClientRecords(client_id, log)
 
-    def count(  # noqa: PLR0913 - what is known of the packet
+    def count(  # noqa: PLR0913 - the facts about a packet
         self,
         headers: Headers,
         packet: bytes,
@@ -233,7 +233,7 @@ class FlowRecorder:
         handler.handle(packet, now)
         return handler
 
-    def counted_translation(  # noqa: PLR0913, PLR0917 - what is known of the session
+    def counted_translation(  # noqa: PLR0913, PLR0917 - the facts about a session
         self,
         flow: FlowHandler,
         headers: Headers,

@@ -103,7 +103,7 @@ class Client:
 
     # --- Allowed packets -----------------------------------------------------------------------
 
-    def count(  # noqa: PLR0913 - what is known of the packet
+    def count(  # noqa: PLR0913 - the facts about a packet
         self,
         decision: Forward | Translate,
         flow: TranslatedFlow | None,

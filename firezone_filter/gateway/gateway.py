@@ -458,9 +458,9 @@ class Gateway:
                 self._advance(to_time(now))
             self._last_now = now
 
-        # The flow cache: the checks that every packet needs, and one look-up. A hit is right
-        # to admit the packet: whatever else decided about the flow's first packet is in the
-        # key, and a change of permissions would have removed the entry.
+        # The flow cache: the checks that every packet needs, and one look-up. It is safe to
+        # admit a packet on a hit: whatever else decided about the flow's first packet is in
+        # the key, and a change of permissions would have removed the entry.
         #
         # This is inline because a call would add a tenth, and has numbers instead of names
         # because each name takes 10 ns. (28 and 40 are the shortest packets of UDP and TCP
@@ -496,8 +496,8 @@ class Gateway:
             return found
 
         # Flow handlers, for established flows whose packets each have an effect: translated,
-        # or counted. They are invalidated like the cache; one whose session is over, or whose
-        # generation is, returns `None`, and the packet is judged.
+        # or counted. They are invalidated like decisions. A handler returns `None` if its
+        # session is over or its generation out of date, and then the packet is judged.
         handlers = self._outbound_handlers if direction is _OUTBOUND else self._inbound_handlers
         flows: Mapping[bytes, FlowHandler] = handlers[protocol]
         if flows:
@@ -547,7 +547,7 @@ class Gateway:
 
     # --- Committing ------------------------------------------------------------------------
 
-    def _commit(  # noqa: PLR0913, PLR0917 - what is known of the packet; keywords take 50 ns
+    def _commit(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
         self,
         ruling: Ruling | Decision,
         direction: Direction,
@@ -577,6 +577,7 @@ class Gateway:
                 table = OUTBOUND if direction is _OUTBOUND else INBOUND
                 client.flow_cache.store(table + protocol, key, ruling)
                 return ruling
+            # Counting a packet for the flow records needs its headers.
             ruling = Ruling(ruling, client, read_headers(packet), key)
         if type(ruling) is not Ruling:
             self._refusals.add(direction, packet, ruling, now)

@@ -80,7 +80,7 @@ class Judge:
         self._ipv4 = (_IPV4_KEY, *context.ranges.ipv4)
         self._ipv6 = (_IPV6_KEY, *context.ranges.ipv6)
 
-    def judge_new_tcp_or_udp(  # noqa: PLR0913, PLR0917 - what is known by then; keywords take 50 ns
+    def judge_new_tcp_or_udp(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
         self,
         direction: Direction,
         protocol: int,
@@ -247,7 +247,7 @@ class Judge:
         )
         if isinstance(permitted, Reason):
             return self._refuse(client, permitted, headers, packet, now)
-        # Right to forward: the source is the client's own, and a resource permits destination,
+        # Safe to forward: the source is the client's own, and a resource permits destination,
         # protocol and port.
         if not flags & DNS:
             return Ruling(permitted, client, headers, key)
@@ -261,7 +261,7 @@ class Judge:
             return Ruling(client.drop(flow), client, headers)
         if isinstance(flow, Reason):
             return self._refuse(client, flow, headers, packet, now)
-        # Right to translate: row 9 has permitted what the client asked for, by name.
+        # Safe to translate: a resource that covers the proxy address permits the packet (row 9).
         return Ruling(flow.translate(packet), client, headers, key, flow)
 
     def _judge_inbound(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - a return for each row
@@ -335,11 +335,11 @@ class Judge:
             if session is None and nat is not None and nat.expired_recently(headers, packet, now):
                 permitted = Reason.EXPIRED_NAT_SESSION
             return Ruling(client.drop(permitted), client, headers)
-        # Right to forward, solicited or not: the client may reach this address, protocol and
+        # Safe to forward, solicited or not: the client may reach this address, protocol and
         # port, and filters are not stateful (docs/rules.md, section 1).
         if nat is None or session is None:
             return Ruling(permitted, client, headers, key)
-        # Right to translate: the client has opened this session, and may still reach its
+        # Safe to translate: the client has opened this session, and may still reach its
         # proxy address by this protocol and port.
         flow = nat.inbound(session, headers, key, permitted)
         return Ruling(flow.translate(packet), client, headers, key, flow)
@@ -365,7 +365,7 @@ class Judge:
             return None
         # Later fragments carry no ports: passing them unseen is the classic bypass (RFC 1858,
         # section 3), so they follow the decision about their first fragment, and pass only if
-        # that was allowed within the last 30 s. The key has the client and both addresses.
+        # that was allowed within the last 30 s, for this client and between these addresses.
         verdict = client.fragments.find(headers, fragment, now, outbound=outbound)
         if verdict is None:
             return Ruling(client.drop(Reason.FRAGMENT), client, headers)
@@ -398,7 +398,7 @@ class Judge:
             client, reason, headers.source, headers.destination, packet, now
         )
 
-    def _reject_if_allowed(  # noqa: PLR0913, PLR0917 - what is known by then; keywords take 50 ns
+    def _reject_if_allowed(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
         self,
         client: Client,
         reason: Reason,

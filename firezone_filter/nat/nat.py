@@ -61,7 +61,7 @@ class TranslatedFlow:
         "session",
     )
 
-    def __init__(  # noqa: PLR0913 - what is known of the first packet
+    def __init__(  # noqa: PLR0913 - the facts about the first packet
         self,
         sessions: SessionTable,
         session: Session,

@@ -10,8 +10,8 @@ class FlowHandler(Protocol):
 
     A handler is for one flow in one direction, and is made when its first packet has been
     allowed. That of a translated flow prolongs the session; that of a counted one adds to the
-    flow record. It checks no permission, so whoever stores it must invalidate it when the
-    client's permissions change.
+    flow record. It checks no permission, so it must be invalidated when the client's
+    permissions change.
     """
 
     client_id: str
