@@ -36,7 +36,7 @@ ReverseKey = tuple[int, int, bytes]
 
 
 class Session(TrackedSession):
-    """One translated flow of one client."""
+    """The mapping of a client's port and a proxy address, with its lifetime."""
 
     __slots__ = ("forward_key", "proxy", "reverse_key", "table")
 
