@@ -1,7 +1,7 @@
 """Counting packets for the flow records of one client: which ones, and how much of each.
 
 Theory of operation. Counting comes after the decision, and never changes it. Packets come in
-once they have been judged and allowed: `Gateway._commit` passes the first packet of a flow to
+once they have been judged and allowed: `Gateway` passes the first packet of a flow to
 `FlowRecorder`, which counts it and returns a handler for the next ones. The handler holds both
 the decision and the record, so that an established flow is decided and counted in one call,
 without a look-up of either. A handler of a translated flow wraps that of the NAT.

@@ -17,7 +17,7 @@ client's own address is part of the key. The cache is invisible but for its spee
 - A client's entries in one table form a FIFO queue. At its limit a client evicts its own
   oldest entry, never another client's.
 
-`Gateway._commit` and its helpers are the only callers of `store`.
+`Gateway._judge_and_commit` and its helpers are the only callers of `store`.
 """
 
 from collections import deque

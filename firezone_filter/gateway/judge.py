@@ -15,8 +15,8 @@ are split off before a port is read, and tunnel addresses are refused before a r
 network covers them could match.
 
 Judging reads, committing writes. The judge changes nothing. It returns a `Ruling`, the decision
-and what follows from it, and `Gateway._commit` carries that out: it remembers allowed flows,
-and `Client.invalidate` forgets them when permissions change. State that is over at `now`
+and what follows from it, and `Gateway._judge_and_commit` carries that out: it remembers allowed
+flows, and `Client.invalidate` forgets them when permissions change. State that is over at `now`
 counts as gone, whether or not it has been swept out.
 
 `judge_new_tcp_or_udp` is the fast path: it decides about the first packet of a TCP or UDP flow
