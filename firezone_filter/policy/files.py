@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
-from firezone_filter.documents.document import Fields, Node, build
-from firezone_filter.documents.portal_shapes import (
+from firezone_filter.documents.nodes import Fields, Node, build
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import (
     glance,
     read_id,
     read_network,
@@ -14,17 +15,18 @@ from firezone_filter.documents.portal_shapes import (
     write_networks,
     write_resource,
 )
-from firezone_filter.documents.text import read_document
 from firezone_filter.packet.numbers import IPV4, IPV6
-from firezone_filter.policy.values import (
-    Policy,
-    PolicyAuthorization,
-    PolicyClient,
-    PolicyDomain,
+from firezone_filter.policy.consistency import (
     ProxyCheck,
     check_name,
     check_tunnel_address,
     refuse_domains,
+)
+from firezone_filter.policy.policy import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    PolicyDomain,
 )
 from firezone_filter.values.addresses import (
     Address,

@@ -1,9 +1,9 @@
-"""The portal's messages: what they ask of a gateway, and what they are answered with.
+"""The portal's messages: what each asks of a gateway, and the replies that the portal expects.
 
-From the bottom up: `answers` are what a host gets back, `shapes` knows the parts of messages
-that are no resources, `moment` tells what a gateway would refuse, `messages` reads one
-whole, `session` acts on it. The messages are those of Firezone's portal; no socket is opened
-here.
+From the bottom up: `answers` holds what a host gets back, `message_fields` reads the fields
+that have nothing to do with filtering, `moment` tells what a gateway would refuse, `orders`
+are the messages as values, `messages` reads whole messages, `session` acts on them. No socket
+is opened here.
 """
 
 from firezone_filter.portal.answers import PortalEvent, PortalReply

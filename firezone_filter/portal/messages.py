@@ -10,12 +10,10 @@ from typing import Final, cast
 
 from attrs import evolve, frozen
 
-from firezone_filter.documents.document import Fields, Node, build
-from firezone_filter.documents.portal_shapes import read_resource, write_resource
-from firezone_filter.documents.text import read_document
-from firezone_filter.portal.moment import Moment, PortalClient
-from firezone_filter.portal.orders import Extension, Grant, Init, Order, Pair, Rejection, Update
-from firezone_filter.portal.shapes import (
+from firezone_filter.documents.nodes import Fields, Node, build
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import read_resource, write_resource
+from firezone_filter.portal.message_fields import (
     MAX_U64,
     read_config,
     read_flow_logs,
@@ -27,6 +25,8 @@ from firezone_filter.portal.shapes import (
     read_public_key,
     read_text,
 )
+from firezone_filter.portal.moment import Moment, PortalClient
+from firezone_filter.portal.orders import Extension, Grant, Init, Order, Pair, Rejection, Update
 from firezone_filter.values.addresses import Address, TunnelAddresses, to_address
 from firezone_filter.values.arguments import check_stands_for
 from firezone_filter.values.domains import to_domain

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from firezone_filter.documents.portal_shapes import read_resource, write_resource
-from firezone_filter.documents.text import read_document
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import read_resource, write_resource
 from firezone_filter.values.errors import InvalidPolicy
 from firezone_filter.values.resources import (
     CidrResource,

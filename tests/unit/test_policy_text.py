@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from firezone_filter.documents.document import Node
-from firezone_filter.documents.text import MAX_DEPTH, read_document
+from firezone_filter.documents.nodes import Node
+from firezone_filter.documents.parsing import MAX_DEPTH, read_document
 from firezone_filter.policy import load_policy
 from firezone_filter.values.errors import InvalidPolicy
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from firezone_filter.documents.document import Fields, Node
 from firezone_filter.documents.faults import Faults, Place, is_finite, show
+from firezone_filter.documents.nodes import Fields, Node
 from firezone_filter.values.errors import InvalidPolicy, shown
 
 T = TypeVar("T")

@@ -5,10 +5,15 @@ from typing import Any, TypeVar
 
 from attrs import Attribute, field, frozen
 
-from firezone_filter.documents.document import Node
 from firezone_filter.documents.faults import Faults, Place
+from firezone_filter.documents.nodes import Node
 from firezone_filter.gateway.gateway import Gateway
-from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.policy.consistency import (
+    ProxyCheck,
+    check_name,
+    check_tunnel_address,
+    refuse_domains,
+)
 from firezone_filter.values.addresses import (
     Address,
     AddressPlan,
@@ -17,7 +22,7 @@ from firezone_filter.values.addresses import (
     to_resolved,
 )
 from firezone_filter.values.arguments import check_type
-from firezone_filter.values.domains import DomainPattern, to_domain
+from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import shown
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
@@ -231,10 +236,7 @@ def _resolve(gateway: Gateway, client_id: str, one: PolicyAuthorization) -> None
         )
 
 
-# --- What holds by hand as in a file ------------------------------------------------------
-
-
-def _check_domains(domains: Node, one: PolicyAuthorization, proxies: "ProxyCheck") -> None:
+def _check_domains(domains: Node, one: PolicyAuthorization, proxies: ProxyCheck) -> None:
     pattern = one.resource.pattern() if isinstance(one.resource, DnsResource) else None
     if pattern is None:
         refuse_domains(domains)
@@ -244,63 +246,3 @@ def _check_domains(domains: Node, one: PolicyAuthorization, proxies: "ProxyCheck
         addresses = node.child("proxy_addresses", 1, None)
         for m, address in enumerate(domain.proxy_addresses):
             proxies.add(addresses.child(m, m, str(address)), address, domain.name)
-
-
-def check_tunnel_address(node: Node, address: Address, plan: AddressPlan | None) -> None:
-    """Report an address at *node* that is outside the tunnel ranges, or another peer's.
-
-    Without a *plan*, since that is faulty itself, nothing is outside.
-    """
-    if plan is not None and not any(address in network for network in plan.tunnel):
-        node.refuse("is outside the tunnel ranges")
-    node.claim("tunnel address", address)
-
-
-def refuse_domains(node: Node) -> None:
-    """Report domains of what is no DNS resource; an empty list says nothing."""
-    if isinstance(node.value, list | tuple) and node.value:
-        node.fault("only a DNS resource has domains")
-
-
-def check_name(node: Node, name: str, pattern: DomainPattern | None) -> None:
-    """Report a name that is not the resource's.
-
-    Without a *pattern*, since that is faulty itself or there is none, every name is.
-    """
-    if pattern is not None and not pattern.matches(name):
-        node.refuse(f"is not a name that {'.'.join(pattern.labels)!r} stands for")
-
-
-class ProxyCheck:
-    """What may not be among the proxy addresses of one client."""
-
-    def __init__(self, client: Node, plan: AddressPlan | None) -> None:
-        """Check those of the *client*; without a *plan*, since that is faulty, all are inside."""
-        self._client = client
-        self._plan = plan
-        self._addresses: set[Address] = set()
-
-    def add(self, node: Node, address: Address, name: str | None) -> None:
-        """Report an address at *node* that is outside the DNS ranges, or given before.
-
-        Args:
-            node: where it stands, in the list of those that were given together.
-            address: the address.
-            name: what it was given to; `None` if that is faulty.
-        """
-        plan = self._plan
-        if plan is not None and not any(address in network for network in plan.dns_resources):
-            node.refuse("is outside the DNS ranges")
-        node.claim(node.place.parent, address)
-        if name is not None:
-            # Resources may share an address, but for two names it would mean that the client
-            # has renumbered: the first would lose its translations.
-            node.claim(self._client.place, address, name)
-        self._addresses.add(address)
-
-    def check_number(self) -> None:
-        """Report more addresses than a gateway keeps for a client."""
-        if len(self._addresses) > MAX_PROXIES:
-            self._client.fault(
-                f"has {len(self._addresses)} proxy addresses, more than {MAX_PROXIES}"
-            )

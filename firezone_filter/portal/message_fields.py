@@ -1,4 +1,4 @@
-"""The parts of portal messages that are no resources; those are in `policy.portal_shapes`.
+"""The parts of portal messages that are no resources; `documents.resource_json` reads those.
 
 Unknown fields are ignored. What has nothing to do with filtering is checked, since a message
 that is wrong in one place cannot be trusted in another, and dropped. Secrets are never
@@ -9,8 +9,8 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode
 from typing import Final
 
-from firezone_filter.documents.document import Fields, Node
-from firezone_filter.documents.text import read_document
+from firezone_filter.documents.nodes import Fields, Node
+from firezone_filter.documents.parsing import read_document
 from firezone_filter.values.errors import InvalidMessage
 
 MAX_U64: Final = 2**64 - 1

@@ -1,4 +1,4 @@
-"""Resources and filters in the shapes in which the portal sends them, read and written.
+"""Resources and filters as JSON, in the shape in which the portal sends them, read and written.
 
 As the portal's own gateway does, these readers ignore fields that they do not know: a newer
 portal may add some. Where a missing field would mean more access, a wrong one is still a
@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Hashable
 from typing import Final, assert_never
 
-from firezone_filter.documents.document import Fields, Node, build
 from firezone_filter.documents.faults import Faults
+from firezone_filter.documents.nodes import Fields, Node, build
 from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.values.addresses import Network, to_network
 from firezone_filter.values.domains import DomainPattern, to_pattern
