@@ -252,8 +252,8 @@ def story() -> tuple[Gateway, PortalSession]:
 def fault_of(sent: Json, now: float = NOW + 5) -> InvalidMessage:
     """Return the error of a message, which has changed nothing."""
     told, portal = story()
-    before, keys = snapshot(told), dict(portal._keys)
+    before, keys = snapshot(told), dict(portal._public_keys)
     with pytest.raises(InvalidMessage) as caught:
         portal.receive(sent, now)
-    assert (snapshot(told), portal._keys) == (before, keys)
+    assert (snapshot(told), portal._public_keys) == (before, keys)
     return caught.value

@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from typing import Final, assert_never
 
 from firezone_filter.gateway.gateway import Gateway
-from firezone_filter.portal.answers import PortalEvent, PortalReply
+from firezone_filter.portal.commands import ExpiryUpdate, FilterUpdate, Grant, Init, Rejection
 from firezone_filter.portal.messages import Message, read_message
-from firezone_filter.portal.moment import Moment, PortalClient
-from firezone_filter.portal.orders import Extension, Grant, Init, Rejection, Update
+from firezone_filter.portal.preflight import PortalClient, Preflight
+from firezone_filter.portal.reply import PortalEvent, PortalReply
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.times import to_time
 
-_REPLIES: Final = {
+_REPLY_EVENTS: Final = {
     "create_authorization": "authorization_created",
     "authorize_flow": "flow_authorized",
     "allow_access": "connection_ready",
 }
 
-MAX_KEYS_OF_GONE: Final = 1_024
+MAX_DISCONNECTED_KEYS: Final = 1_024
 """Public keys that are kept of clients that have gone, in case that the host itself connects
 one again. They cost some 200 bytes each, and only the portal names clients."""
 
@@ -53,9 +53,9 @@ class PortalSession:
     cannot be read, a host that fails closed disconnects its clients.
 
     >>> session = PortalSession(gateway)
-    >>> for answer in session.receive(message, now=time.time()):
-    ...     if isinstance(answer, PortalReply):
-    ...         channel.send(answer.to_json())
+    >>> for reply in session.receive(message, now=time.time()):
+    ...     if isinstance(reply, PortalReply):
+    ...         channel.send(reply.to_json())
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -66,7 +66,7 @@ class PortalSession:
         """
         check_type("gateway", gateway, Gateway)
         self._gateway = gateway
-        self._keys: dict[str, bytes] = {}
+        self._public_keys: dict[str, bytes] = {}
         # A message is several hooks or none: what one of them would refuse has to be found
         # before the first is called, by the checks that they make themselves.
         self._site, self._roster = gateway._site, gateway._roster  # noqa: SLF001 - see above
@@ -96,68 +96,68 @@ class PortalSession:
         """
         check_type("message", message, str, bytes, Mapping)
         at = self._time_at(to_time(now))
-        read = read_message(message, Moment(self._site, self._roster, self._keys, at))
+        read = read_message(message, Preflight(self._site, self._roster, self._public_keys, at))
         self._gateway.handle_timeout(now)
         self._carry_out(read)
-        return _answers(read)
+        return _replies(read)
 
     def _carry_out(self, message: Message) -> None:
-        order, gateway = message.order, self._gateway
-        match order:
+        command, gateway = message.command, self._gateway
+        match command:
             case Init():
-                self._begin(order)
+                self._begin(command)
             case Grant():
-                self._grant(order)
-            case Update():
-                for client_id, resource, expires_at in order.grants:
+                self._grant(command)
+            case FilterUpdate():
+                for client_id, resource, expires_at in command.grants:
                     gateway.authorize(client_id, resource, expires_at=expires_at)
             case Rejection():
-                gateway.revoke(order.pair.client_id, order.pair.resource_id)
-            case Extension():
+                gateway.revoke(command.key.client_id, command.key.resource_id)
+            case ExpiryUpdate():
                 gateway.update_expiry(
-                    order.pair.client_id, order.pair.resource_id, order.expires_at
+                    command.key.client_id, command.key.resource_id, command.expires_at
                 )
             case None:
                 pass
             case _:
-                assert_never(order)
+                assert_never(command)
 
     def _begin(self, init: Init) -> None:
         kept: dict[str, set[str]] = {}
-        for pair in init.expiries:
-            kept.setdefault(pair.client_id, set()).add(pair.resource_id)
+        for key in init.expiries:
+            kept.setdefault(key.client_id, set()).add(key.resource_id)
         self._gateway.set_addresses(init.addresses)
         self._gateway.retain_authorizations(kept)
-        for pair, expires_at in init.expiries.items():
-            self._gateway.update_expiry(pair.client_id, pair.resource_id, expires_at)
+        for key, expires_at in init.expiries.items():
+            self._gateway.update_expiry(key.client_id, key.resource_id, expires_at)
 
     def _grant(self, grant: Grant) -> None:
         client = grant.client
-        if not grant.goes_on:
+        if not grant.keeps_session:
             self._gateway.client_connected(client.id, client.addresses)
-            self._keys.pop(client.id, None)
+            self._public_keys.pop(client.id, None)
         self._gateway.authorize(client.id, grant.resource, expires_at=grant.expires_at)
         self._remember(client)
 
     def _remember(self, client: PortalClient) -> None:
         if client.public_key is not None:
-            self._keys[client.id] = client.public_key
+            self._public_keys[client.id] = client.public_key
         # Seldom, so that it costs nothing to speak of.
-        if len(self._keys) > len(self._roster.clients) + MAX_KEYS_OF_GONE:
-            self._keys = {
+        if len(self._public_keys) > len(self._roster.clients) + MAX_DISCONNECTED_KEYS:
+            self._public_keys = {
                 client_id: key
-                for client_id, key in self._keys.items()
+                for client_id, key in self._public_keys.items()
                 if client_id in self._roster.clients
             }
 
 
-def _answers(message: Message) -> list[PortalReply | PortalEvent]:
+def _replies(message: Message) -> list[PortalReply | PortalEvent]:
     handed_back = [PortalEvent(message.event, message.payload)]
-    match message.order:
+    match message.command:
         case None | Init():
             return [*handed_back]
         case Grant() as grant:
-            reply = PortalReply(_REPLIES[message.event], {"ref": grant.ref})
+            reply = PortalReply(_REPLY_EVENTS[message.event], {"ref": grant.ref})
             # The name first: once the portal knows, the client sends.
             return [*handed_back, reply] if grant.is_named else [reply]
         case _:

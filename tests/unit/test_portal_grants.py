@@ -271,14 +271,14 @@ def test_the_key_of_a_client_that_has_gone_still_tells_a_restart() -> None:
 def test_keys_of_clients_that_have_gone_are_not_kept_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("firezone_filter.portal.session.MAX_KEYS_OF_GONE", 1)
+    monkeypatch.setattr("firezone_filter.portal.session.MAX_DISCONNECTED_KEYS", 1)
     told, portal = session(grant())
     visit(told, portal, "guest-1")
     visit(told, portal, "guest-2")
-    assert set(portal._keys) == {ALICE, "guest-1", "guest-2"}
+    assert set(portal._public_keys) == {ALICE, "guest-1", "guest-2"}
     visit(told, portal, "guest-3")
     visit(told, portal, "guest-4")
-    assert set(portal._keys) == {ALICE, "guest-3", "guest-4"}
+    assert set(portal._public_keys) == {ALICE, "guest-3", "guest-4"}
 
 
 def visit(told: Gateway, portal: PortalSession, client_id: str) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from firezone_filter.portal.moment import PortalClient
+from firezone_filter.portal.preflight import PortalClient
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.resources import Resource
 
 
 @frozen
-class Pair:
+class AuthorizationKey:
     """One client's authorization for one resource, whether or not there is one."""
 
     client_id: str
@@ -22,7 +22,7 @@ class Init:
     """The gateway's own addresses, and every authorization that there shall be."""
 
     addresses: TunnelAddresses
-    expiries: Mapping[Pair, float]
+    expiries: Mapping[AuthorizationKey, float]
 
 
 @frozen
@@ -34,7 +34,7 @@ class Grant:
 
     client: PortalClient
 
-    goes_on: bool
+    keeps_session: bool
     """Whether the client keeps its tunnel session; else it begins a new one."""
 
     resource: Resource
@@ -48,7 +48,7 @@ class Grant:
 
 
 @frozen
-class Update:
+class FilterUpdate:
     """Clients that have a resource get other filters for it."""
 
     grants: tuple[tuple[str, Resource, float | None], ...]
@@ -59,16 +59,16 @@ class Update:
 class Rejection:
     """A client may not reach a resource any more."""
 
-    pair: Pair
+    key: AuthorizationKey
 
 
 @frozen
-class Extension:
+class ExpiryUpdate:
     """An authorization ends at another time."""
 
-    pair: Pair
+    key: AuthorizationKey
     expires_at: float
 
 
-Order = Init | Grant | Update | Rejection | Extension
+Command = Init | Grant | FilterUpdate | Rejection | ExpiryUpdate
 """What is asked for: as many hooks as it takes, none of which will refuse."""

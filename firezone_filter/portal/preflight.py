@@ -36,13 +36,13 @@ class PortalClient:
 
 
 @frozen(eq=False)
-class Moment:
+class Preflight:
     """The gateway as it will be at `now`, before the message: what is due by then is gone."""
 
     site: Site
     roster: Roster
 
-    keys: Mapping[str, bytes]
+    public_keys: Mapping[str, bytes]
     """The public key that each client was last seen with."""
 
     now: float
@@ -71,7 +71,7 @@ class Moment:
         to_expiry(seconds, self.now)
         return seconds
 
-    def goes_on(self, client: PortalClient) -> bool:
+    def keeps_session(self, client: PortalClient) -> bool:
         """Tell whether the tunnel session that the client has is the one of the message.
 
         Another address or another key means that the client has restarted, and has lost
@@ -80,7 +80,7 @@ class Moment:
         connected = self.roster.clients.get(client.id)
         if connected is None or connected.addresses != client.addresses.packed():
             return False
-        known = self.keys.get(client.id)
+        known = self.public_keys.get(client.id)
         return known is None or client.public_key is None or client.public_key == known
 
     def held(self, client_id: str, resource_id: str) -> Authorization | None:
