@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from attrs import frozen
 
 from firezone_filter.values.errors import FirezoneFilterError, InvalidPolicy
-from firezone_filter.values.times import is_finite as is_finite_number
-
-T = TypeVar("T")
+from firezone_filter.values.times import is_finite
 
 _MAX_SHOWN: Final = 80
 """Characters of a text that a fault quotes."""
@@ -46,7 +44,7 @@ class Place:
         """Return the step from the parent, as it is written in a path."""
         if isinstance(self.step, str) and self.step.isidentifier():
             return f".{self.step}"
-        return f"[{show(self.step)}]"
+        return f"[{quoted(self.step)}]"
 
     def _way(self) -> list["Place"]:
         """Return the places from the document (without it) down to this one."""
@@ -57,7 +55,7 @@ class Place:
         return way[::-1]
 
 
-def show(value: object) -> str:
+def quoted(value: object) -> str:
     """Return *value* as a fault quotes it: on one line, and a short one."""
     if isinstance(value, Mapping):
         return "an object"
@@ -65,19 +63,16 @@ def show(value: object) -> str:
         return "a list"
     if isinstance(value, str):
         return repr(value) if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]!r}…"
+    if isinstance(value, int) and is_non_finite(value):
+        return "an integer of too many digits"  # Python refuses to write very long ones out
     if value is None or isinstance(value, int | float):
-        return json.dumps(value) if is_finite(value) else _show_unusable(value)
+        return json.dumps(value)
     return f"a Python {type(value).__name__}"
 
 
-def _show_unusable(number: object) -> str:
-    # Python refuses to write very long integers out.
-    return json.dumps(number) if isinstance(number, float) else "an integer of too many digits"
-
-
-def is_finite(value: object) -> bool:
-    """Tell whether *value* is anything but a number that is not finite."""
-    return not isinstance(value, int | float) or is_finite_number(value)
+def is_non_finite(value: object) -> bool:
+    """Tell whether *value* is a number, and not a finite one: NaN, or beyond every float."""
+    return isinstance(value, int | float) and not is_finite(value)
 
 
 # --- What is wrong ------------------------------------------------------------------------
@@ -92,7 +87,7 @@ class _Fault:
 
 
 @frozen(eq=False)
-class Claim:
+class Occurrence:
     """That something stands at a place, and may not mean anything else at another one."""
 
     place: Place
@@ -103,7 +98,7 @@ class Claim:
     meaning: Hashable = None
     """What it means there; `None` for what may not stand at any other place at all."""
 
-    def contradicts(self, other: "Claim") -> bool:
+    def contradicts(self, other: "Occurrence") -> bool:
         """Tell whether both cannot hold."""
         return self.meaning is None or self.meaning != other.meaning
 
@@ -113,7 +108,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
-        self._claims: dict[tuple[Hashable, Hashable], list[Claim]] = {}
+        self._occurrences: dict[tuple[Hashable, Hashable], list[Occurrence]] = {}
 
     def add(
         self, place: Place, what: str, value: object, cause: FirezoneFilterError | None = None
@@ -122,40 +117,37 @@ class Faults:
         shortened = what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
         self._faults.append(_Fault(place, shortened, value, cause))
 
-    def claim(self, scope: Hashable, key: Hashable, claim: Claim) -> None:
+    def require_unique(self, scope: Hashable, key: Hashable, occurrence: Occurrence) -> None:
         """Note that *key* stands at a place in this *scope*.
 
         Every place that contradicts the first one is a fault.
         """
-        self._claims.setdefault((scope, key), []).append(claim)
+        self._occurrences.setdefault((scope, key), []).append(occurrence)
 
     def __bool__(self) -> bool:
         return bool(self._faults) or any(True for _ in self._conflicts())
 
-    def unless_any(self, value: T | None) -> T:
-        """Return *value* if nothing is wrong.
+    def raise_if_any(self) -> None:
+        """Raise all the faults at once.
 
         Raises:
-            InvalidPolicy: with all the faults, in the order of the document, and the cause
-                of the first. `None` raises too: a reader that has failed without saying why
-                lets nothing out either.
+            InvalidPolicy: with the faults in the order of the document, and the cause of the
+                first.
         """
         faults = sorted(
             (*self._faults, *self._conflicts()), key=lambda fault: fault.place.position()
         )
-        if faults or value is None:
+        if faults:
             lines = tuple(f"{fault.place}: {fault.what}" for fault in faults)
-            first, cause = next(((fault.value, fault.cause) for fault in faults), (None, None))
-            raise InvalidPolicy("\n".join(lines), first, lines) from cause
-        return value
+            raise InvalidPolicy("\n".join(lines), faults[0].value, lines) from faults[0].cause
 
     def _conflicts(self) -> Iterable[_Fault]:
-        for claims in self._claims.values():
-            if len(claims) == 1:
+        for occurrences in self._occurrences.values():
+            if len(occurrences) == 1:
                 continue
-            first, *others = sorted(claims, key=lambda claim: claim.place.position())
-            before = "" if first.meaning is None else f", for {show(first.meaning)}"
+            first, *others = sorted(occurrences, key=lambda one: one.place.position())
+            before = "" if first.meaning is None else f", for {quoted(first.meaning)}"
             for one in others:
                 if one.contradicts(first):
-                    what = f"{show(one.value)} is already {first.place}{before}"
+                    what = f"{quoted(one.value)} is already {first.place}{before}"
                     yield _Fault(one.place, what, one.value)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
-from firezone_filter.documents.faults import Claim, Faults, Place, is_finite, show
+from firezone_filter.documents.faults import Faults, Occurrence, Place, is_non_finite, quoted
 from firezone_filter.values.errors import FirezoneFilterError
 
 S = TypeVar("S")
@@ -48,16 +48,16 @@ class Node:
 
     def refuse(self, what: str) -> None:
         """Report that the value *is not* something, unless it has been reported before."""
-        if self.value is not _MISSING and is_finite(self.value):
+        if self.value is not _MISSING and not is_non_finite(self.value):
             hidden = self.is_secret and isinstance(self.value, str)
-            self.fault(f"{'a text' if hidden else show(self.value)} {what}")
+            self.fault(f"{'a text' if hidden else quoted(self.value)} {what}")
 
-    def claim(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
+    def require_unique(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
         """Report it if *key* has another place in this *scope*; named at the later one.
 
         With a *meaning*, only places where the key means something else count.
         """
-        self.faults.claim(scope, key, Claim(self.place, self.value, meaning))
+        self.faults.require_unique(scope, key, Occurrence(self.place, self.value, meaning))
 
     def fields(self) -> "Fields | None":
         """Return the fields of an object in which unknown ones are ignored."""
@@ -116,7 +116,7 @@ class Node:
         if not isinstance(value, int | float) or isinstance(value, bool):
             self.refuse(f"is not {kind}")
             return None
-        return value if is_finite(value) else None
+        return None if is_non_finite(value) else value
 
     def whole(self, kind: str, maximum: int) -> int | None:
         """Return an integer from 0 to *maximum*; *kind* is what it is."""
@@ -176,7 +176,7 @@ def _meant(name: object, known: tuple[str, ...]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
-def build(make: Callable[..., T], **parts: object) -> T | None:
+def build_if_complete(make: Callable[..., T], **parts: object) -> T | None:
     """Return *make* of its parts, or `None` if one of them is faulty."""
     faulty = any(part is None for part in parts.values())
     return None if faulty else make(**parts)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from firezone_filter.documents.faults import Faults, Place, is_finite, show
+from firezone_filter.documents.faults import Faults, Place, is_non_finite, quoted
 from firezone_filter.documents.nodes import Fields, Node
 from firezone_filter.values.errors import InvalidPolicy, shown
 
@@ -34,7 +34,12 @@ def read_document(
     """
     document = Node(_parse(source), Place(), Faults())
     _report_unsound(document)
-    return document.faults.unless_any(read(document))
+    value = read(document)
+    document.faults.raise_if_any()
+    if value is None:
+        # Fail closed: a reader that failed without reporting a fault lets nothing out either.
+        raise InvalidPolicy("document: cannot be read", None)
+    return value
 
 
 def _parse(source: str | bytes | Mapping[str, object]) -> object:
@@ -95,8 +100,8 @@ def _report_unsound(document: Node) -> None:
     waiting = [(document, 0)]
     while waiting:
         node, depth = waiting.pop()
-        if not is_finite(node.value):
-            node.fault(f"{show(node.value)} is outside the range of numbers")
+        if is_non_finite(node.value):
+            node.fault(f"{quoted(node.value)} is outside the range of numbers")
         elif depth > MAX_DEPTH:
             node.fault("nested too deeply")
         # A parsed mapping may hold an object twice, or even itself.
@@ -116,7 +121,7 @@ def _report_repeated(node: Node) -> None:
 def _suspects(node: Node) -> Iterator[Node]:
     """Yield what is inside a value, but for what cannot be unsound."""
     for order, (step, item) in enumerate(_items(node.value)):
-        if isinstance(item, Mapping | list | tuple) or not is_finite(item):
+        if isinstance(item, Mapping | list | tuple) or is_non_finite(item):
             yield node.child(step, order, item)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable
 from typing import Final, assert_never
 
 from firezone_filter.documents.faults import Faults
-from firezone_filter.documents.nodes import Fields, Node, build
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.values.addresses import Network, to_network
-from firezone_filter.values.domains import DomainPattern, to_pattern
+from firezone_filter.values.domains import DomainPattern, to_domain_pattern
 from firezone_filter.values.errors import InvalidAddress
 from firezone_filter.values.resources import (
     ALL_PORTS,
@@ -51,12 +51,12 @@ def read_resource(node: Node, *, among: Hashable, with_ours: bool = True) -> Res
     read = fields.require("type").one_of(_RESOURCES)
     resource_id = read_id(fields.require("id"), among=among)
     if read is _read_internet and not with_ours:
-        return build(InternetResource, id=resource_id)
+        return build_if_complete(InternetResource, id=resource_id)
     name = _read_name(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
 
 
-def glance(node: Node) -> tuple[str | None, DomainPattern | None]:
+def peek_kind(node: Node) -> tuple[str | None, DomainPattern | None]:
     """Return the type of a resource, and the names that one of DNS stands for.
 
     Each is `None` where it is faulty, whatever else is; nothing is reported: that is up to
@@ -75,7 +75,7 @@ def read_id(node: Node, *, among: Hashable) -> str | None:
     """Read the id of a client or resource; a second one *among* the same is a fault."""
     value = node.text(to_id)
     if value is not None:
-        node.claim(among, value)
+        node.require_unique(among, value)
     return value
 
 
@@ -96,20 +96,24 @@ def _read_name(node: Node | None) -> str | None:
 def _read_cidr(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
     network = read_network(fields.require("address"))
     filters = read_filters(fields.require("filters"))
-    return build(CidrResource, id=resource_id, network=network, filters=filters, name=name)
+    return build_if_complete(
+        CidrResource, id=resource_id, network=network, filters=filters, name=name
+    )
 
 
 def _read_dns(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
-    address = fields.require("address").text(to_pattern)
+    address = fields.require("address").text(to_domain_pattern)
     filters = read_filters(fields.require("filters"))
-    return build(DnsResource, id=resource_id, address=address, filters=filters, name=name)
+    return build_if_complete(
+        DnsResource, id=resource_id, address=address, filters=filters, name=name
+    )
 
 
 def _read_internet(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
     node = fields.get("exclude")
     # Nothing is excluded only where nothing is said: `null` would be a slip that opens.
     exclude = () if node is None else node.each(read_network)
-    return build(InternetResource, id=resource_id, name=name, exclude=exclude)
+    return build_if_complete(InternetResource, id=resource_id, name=name, exclude=exclude)
 
 
 _RESOURCES: Final[dict[str, Callable[[Fields, str | None, str | None], Resource | None]]] = {
@@ -128,11 +132,11 @@ def _read_filter(node: Node) -> Filter | None:
 
 
 def _read_tcp(fields: Fields) -> Filter | None:
-    return build(Tcp, ports=_read_ports(fields))
+    return build_if_complete(Tcp, ports=_read_ports(fields))
 
 
 def _read_udp(fields: Fields) -> Filter | None:
-    return build(Udp, ports=_read_ports(fields))
+    return build_if_complete(Udp, ports=_read_ports(fields))
 
 
 def _read_icmp(_: Fields) -> Filter:

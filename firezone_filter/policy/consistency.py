@@ -13,7 +13,7 @@ def check_tunnel_address(node: Node, address: Address, plan: AddressPlan | None)
     """
     if plan is not None and not any(address in network for network in plan.tunnel):
         node.refuse("is outside the tunnel ranges")
-    node.claim("tunnel address", address)
+    node.require_unique("tunnel address", address)
 
 
 def refuse_domains(node: Node) -> None:
@@ -51,11 +51,11 @@ class ProxyCheck:
         plan = self._plan
         if plan is not None and not any(address in network for network in plan.dns_resources):
             node.refuse("is outside the DNS ranges")
-        node.claim(node.place.parent, address)
+        node.require_unique(node.place.parent, address)
         if name is not None:
             # Resources may share an address, but for two names it would mean that the client
             # has renumbered: the first would lose its translations.
-            node.claim(self._client.place, address, name)
+            node.require_unique(self._client.place, address, name)
         self._addresses.add(address)
 
     def check_number(self) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
-from firezone_filter.documents.nodes import Fields, Node, build
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.documents.parsing import read_document
 from firezone_filter.documents.resource_json import (
-    glance,
+    peek_kind,
     read_id,
     read_network,
     read_resource,
@@ -124,7 +124,7 @@ def _read_policy(node: Node) -> Policy | None:
     # this document it does not know.
     if node.faults:
         return None
-    return build(Policy, addresses=addresses, address_plan=plan, clients=clients)
+    return build_if_complete(Policy, addresses=addresses, address_plan=plan, clients=clients)
 
 
 def _read_plan(node: Node | None) -> AddressPlan | None:
@@ -163,7 +163,7 @@ def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
     fields = node.fields()
     if fields is None:
         return None
-    return build(
+    return build_if_complete(
         PolicyClient,
         id=read_id(fields.require("id"), among="client ids"),
         addresses=_read_addresses(fields, plan),
@@ -182,7 +182,7 @@ def _read_addresses(fields: Fields, plan: AddressPlan | None) -> TunnelAddresses
         fields.node.fault("has neither ipv4 nor ipv6")
         return None
     found = {family: _read_address(node, family, plan) for family, node in nodes.items()}
-    return build(TunnelAddresses, **found)
+    return build_if_complete(TunnelAddresses, **found)
 
 
 def _read_address(node: Node, family: str, plan: AddressPlan | None) -> Address | None:
@@ -220,8 +220,8 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
     expiry = fields.get_unless_null("expires_at")
     if expiry is None:
         # Never: the portal says so by `null` and by nothing. A misspelt name is a fault.
-        return build(PolicyAuthorization, resource=resource, domains=domains)
-    return build(
+        return build_if_complete(PolicyAuthorization, resource=resource, domains=domains)
+    return build_if_complete(
         PolicyAuthorization,
         resource=resource,
         expires_at=expiry.number("a time"),
@@ -234,7 +234,7 @@ def _read_domains(
 ) -> tuple[PolicyDomain, ...] | None:
     if node is None:
         return ()
-    kind, pattern = glance(resource)
+    kind, pattern = peek_kind(resource)
     if kind not in (None, "dns"):
         refuse_domains(node)
     return node.each(lambda one: _read_domain(one, pattern, proxies))
@@ -248,7 +248,7 @@ def _read_domain(
         return None
     name = _read_name(fields.require("name"), pattern)
     resolved = fields.require("resolved_addresses").each(_read_resolved)
-    return build(
+    return build_if_complete(
         PolicyDomain,
         name=name,
         proxy_addresses=fields.require("proxy_addresses").each(

@@ -171,10 +171,10 @@ class Policy:
         clients = top.child("clients", 1, None)
         for n, client in enumerate(self.clients):
             node = clients.child(n, n, client)
-            node.child("id", 0, client.id).claim("client ids", client.id)
+            node.child("id", 0, client.id).require_unique("client ids", client.id)
             self._check_addresses(node, client.addresses)
             self._check_authorizations(node, client)
-        top.faults.unless_any(self)
+        top.faults.raise_if_any()
 
     def _check_addresses(self, peer: Node, addresses: TunnelAddresses) -> None:
         for order, address in enumerate(addresses.present(), start=1):
@@ -187,7 +187,9 @@ class Policy:
         for n, one in enumerate(client.authorizations):
             node = authorizations.child(n, n, one)
             resource = node.child("resource", 0, one.resource)
-            resource.child("id", 0, one.resource.id).claim(authorizations.place, one.resource.id)
+            resource.child("id", 0, one.resource.id).require_unique(
+                authorizations.place, one.resource.id
+            )
             _check_domains(node.child("domains", 2, one.domains), one, proxies)
         proxies.check_number()
 

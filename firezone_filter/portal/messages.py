@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from attrs import evolve, frozen
 
-from firezone_filter.documents.nodes import Fields, Node, build
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.documents.parsing import read_document
 from firezone_filter.documents.resource_json import read_resource, write_resource
 from firezone_filter.portal.commands import (
@@ -102,7 +102,7 @@ def _read_init(payload: Fields, preflight: Preflight) -> Init | None:
         return None
     # Of an authorization that is listed twice the last one counts.
     expiries = {one.key: one.expires_at for one in updates}
-    return build(Init, addresses=addresses, expiries=expiries)
+    return build_if_complete(Init, addresses=addresses, expiries=expiries)
 
 
 def _read_interface(node: Node, preflight: Preflight) -> TunnelAddresses | None:
@@ -110,7 +110,7 @@ def _read_interface(node: Node, preflight: Preflight) -> TunnelAddresses | None:
     if fields is None:
         return None
     read_name_servers(fields)
-    return build(
+    return build_if_complete(
         TunnelAddresses,
         ipv4=_read_address(fields.require("ipv4"), "ipv4", preflight.check_own),
         ipv6=_read_address(fields.require("ipv6"), "ipv6", preflight.check_own),
@@ -169,7 +169,7 @@ def _read_grant(
     }
     if expiry is not None:
         parts["expires_at"] = _read_expiry(expiry, preflight)
-    return build(Grant, **parts)
+    return build_if_complete(Grant, **parts)
 
 
 def _read_client(node: Node, preflight: Preflight) -> PortalClient | None:
@@ -192,7 +192,9 @@ def _build_client(
         return addresses if client_id is None else preflight.check_clients(addresses, client_id)
 
     found = {family: _read_address(node, family, check) for family, node in nodes.items()}
-    return build(PortalClient, id=client_id, addresses=build(TunnelAddresses, **found))
+    return build_if_complete(
+        PortalClient, id=client_id, addresses=build_if_complete(TunnelAddresses, **found)
+    )
 
 
 def _read_granted(
@@ -246,11 +248,11 @@ def _read_named(node: Node, resource: Resource | None, preflight: Preflight) -> 
 
 
 def _read_reject_access(payload: Fields, _: Preflight) -> Rejection | None:
-    return build(Rejection, key=_read_authorization_key(payload))
+    return build_if_complete(Rejection, key=_read_authorization_key(payload))
 
 
 def _read_expiry_update(fields: Fields, preflight: Preflight) -> ExpiryUpdate | None:
-    return build(
+    return build_if_complete(
         ExpiryUpdate,
         key=_read_authorization_key(fields),
         expires_at=_read_expiry(fields.require("expires_at"), preflight),
@@ -291,7 +293,7 @@ def _read_id(node: Node) -> str | None:
 
 
 def _read_authorization_key(fields: Fields) -> AuthorizationKey | None:
-    return build(
+    return build_if_complete(
         AuthorizationKey,
         client_id=_read_id(fields.require("client_id")),
         resource_id=_read_id(fields.require("resource_id")),

@@ -30,7 +30,7 @@ def to_domain(value: str) -> str:
     return ".".join(_labels(value, _LABEL, "domain name"))
 
 
-def to_pattern(value: str) -> str:
+def to_domain_pattern(value: str) -> str:
     """Return *value* as it is, if it is a pattern.
 
     Raises:
