@@ -1,4 +1,4 @@
-"""From JSON text to what a reader makes of it, or to all the faults at once."""
+"""JSON text, parsed and checked, then handed to a reader; all faults are raised at once."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,26 +11,28 @@ from firezone_filter.values.errors import InvalidPolicy, shown
 T = TypeVar("T")
 
 MAX_DEPTH: Final = 64
-"""Levels of nesting. A policy has 8; the rest is for what the portal may add to its objects,
-which is not read. The limit holds whatever is left of the interpreter's stack."""
+"""The deepest nesting of a document. A policy has 8 levels; the rest is for fields that the
+portal may add to its objects and nothing here reads. A fixed limit, so that no document's
+validity depends on how much of the interpreter's stack is left."""
 
 _MAX_DIGITS: Final = 400
-"""Of an integer. The largest float has 309; Python refuses to convert very many."""
+"""The longest integer, in digits. The largest float has 309, and Python refuses to convert
+integers of very many."""
 
 
 def read_document(
     source: str | bytes | Mapping[str, object], read: Callable[[Node], T | None]
 ) -> T:
-    """Return what *read* makes of a document.
+    """Parse a document and return the meaning that *read* gives to it.
 
     Args:
-        source: JSON text (`bytes`: UTF-8; a byte order mark is ignored), or what was parsed
-            from it.
+        source: JSON text (`bytes`: UTF-8; a byte order mark is ignored), or the mapping
+            that was parsed from it.
         read: the reader of the whole document.
 
     Raises:
-        InvalidPolicy: with all the faults.
-        TypeError: another type of *source*.
+        InvalidPolicy: anything is wrong with the document; it lists all the faults.
+        TypeError: *source* is of another type.
     """
     document = Node(_parse(source), Place(), Faults())
     _report_unsound(document)
@@ -72,7 +74,7 @@ def _decode(source: bytes) -> str:
 
 
 class _Object(dict[object, object]):
-    """A JSON object that remembers which names were given to it more than once."""
+    """A JSON object that remembers which of its names stand there more than once."""
 
     def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
         super().__init__()
@@ -80,21 +82,22 @@ class _Object(dict[object, object]):
         for name, value in pairs:
             if name in self:
                 self.repeated.add(name)
-                del self[name]  # so that it stands where it stood last
+                del self[name]  # so that its last place counts
             self[name] = value
 
 
 def _to_int(digits: str) -> float:
-    # A float takes any number of digits; beyond its range it is infinite, and reported.
+    # Floats take any number of digits: a number out of range becomes infinite, and is
+    # reported as such.
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 def _report_unsound(document: Node) -> None:
-    """Report what no document may hold anywhere, also where nobody reads it.
+    """Report values that no document may hold anywhere, not even in fields that are ignored.
 
-    Names given twice: readers differ in which one they take, so that one of them could
-    permit what another one has seen refused (RFC 8259, section 4). Numbers that are not
-    finite, and too many levels.
+    These are numbers that are not finite, too many levels of nesting, and names that stand
+    twice in an object: JSON readers differ in which of the two they take, so that a policy
+    reviewed with one reader could permit more with another (RFC 8259, section 4).
     """
     seen: dict[int, object] = {}
     waiting = [(document, 0)]
@@ -119,7 +122,7 @@ def _report_repeated(node: Node) -> None:
 
 
 def _suspects(node: Node) -> Iterator[Node]:
-    """Yield what is inside a value, but for what cannot be unsound."""
+    """Yield the values inside a value, without those that cannot be unsound."""
     for order, (step, item) in enumerate(_items(node.value)):
         if isinstance(item, Mapping | list | tuple) or is_non_finite(item):
             yield node.child(step, order, item)

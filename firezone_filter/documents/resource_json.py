@@ -1,8 +1,8 @@
 """Resources and filters as JSON, in the shape in which the portal sends them, read and written.
 
-As the portal's own gateway does, these readers ignore fields that they do not know: a newer
-portal may add some. Where a missing field would mean more access, a wrong one is still a
-fault: `filters` must stand there, and `null` never stands for "everything".
+Unknown fields are ignored, as Firezone's own gateway ignores them: a newer portal may add
+some. Where a missing field would mean more access, it is a fault all the same: `filters` are
+required, and `null` never means "everything".
 """
 
 import re
@@ -29,38 +29,43 @@ from firezone_filter.values.resources import (
     to_id,
 )
 
-# A mask in place of the length (10.0.0.0/255.0.0.0) is easily mistaken for its inverse, and
-# a scope (fe80::%eth0/64) is a matter of the host's links, which packets do not carry.
+# Neither a mask (10.0.0.0/255.0.0.0), which is easily mistaken for its inverse, nor a scope
+# (fe80::%eth0/64), which belongs to the host's links: packets carry none.
 _WITH_LENGTH = re.compile(r"[^/%]+/[0-9]{1,3}")
 
 
 # --- Reading ------------------------------------------------------------------------------
 
 
-def read_resource(node: Node, *, among: Hashable, with_ours: bool = True) -> Resource | None:
+def read_resource(node: Node, *, among: Hashable, with_extensions: bool = True) -> Resource | None:
     """Read a resource: `{"type": "cidr", "id": "db", "address": "10.0.0.0/24", …}`.
 
     `type` (`cidr`, `dns`, `internet`) and `id` are required; for `cidr` and `dns` so are
-    `address` and `filters`. `name` may be missing or `null`. The portal sends nothing else
-    for `internet`; its `name` and `exclude`, a list of networks, are our own, and unknown
-    fields unless *with_ours*. No two resources *among* the same ones may have one id.
+    `address` and `filters`. `name` may be missing or `null`. For `internet` the portal sends
+    nothing else; `name` and `exclude`, a list of networks, are extensions of this library.
+
+    Args:
+        node: the resource.
+        among: the scope of its id: another resource of the same id in it is a fault.
+        with_extensions: whether to read this library's extensions; if not, they are ignored as
+            unknown fields.
     """
     fields = node.fields()
     if fields is None:
         return None
     read = fields.require("type").one_of(_RESOURCES)
     resource_id = read_id(fields.require("id"), among=among)
-    if read is _read_internet and not with_ours:
+    if read is _read_internet and not with_extensions:
         return build_if_complete(InternetResource, id=resource_id)
     name = _read_name(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
 
 
 def peek_kind(node: Node) -> tuple[str | None, DomainPattern | None]:
-    """Return the type of a resource, and the names that one of DNS stands for.
+    """Return the type of a resource and, for a DNS resource, its pattern, without any report.
 
-    Each is `None` where it is faulty, whatever else is; nothing is reported: that is up to
-    `read_resource`.
+    Each is `None` if it is faulty itself; faults of other fields do not matter.
+    `read_resource` reports them all.
     """
     fields = Node(node.value, node.place, Faults()).fields()
     if fields is None:
@@ -72,7 +77,7 @@ def peek_kind(node: Node) -> tuple[str | None, DomainPattern | None]:
 
 
 def read_id(node: Node, *, among: Hashable) -> str | None:
-    """Read the id of a client or resource; a second one *among* the same is a fault."""
+    """Read the id of a client or resource; a second one of the scope *among* is a fault."""
     value = node.text(to_id)
     if value is not None:
         node.require_unique(among, value)
@@ -80,12 +85,12 @@ def read_id(node: Node, *, among: Hashable) -> str | None:
 
 
 def read_network(node: Node) -> Network | None:
-    """Read a network, `10.0.0.0/24`: with its prefix length and without host bits."""
+    """Read a network with a prefix length and without host bits: `10.0.0.0/24`."""
     return node.text(_to_network)
 
 
 def read_filters(node: Node) -> tuple[Filter, ...] | None:
-    """Read a list of filters. An empty one permits everything; `null` is none at all."""
+    """Read a list of filters. An empty one permits everything; `null` is a fault."""
     return node.each(_read_filter)
 
 
@@ -111,7 +116,8 @@ def _read_dns(fields: Fields, resource_id: str | None, name: str | None) -> Reso
 
 def _read_internet(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
     node = fields.get("exclude")
-    # Nothing is excluded only where nothing is said: `null` would be a slip that opens.
+    # Only a missing field excludes nothing: taking `null` for it would open what somebody
+    # may have meant to exclude.
     exclude = () if node is None else node.each(read_network)
     return build_if_complete(InternetResource, id=resource_id, name=name, exclude=exclude)
 
@@ -163,7 +169,7 @@ def _read_ports(fields: Fields) -> PortRange | None:
 
 
 def _read_port(node: Node | None, missing: int) -> int | None:
-    """Read a port; *missing* is what the portal leaves out."""
+    """Read a port; *missing* is the default that the portal leaves out."""
     return missing if node is None else node.whole("a port", MAX_PORT)
 
 
@@ -177,7 +183,7 @@ def _to_network(text: str) -> Network:
 
 
 def write_resource(resource: Resource) -> dict[str, object]:
-    """Return *resource* as `read_resource` reads it."""
+    """Return *resource* in the form that `read_resource` reads."""
     match resource:
         case CidrResource():
             return {
@@ -199,12 +205,12 @@ def write_resource(resource: Resource) -> dict[str, object]:
 
 
 def write_networks(networks: tuple[Network, ...]) -> list[str]:
-    """Return *networks*, each as `read_network` reads it."""
+    """Return *networks*, each in the form that `read_network` reads."""
     return [str(network) for network in networks]
 
 
 def write_filters(filters: tuple[Filter, ...]) -> list[dict[str, object]]:
-    """Return *filters* as `read_filters` reads them."""
+    """Return *filters* in the form that `read_filters` reads."""
     return [_write_filter(one) for one in filters]
 
 

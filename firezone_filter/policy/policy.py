@@ -1,4 +1,4 @@
-"""`Policy`, as it was written down, and the gateway that it makes."""
+"""`Policy` and its parts: plain values, and the gateway that one describes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def _is_a(*kinds: type) -> Callable[[Any, "Attribute[Any]", Any], None]:
-    """Return a validator: that of attrs cannot show every value that it refuses."""
+    """Return a type validator; that of attrs fails for values that have no `repr`."""
 
     def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
         check_type(attribute.name, value, *kinds)
@@ -47,7 +47,7 @@ def _is_a(*kinds: type) -> Callable[[Any, "Attribute[Any]", Any], None]:
 
 
 def _to_tuple(name: str, values: Iterable[T], kind: type[T]) -> tuple[T, ...]:
-    # An empty text or mapping is a slip, not "none": it is iterable only by accident.
+    # Texts and mappings are iterable only by accident: an empty one is a mistake, not "none".
     if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
         values, Iterable
     ):
@@ -78,23 +78,23 @@ def _to_clients(values: Iterable["PolicyClient"]) -> tuple["PolicyClient", ...]:
 
 @frozen
 class PolicyDomain:
-    """What `Gateway.domain_resolved` is told about one name of a DNS resource.
+    """One resolved name of a DNS resource: the arguments of `Gateway.domain_resolved`.
 
     Raises:
-        InvalidAddress: not an address, or a proxy address with a scope.
-        InvalidPolicy: not a domain name.
-        TypeError: a wrong type.
+        InvalidAddress: an address is malformed, or a proxy address has a scope.
+        InvalidPolicy: *name* is not a domain name.
+        TypeError: an argument is of the wrong type.
     """
 
     name: str = field(converter=to_domain)
     """The name, in lower case and without a final dot."""
 
     proxy_addresses: tuple[Address, ...] = field(converter=to_addresses)
-    """What the client assigned to it, in the client's order."""
+    """The addresses that the client assigned to the name, in the client's order."""
 
     resolved_addresses: tuple[Address, ...] = field(converter=to_resolved)
-    """What it resolved to, without what has a scope. A gateway leaves out more: whatever a
-    name server must not be able to open a way to."""
+    """The addresses that it resolved to, without those that have a scope. A gateway leaves
+    out more: the addresses that a name server must not be able to give access to."""
 
 
 @frozen
@@ -103,27 +103,27 @@ class PolicyAuthorization:
 
     Raises:
         InvalidTime: *expires_at* is not finite.
-        TypeError: a wrong type.
+        TypeError: an argument is of the wrong type.
     """
 
     resource: Resource = field(validator=_is_a(CidrResource, DnsResource, InternetResource))
-    """What the client may reach."""
+    """The resource that the client may reach."""
 
     expires_at: float | None = field(default=None, converter=_to_expiry)
     """When the permission ends, in Unix seconds; `None` for never."""
 
     domains: tuple[PolicyDomain, ...] = field(default=(), converter=_to_domains)
-    """What names of a DNS resource have resolved to. Where a proxy address stands more than
-    once, for one name, the last one decides."""
+    """Resolved names, for a DNS resource. Where a proxy address stands more than once, for one
+    name, its last place decides."""
 
 
 @frozen
 class PolicyClient:
-    """A client, and what it may reach.
+    """A client and its authorizations.
 
     Raises:
-        InvalidPolicy: an empty id.
-        TypeError: a wrong type.
+        InvalidPolicy: the id is empty.
+        TypeError: an argument is of the wrong type.
     """
 
     id: str = field(converter=to_id)
@@ -135,35 +135,36 @@ class PolicyClient:
     authorizations: tuple[PolicyAuthorization, ...] = field(
         default=(), converter=_to_authorizations
     )
-    """What it may reach; nothing where there are none."""
+    """Its permissions; without any it may reach nothing."""
 
 
 @frozen
 class Policy:
-    """A gateway's addresses, its clients, and what they may reach.
+    """A gateway's addresses, its clients and their authorizations.
 
-    By hand or from a file, it says everything once: a tunnel address belongs to one peer
-    (and is inside the plan's tunnel ranges), an id stands for one client, and a client has
-    one authorization for a resource. Of two, a gateway would let the later one count.
+    A policy contradicts itself nowhere, whether it was made by hand or from a file. A tunnel
+    address belongs to one peer and is inside the plan's tunnel ranges; an id stands for one
+    client; a client has one authorization for a resource. (If there were two, a gateway would
+    let the later one count.)
 
-    Names stand for DNS resources only, and each is one that its resource stands for. Their
-    proxy addresses are in the plan's DNS ranges, none twice for a name in one place; a client
-    has at most 1,024, and each belongs to one name: to give it to another would take away
-    what the first one has.
+    Only DNS resources have domains, and the name of each must match the resource's pattern.
+    Proxy addresses are inside the plan's DNS ranges, and stand once in each list. A client has
+    at most 1,024 of them, each for one name: a gateway that hears of a second name takes the
+    address away from the first.
 
     Raises:
-        InvalidPolicy: it does not; with every place where it does not.
-        TypeError: a wrong type.
+        InvalidPolicy: the policy breaks one of these rules; `faults` lists every place.
+        TypeError: an argument is of the wrong type.
     """
 
     addresses: TunnelAddresses = field(validator=_is_a(TunnelAddresses))
     """The gateway's own addresses inside the tunnel."""
 
     address_plan: AddressPlan = field(default=AddressPlan(), validator=_is_a(AddressPlan))
-    """Which addresses mean clients, and which stand for DNS resources."""
+    """The ranges of tunnel addresses, and of proxy addresses for DNS resources."""
 
     clients: tuple[PolicyClient, ...] = field(default=(), converter=_to_clients)
-    """The clients, in their order."""
+    """The clients, in order."""
 
     def __attrs_post_init__(self) -> None:
         top = Node(self, Place(), Faults())
@@ -199,20 +200,19 @@ class Policy:
         *,
         options: GatewayOptions = GatewayOptions(),  # noqa: B008 - immutable
     ) -> Gateway:
-        """Return a new gateway to which every client is connected, with its authorizations.
-
-        What names have resolved to has been told to it.
+        """Return a new gateway with every client connected, and its authorizations and domains.
 
         Args:
-            now: Unix time, in seconds; needed where an authorization expires. One that has
-                expired by then is gone, names included, which the gateway's events tell.
-            options: what a policy has no say in.
+            now: Unix time, in seconds; required if an authorization expires. One that has
+                expired by then is left out, with its domains; the gateway reports that by
+                events.
+            options: settings that are not part of a policy.
 
         Raises:
-            InvalidTime: *now* is not finite, or missing although an authorization expires:
-                without a clock the permission would never end. Or an expiry is more than 50
-                years after it.
-            TypeError: a wrong type.
+            InvalidTime: *now* is not finite, or missing although an authorization expires
+                (without a clock the permission would never end), or an expiry is more than
+                50 years after *now*.
+            TypeError: an argument is of the wrong type.
         """
         gateway = Gateway(self.addresses, address_plan=self.address_plan, options=options)
         if now is not None:
@@ -221,7 +221,7 @@ class Policy:
             gateway.client_connected(client.id, client.addresses)
             for one in client.authorizations:
                 gateway.authorize(client.id, one.resource, expires_at=one.expires_at)
-                # What has expired is gone already: there is nothing to tell names about.
+                # An authorization that has expired is gone already: it has no domains to set.
                 if one.expires_at is None or now is None or now < one.expires_at:
                     _resolve(gateway, client.id, one)
         return gateway

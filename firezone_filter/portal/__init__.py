@@ -1,9 +1,9 @@
-"""The portal's messages: what each asks of a gateway, and the replies that the portal expects.
+"""The portal's messages: read, checked against a gateway, carried out and replied to.
 
-From the bottom up: `reply` holds what a host gets back, `message_fields` reads the fields
-that have nothing to do with filtering, `preflight` tells what a gateway would refuse, `commands`
-are the messages as values, `messages` reads whole messages, `session` acts on them. No socket
-is opened here.
+From the bottom up: `message_fields` reads the fields that have nothing to do with filtering,
+`preflight` finds what a gateway would refuse, `commands` holds the messages as values,
+`messages` reads them, `session` carries them out, and `reply` holds what the host gets back.
+No socket is opened here.
 """
 
 from firezone_filter.portal.reply import PortalEvent, PortalReply

@@ -1,4 +1,4 @@
-"""What portal messages ask of a gateway, checked and ready to be carried out."""
+"""Portal messages as commands to a gateway, checked and ready to be carried out."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from firezone_filter.values.resources import Resource
 
 @frozen
 class AuthorizationKey:
-    """One client's authorization for one resource, whether or not there is one."""
+    """Names the authorization of a client for a resource, whether or not it exists."""
 
     client_id: str
     resource_id: str
@@ -19,56 +19,58 @@ class AuthorizationKey:
 
 @frozen
 class Init:
-    """The gateway's own addresses, and every authorization that there shall be."""
+    """Set the gateway's own addresses, and revoke every authorization that is not listed."""
 
     addresses: TunnelAddresses
+
     expiries: Mapping[AuthorizationKey, float]
+    """The authorizations that stay, with their new expiry."""
 
 
 @frozen
 class Grant:
-    """A client may reach a resource."""
+    """Authorize a client for a resource."""
 
     ref: str
-    """What the reply repeats."""
+    """The reference to repeat in the reply."""
 
     client: PortalClient
 
     keeps_session: bool
-    """Whether the client keeps its tunnel session; else it begins a new one."""
+    """Whether the client keeps its tunnel session; if not, it begins a new one."""
 
     resource: Resource
-    """What it may reach, in the place that the gateway knows it in."""
+    """The resource; one that the client has already keeps its network or pattern."""
 
     expires_at: float | None = None
-    """When the permission ends; `None` for never."""
+    """The end of the permission; `None` for never."""
 
-    is_named: bool = False
-    """Whether proxy addresses for a name came along, which the host has to resolve."""
+    has_domain: bool = False
+    """Whether the message brings proxy addresses for a name that the host has to resolve."""
 
 
 @frozen
 class FilterUpdate:
-    """Clients that have a resource get other filters for it."""
+    """Change the filters of a resource for each client that has it."""
 
     grants: tuple[tuple[str, Resource, float | None], ...]
-    """Client id, the resource with its new filters, and the expiry, which stays."""
+    """For each client: its id, the resource with its new filters, and the unchanged expiry."""
 
 
 @frozen
 class Rejection:
-    """A client may not reach a resource any more."""
+    """Revoke an authorization."""
 
     key: AuthorizationKey
 
 
 @frozen
 class ExpiryUpdate:
-    """An authorization ends at another time."""
+    """Change the end of an authorization."""
 
     key: AuthorizationKey
     expires_at: float
 
 
 Command = Init | Grant | FilterUpdate | Rejection | ExpiryUpdate
-"""What is asked for: as many hooks as it takes, none of which will refuse."""
+"""One message is one command. It may call several hooks, none of which will refuse."""

@@ -1,8 +1,8 @@
-"""The parts of portal messages that are no resources; `documents.resource_json` reads those.
+"""Fields of portal messages, except resources, which `documents.resource_json` reads.
 
-Unknown fields are ignored. What has nothing to do with filtering is checked, since a message
-that is wrong in one place cannot be trusted in another, and dropped. Secrets are never
-quoted: faults end up in logs.
+Unknown fields are ignored. Fields that have nothing to do with filtering are checked all the
+same, since a message that is wrong in one place cannot be trusted in another; their values are
+not kept. Secrets are never quoted: faults end up in logs.
 """
 
 import re
@@ -14,19 +14,19 @@ from firezone_filter.documents.parsing import read_document
 from firezone_filter.values.errors import InvalidMessage
 
 MAX_U64: Final = 2**64 - 1
-"""The largest number of the portal's integers."""
+"""The largest integer of the portal's messages."""
 
 _KEY_SIZE: Final = 32
-"""Bytes of a public or preshared key (Curve25519, as WireGuard uses it)."""
+"""The size of a public or preshared key in bytes (Curve25519, as WireGuard uses it)."""
 
 _SEGMENTS: Final = 3
-"""Of a token: header, claims, signature."""
+"""The parts of a token: header, claims, signature."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def read_text(node: Node) -> str | None:
-    """Read any text, also an empty one."""
+    """Read any text, the empty one included."""
     return node.text(str.__str__)
 
 
@@ -36,12 +36,12 @@ def read_public_key(node: Node) -> bytes | None:
 
 
 def read_preshared_key(node: Node) -> bytes | None:
-    """Read a preshared key: 32 bytes in base64. A secret."""
+    """Read a preshared key, which is a secret: 32 bytes in base64."""
     return node.guarded().text(lambda text: _to_key(text, _redacted(text)))
 
 
 def read_ice_credentials(node: Node) -> None:
-    """Check `{"username": …, "password": …}`. Secrets."""
+    """Check `{"username": …, "password": …}`, both secrets."""
     fields = node.guarded().fields()
     if fields is not None:
         read_text(fields.require("username"))
@@ -49,10 +49,10 @@ def read_ice_credentials(node: Node) -> None:
 
 
 def read_ingest_token(node: Node) -> str | None:
-    """Read the token that flow logs are sent with. A secret.
+    """Read the token for sending flow logs, which is a secret.
 
-    A JSON web token (RFC 7519): header, claims and signature. Its signature is for the
-    receiver of flow logs to verify, and so are its claims.
+    It is a JSON web token (RFC 7519) of header, claims and signature. The receiver of the flow
+    logs verifies signature and claims; here only the form is checked.
     """
     return node.guarded().text(_to_token)
 
@@ -66,7 +66,7 @@ def read_config(node: Node) -> None:
 
 
 def read_flow_logs(node: Node) -> None:
-    """Check where flow logs go, how often and how many at once."""
+    """Check the settings for sending flow logs: the URL, the interval and the batch size."""
     fields = node.fields()
     if fields is not None:
         read_text(fields.require("api_url"))
@@ -75,7 +75,7 @@ def read_flow_logs(node: Node) -> None:
 
 
 def read_name_servers(interface: Fields) -> None:
-    """Check what an interface may say about names; portals say nothing of it to gateways."""
+    """Check the optional name servers of an interface; portals send gateways none of them."""
     for name in ("upstream_dns", "upstream_do53", "upstream_doh"):
         read_list(interface.get(name))
     search = interface.get_unless_null("search_domain")
@@ -84,19 +84,20 @@ def read_name_servers(interface: Fields) -> None:
 
 
 def read_list(node: Node | None) -> None:
-    """Check that this is a list, if it is there; of what is up to the host."""
+    """Check that the node, if there is one, is a list; its items are left to the host."""
     if node is not None:
         node.each(lambda item: item)
 
 
-def _to_key(text: str, shown: str) -> bytes:
+def _to_key(text: str, description: str) -> bytes:
     try:
         key = b64decode(text)
     except ValueError:
         key = b""
-    # Python skips what is no base64, and bits behind the last byte: a key has one spelling.
+    # Python skips characters that are not base64, and bits after the last byte: require the
+    # one canonical spelling of a key.
     if len(key) != _KEY_SIZE or b64encode(key).decode() != text:
-        raise InvalidMessage(f"{shown} is not base64 of {_KEY_SIZE} bytes", text)
+        raise InvalidMessage(f"{description} is not base64 of {_KEY_SIZE} bytes", text)
     return key
 
 
@@ -107,15 +108,15 @@ def _to_token(text: str) -> str:
 
 
 def _is_signed(segments: list[str]) -> bool:
-    """Tell whether these are header, claims and signature, the header naming HS256."""
+    """Tell whether these are header, claims and signature, with HS256 in the header."""
     if len(segments) != _SEGMENTS or not all(map(_SEGMENT.fullmatch, segments)):
         return False
     try:
-        # Tokens go without padding; Python wants some, and does not mind too much of it.
+        # Tokens have no padding; Python requires it, and ignores more than it needs.
         header, claims, _ = (urlsafe_b64decode(segment + "==") for segment in segments)
         read_document(header, _read_header)
         read_document(claims, Node.fields)
-    except ValueError:  # a library error is one, and so is binascii's
+    except ValueError:  # of the library, or of binascii
         return False
     return True
 

@@ -1,7 +1,8 @@
-"""Portal messages that are about filtering, read from their envelope.
+"""Reading portal messages: from the envelope to a command, or to all their faults.
 
-Each is read whole, and checked against the gateway, before any of it takes effect. Unknown
-fields are ignored; every id is any text but the empty one, though the portal's are UUIDs.
+A message is read as a whole and checked against the gateway before any part of it takes
+effect. Unknown fields are ignored. An id may be any text that is not empty, though the portal's
+are UUIDs.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,22 +45,22 @@ from firezone_filter.values.resources import CidrResource, DnsResource, Resource
 
 @frozen
 class Message:
-    """A message that nothing is wrong with."""
+    """A message without faults."""
 
     event: str
 
     payload: Mapping[str, object]
-    """As it was handed in."""
+    """The payload as it was handed in."""
 
     command: Command | None
-    """What it asks for; `None` where it has nothing to do with filtering."""
+    """The command that it is; `None` if it has nothing to do with filtering."""
 
 
 def read_message(source: bytes | str | Mapping[str, object], preflight: Preflight) -> Message:
-    """Read a message, and check that every hook will take what is in it.
+    """Read a message, and check that every hook will accept its part of it.
 
     Raises:
-        InvalidMessage: with all its faults.
+        InvalidMessage: something is wrong with it; it lists all the faults.
     """
     try:
         return read_document(source, partial(_read_message, preflight=preflight))
@@ -96,11 +97,11 @@ def _read_init(payload: Fields, preflight: Preflight) -> Init | None:
     if slug is not None:
         read_text(slug)
     listed = payload.get("authorizations")
-    # None listed is none left: that is how the portal takes all of them away.
+    # A missing list counts as an empty one: the portal revokes everything like that.
     updates = () if listed is None else listed.each(lambda one: _read_listed(one, preflight))
     if updates is None:
         return None
-    # Of an authorization that is listed twice the last one counts.
+    # If an authorization is listed twice, its last expiry counts.
     expiries = {one.key: one.expires_at for one in updates}
     return build_if_complete(Init, addresses=addresses, expiries=expiries)
 
@@ -132,16 +133,17 @@ def _read_create_authorization(payload: Fields, preflight: Preflight) -> Grant |
     iceless = payload.get("use_iceless")
     if iceless is not None:
         iceless.flag()
-    # No expiry means "never" to the portal, by `null` and by silence.
+    # Missing and `null` both mean "never" to the portal.
     expiry = payload.get_unless_null("expires_at")
     client = _read_client(payload.require("client"), preflight)
     return _read_grant(payload, client, expiry, preflight)
 
 
 def _read_allow_access(payload: Fields, preflight: Preflight) -> Grant | None:
-    """Read what older portals send: no keys, and proxy addresses for a name, if any.
+    """Read the message of older portals: no keys, and possibly proxy addresses for a name.
 
-    Nothing says that a missing expiry ever meant "never" here, so only `null` does.
+    Here a missing expiry is a fault, and only `null` means "never": nothing documents that
+    these portals ever left it out to say so.
     """
     client_id = _read_id(payload.require("client_id"))
     nodes = {family: payload.require(f"client_{family}") for family in ("ipv4", "ipv6")}
@@ -152,7 +154,7 @@ def _read_allow_access(payload: Fields, preflight: Preflight) -> Grant | None:
     if named is None:
         return grant
     _read_named(named, None if grant is None else grant.resource, preflight)
-    return None if grant is None else evolve(grant, is_named=True)
+    return None if grant is None else evolve(grant, has_domain=True)
 
 
 def _read_grant(
@@ -188,7 +190,7 @@ def _build_client(
     client_id: str | None, nodes: Mapping[str, Node], preflight: Preflight
 ) -> PortalClient | None:
     def check(addresses: TunnelAddresses) -> TunnelAddresses:
-        # Without an id nobody can tell whether they are the client's own.
+        # Without an id, the holder of an address cannot be told from this client.
         return addresses if client_id is None else preflight.check_clients(addresses, client_id)
 
     found = {family: _read_address(node, family, check) for family, node in nodes.items()}
@@ -200,11 +202,11 @@ def _build_client(
 def _read_granted(
     node: Node, client: PortalClient | None, preflight: Preflight
 ) -> Resource | None:
-    """Read what a client is granted; what it has of this id already keeps its place.
+    """Read a granted resource; one that the client has already keeps its network or pattern.
 
-    Without a *client*, or for one that begins a new tunnel session, there is nothing yet.
+    *client* is `None` if it is faulty or begins a new tunnel session: it has no resources then.
     """
-    sent = read_resource(node, among=None, with_ours=False)
+    sent = read_resource(node, among=None, with_extensions=False)
     if sent is None or client is None:
         return sent
     held = preflight.held(client.id, sent.id)
@@ -212,9 +214,10 @@ def _read_granted(
 
 
 def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
-    """Return what a client has, with the filters of what the portal has *sent* at *node*.
+    """Return the resource *held* by a client with the filters of the one *sent* at *node*.
 
-    Only these change: whoever may reach "db" must not find that it has become another place.
+    Nothing else changes: "db" must not become another network or name while a client may reach
+    it.
     """
     kind = write_resource(held)["type"]
     if kind != write_resource(sent)["type"]:
@@ -227,9 +230,9 @@ def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
 
 
 def _read_named(node: Node, resource: Resource | None, preflight: Preflight) -> None:
-    """Check `{"name": …, "proxy_ips": […]}`: what `Gateway.domain_resolved` will be told.
+    """Check `{"name": …, "proxy_ips": […]}`, the later arguments of `Gateway.domain_resolved`.
 
-    Without a *resource*, since something else is faulty, nobody can tell whose name it is.
+    Without a *resource*, because something else is faulty, any domain name will do.
     """
     fields = node.fields()
     if fields is None:
@@ -244,7 +247,7 @@ def _read_named(node: Node, resource: Resource | None, preflight: Preflight) -> 
         listed.attempt(preflight.check_proxies, cast("tuple[Address, ...]", proxies))
 
 
-# --- The others ---------------------------------------------------------------------------
+# --- reject_access, resource_updated, access_authorization_expiry_updated -----------------
 
 
 def _read_reject_access(payload: Fields, _: Preflight) -> Rejection | None:
@@ -260,7 +263,7 @@ def _read_expiry_update(fields: Fields, preflight: Preflight) -> ExpiryUpdate | 
 
 
 def _read_resource_updated(payload: Fields, preflight: Preflight) -> FilterUpdate | None:
-    sent = read_resource(payload.node, among=None, with_ours=False)
+    sent = read_resource(payload.node, among=None, with_extensions=False)
     if sent is None:
         return None
     grants = []
@@ -268,7 +271,7 @@ def _read_resource_updated(payload: Fields, preflight: Preflight) -> FilterUpdat
         resource = _refiltered(payload.node, held.resource, sent)
         if resource is None:
             return None
-        # Of the Internet there is nothing to update.
+        # The Internet has no filters to update.
         if resource is not held.resource:
             grants.append((held.client_id, resource, held.expires_at))
     return FilterUpdate(tuple(grants))
@@ -303,7 +306,7 @@ def _read_authorization_key(fields: Fields) -> AuthorizationKey | None:
 def _read_address(
     node: Node, family: str, check: Callable[[TunnelAddresses], TunnelAddresses]
 ) -> Address | None:
-    """Read an address of one *family* alone, so that a fault is of this one."""
+    """Read the address of one *family* by itself, so that its fault has its own place."""
     found = node.text(lambda text: check(TunnelAddresses(**{family: text})))
     return None if found is None else found.present()[0]
 

@@ -1,7 +1,8 @@
-"""A gateway at the moment of a message: what it has then, and what it would refuse.
+"""Checks of a message against its gateway, before any part of it takes effect.
 
-Nothing is changed here. A message has many effects or none, so that none of its hooks may
-find a mistake after another one has been called: all of them are found here.
+A message takes effect as a whole or not at all. It may call several hooks, and none of them
+may raise after another has been called: every mistake that a hook would raise for is found
+here first. Nothing is changed here.
 """
 
 from collections.abc import Mapping
@@ -23,59 +24,60 @@ from firezone_filter.values.addresses import Address, TunnelAddresses
 
 @frozen
 class PortalClient:
-    """A client, as a message describes it."""
+    """A client as a message describes it."""
 
     id: str
-    """Names the client."""
+    """The id of the client."""
 
     addresses: TunnelAddresses
     """Its addresses inside the tunnel, one of each family."""
 
     public_key: bytes | None = None
-    """The key of its end of the tunnel; `None` where the message does not say."""
+    """The public key of its end of the tunnel; `None` if the message has none."""
 
 
 @frozen(eq=False)
 class Preflight:
-    """The gateway as it will be at `now`, before the message: what is due by then is gone."""
+    """The gateway as it will be at `now`: everything that has expired by then counts as gone."""
 
     site: Site
     roster: Roster
 
     public_keys: Mapping[str, bytes]
-    """The public key that each client was last seen with."""
+    """The last known public key of each client."""
 
     now: float
-    """When the message takes effect; not before any other call."""
+    """The time at which the message takes effect; never before the latest call."""
 
     def check_own(self, addresses: TunnelAddresses) -> TunnelAddresses:
-        """Return *addresses* if they can become the gateway's own."""
+        """Return *addresses* unless the gateway would refuse them as its own."""
         check_in_tunnel(addresses, self.site)
         check_free(addresses, self.roster, None)
         return addresses
 
     def check_clients(self, addresses: TunnelAddresses, client_id: str) -> TunnelAddresses:
-        """Return *addresses* if they can be those of the client."""
+        """Return *addresses* unless the gateway would refuse them for this client."""
         check_in_tunnel(addresses, self.site)
         check_not_own(addresses, self.site)
         check_free(addresses, self.roster, client_id)
         return addresses
 
     def check_proxies(self, proxies: tuple[Address, ...]) -> tuple[Address, ...]:
-        """Return *proxies* if a client can have them for a name."""
+        """Return *proxies* unless the gateway would refuse them as the proxies of a name."""
         check_proxies(proxies, self.site)
         return proxies
 
     def check_expiry(self, seconds: int) -> int:
-        """Return *seconds* if a permission can end then."""
+        """Return *seconds* unless the gateway would refuse it as an expiry."""
         to_expiry(seconds, self.now)
         return seconds
 
     def keeps_session(self, client: PortalClient) -> bool:
-        """Tell whether the tunnel session that the client has is the one of the message.
+        """Tell whether the message belongs to the client's present tunnel session.
 
-        Another address or another key means that the client has restarted, and has lost
-        whatever its old session had. A key that nobody has told means nothing.
+        Another address or another key means that the client has restarted, and that
+        everything of its old session is lost. If either key is unknown, only the addresses
+        count.
         """
         connected = self.roster.clients.get(client.id)
         if connected is None or connected.addresses != client.addresses.packed():
@@ -84,13 +86,13 @@ class Preflight:
         return known is None or client.public_key is None or client.public_key == known
 
     def held(self, client_id: str, resource_id: str) -> Authorization | None:
-        """Return a client's authorization for a resource, if there will be one."""
+        """Return a client's authorization for a resource, if one will be left at `now`."""
         held = self.roster.authorization(client_id, resource_id)
-        return held if held is not None and self._lasts(held) else None
+        return held if held is not None and self._is_left(held) else None
 
     def holders(self, resource_id: str) -> list[Authorization]:
-        """Return the authorizations that there will be for a resource."""
-        return [held for _, held in self.roster.holders(resource_id) if self._lasts(held)]
+        """Return the authorizations for a resource that will be left at `now`."""
+        return [held for _, held in self.roster.holders(resource_id) if self._is_left(held)]
 
-    def _lasts(self, held: Authorization) -> bool:
+    def _is_left(self, held: Authorization) -> bool:
         return held.expires_at is None or held.expires_at > self.now

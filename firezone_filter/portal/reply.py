@@ -1,4 +1,4 @@
-"""What `PortalSession.receive` returns: what to send, and what is left to the host."""
+"""The results of `PortalSession.receive`: replies to send, and events for the host."""
 
 import json
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from typing import Final
 from attrs import frozen
 
 TOPIC: Final = "gateway"
-"""The one topic of the channel between a gateway and the portal."""
+"""The only topic of the channel between a gateway and the portal."""
 
 
 @frozen
 class PortalReply:
-    """What the portal waits for: send it, `to_json()`, over the channel."""
+    """A reply that the portal waits for: send its `to_json()` over the channel."""
 
     event: str
     """The reply's name: `authorization_created`."""
 
     payload: Mapping[str, object]
-    """What it says: `{"ref": …}`, which the portal had sent along."""
+    """Its payload: `{"ref": …}`, the reference that the portal sent along."""
 
     def to_json(self) -> str:
         """Return the text of the whole message, in ASCII."""
@@ -29,13 +29,13 @@ class PortalReply:
 
 @frozen
 class PortalEvent:
-    """A message, or what is in it besides filtering: ICE, relays, names to resolve.
+    """A message that is not, or not only, about filtering: ICE, relays, names to resolve.
 
-    The library has checked the envelope, and what it acted on; nothing else.
+    The library has checked the envelope and the fields that it acted on, nothing else.
     """
 
     event: str
     """The message's name: `ice_candidates`."""
 
     payload: Mapping[str, object]
-    """Its payload, untouched."""
+    """Its payload, unchanged."""
