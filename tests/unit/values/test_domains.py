@@ -1,7 +1,9 @@
+"""Domain names and patterns: which there are, and what a pattern matches."""
+
 import re
+from collections.abc import Callable
 
 import pytest
-from attrs.exceptions import FrozenInstanceError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -66,24 +68,27 @@ def test_a_name_is_kept_in_lower_case_without_final_dot(text: str, name: str) ->
 
 
 @pytest.mark.parametrize("text", NO_NAMES)
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_texts_that_are_not_names_are_refused(text: str) -> None:
     with pytest.raises(InvalidPolicy):
         to_domain(text)
 
 
 @pytest.mark.parametrize("text", ["*.example.com", "host-?.example.com", "**", "ex*mple.com"])
-def test_a_pattern_is_no_name(text: str) -> None:
+def test_a_pattern_is_not_a_name(text: str) -> None:
     with pytest.raises(InvalidPolicy):
         to_domain(text)
 
 
+@pytest.mark.parametrize("convert", [to_domain, DomainPattern.parse])
 @pytest.mark.parametrize("value", [None, b"example.com", 1, ["example.com"]])
-def test_a_name_of_another_type_is_a_type_error(value: object) -> None:
+def test_a_name_or_pattern_of_another_type_is_a_type_error(
+    convert: Callable[[object], object], value: object
+) -> None:
     with pytest.raises(TypeError):
-        to_domain(value)  # type: ignore[arg-type]
+        convert(value)
 
 
-def test_the_error_carries_the_name_as_it_was_handed_in() -> None:
+def test_the_error_has_the_name_as_it_was_handed_in() -> None:
     with pytest.raises(InvalidPolicy) as caught:
         to_domain("Example..COM.")
     assert caught.value.value == "Example..COM."
@@ -117,15 +122,9 @@ def test_a_name_has_at_most_253_characters() -> None:
         pytest.param("*." + NAME_253[1:], id="254 characters with a star"),
     ],
 )
-def test_what_is_no_pattern_is_refused(text: str) -> None:
+def test_texts_that_are_not_patterns_are_refused(text: str) -> None:
     with pytest.raises(InvalidPolicy):
         DomainPattern.parse(text)
-
-
-@pytest.mark.parametrize("value", [None, b"*.example.com", 1, ["*"]])
-def test_a_pattern_of_another_type_is_a_type_error(value: object) -> None:
-    with pytest.raises(TypeError):
-        DomainPattern.parse(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -143,124 +142,79 @@ def test_a_pattern_is_read_label_by_label(text: str, labels: tuple[str, ...]) ->
     assert DomainPattern.parse(text).labels == labels
 
 
-MATCHING = [
+# Pattern, names that match it, names that do not.
+PATTERNS = [
     # A plain name matches only itself.
-    ("example.com", "example.com"),
-    ("Example.COM.", "example.com"),
-    ("localhost", "localhost"),
-    # `?` is one character within a label.
-    ("host-?.example.com", "host-1.example.com"),
-    ("host-?.example.com", "host--.example.com"),
-    ("??.example.com", "ab.example.com"),
-    ("?", "a"),
-    # `*` is any run of characters within a label, also none.
-    ("host-*.example.com", "host-.example.com"),
-    ("host-*.example.com", "host-12.example.com"),
-    ("*-db.example.com", "eu-db.example.com"),
-    ("*-db.example.com", "-db.example.com"),
-    ("a*c.example.com", "abc.example.com"),
-    ("a*c.example.com", "acbc.example.com"),
-    ("a*b*c.example.com", "abbc.example.com"),
-    ("*?.example.com", "a.example.com"),
-    ("?*.example.com", "abc.example.com"),
-    ("www.*.com", "www.example.com"),
-    ("example.*", "example.com"),
-    ("*", "localhost"),
-    # A leading `*.` also matches the bare name.
-    ("*.example.com", "a.example.com"),
-    ("*.example.com", "example.com"),
-    ("*.com", "com"),
-    ("*.*.com", "a.b.com"),
-    ("*.*.com", "b.com"),
-    ("*.**", "a"),
-    ("*.**.com", "com"),
-    ("*.a.**", "a.b"),
-    # `**` as a whole label is any number of labels including none.
-    ("**", "a"),
-    ("**", "a.b.c"),
-    ("**.example.com", "example.com"),
-    ("**.example.com", "a.example.com"),
-    ("**.example.com", "a.b.c.example.com"),
-    ("**.example.com", "example.com.example.com"),
-    ("www.**", "www"),
-    ("www.**", "www.example.com"),
-    ("www.**.com", "www.com"),
-    ("www.**.com", "www.a.com"),
-    ("www.**.com", "www.a.com.b.com"),
-    ("**.**", "a"),
-    ("**.*", "a"),
-    ("**.*", "a.b"),
-    ("**.?", "aa.b"),
-    ("**.a.**", "a"),
-    ("**.a.**", "b.a.c"),
-    ("**.a.**.b", "a.b"),
-    ("**.a.**.b", "c.a.d.a.b.b"),
-]
-NOT_MATCHING = [
-    ("example.com", "www.example.com"),
-    ("example.com", "example.org"),
-    ("example.com", "com"),
-    ("example.com", "examplexcom"),
-    ("example.com", "example.com.evil"),
-    ("host-?.example.com", "host-.example.com"),
-    ("host-?.example.com", "host-12.example.com"),
-    ("host?example.com", "host.example.com"),
-    ("?.example.com", "example.com"),
-    ("??", "a"),
-    ("?", "aa"),
-    ("?", "a.a"),
-    ("host-*.example.com", "host.example.com"),
-    ("host-*.example.com", "host-1.a.example.com"),
-    ("*-db.example.com", "db.example.com"),
-    ("a*c.example.com", "ab.example.com"),
-    ("a*b*c.example.com", "acc.example.com"),
-    ("a*.example.com", "example.com"),
-    ("*a.example.com", "example.com"),
-    ("?*.example.com", "example.com"),
-    ("*?.example.com", "example.com"),
-    ("*example.com", "a.example.com"),
-    ("www.*.com", "www.com"),
-    ("www.*.com", "www.a.b.com"),
-    ("example.*", "example"),
-    ("example.*", "example.co.uk"),
-    ("*", "a.b"),
-    ("*.example.com", "a.b.example.com"),
-    ("*.example.com", "notexample.com"),
-    ("*.example.com", "com"),
-    ("*.example.com", "a.example.com.evil"),
-    ("*.*.com", "com"),
-    ("*.*.com", "a.b.c.com"),
-    ("**.example.com", "com"),
-    ("**.example.com", "notexample.com"),
-    ("**.example.com", "example.com.evil"),
-    ("www.**", "wwww"),
-    ("www.**", "a.www"),
-    ("www.**.com", "www"),
-    ("www.**.com", "www.com.evil"),
-    ("**.?", "a.bb"),
-    ("**.a.**", "b.c"),
-    ("**.a.**.b", "b.a"),
-    ("**.a.**.b", "b"),
+    ("example.com", "example.com", "www.example.com example.org com examplexcom example.com.evil"),
+    ("Example.COM.", "example.com", ""),
+    ("localhost", "localhost", ""),
+    # `?` matches one character within a label.
+    (
+        "host-?.example.com",
+        "host-1.example.com host--.example.com",
+        "host-.example.com host-12.example.com",
+    ),
+    ("??.example.com", "ab.example.com", ""),
+    ("?", "a", "aa a.a"),
+    ("host?example.com", "", "host.example.com"),
+    ("?.example.com", "", "example.com"),
+    ("??", "", "a"),
+    # `*` matches any run of characters within a label, also an empty one.
+    (
+        "host-*.example.com",
+        "host-.example.com host-12.example.com",
+        "host.example.com host-1.a.example.com",
+    ),
+    ("*-db.example.com", "eu-db.example.com -db.example.com", "db.example.com"),
+    ("a*c.example.com", "abc.example.com acbc.example.com", "ab.example.com"),
+    ("a*b*c.example.com", "abbc.example.com", "acc.example.com"),
+    ("*?.example.com", "a.example.com", "example.com"),
+    ("?*.example.com", "abc.example.com", "example.com"),
+    ("www.*.com", "www.example.com", "www.com www.a.b.com"),
+    ("example.*", "example.com", "example example.co.uk"),
+    ("*", "localhost", "a.b"),
+    ("a*.example.com", "", "example.com"),
+    ("*a.example.com", "", "example.com"),
+    ("*example.com", "", "a.example.com"),
+    # A leading `*.` matches the bare name too.
+    (
+        "*.example.com",
+        "a.example.com example.com",
+        "a.b.example.com notexample.com com a.example.com.evil",
+    ),
+    ("*.com", "com", ""),
+    ("*.*.com", "a.b.com b.com", "com a.b.c.com"),
+    # `**`, as a whole label, matches any number of labels, also none.
+    ("*.**", "a", ""),
+    ("*.**.com", "com", ""),
+    ("*.a.**", "a.b", ""),
+    ("**", "a a.b.c", ""),
+    (
+        "**.example.com",
+        "example.com a.example.com a.b.c.example.com example.com.example.com",
+        "com notexample.com example.com.evil",
+    ),
+    ("www.**", "www www.example.com", "wwww a.www"),
+    ("www.**.com", "www.com www.a.com www.a.com.b.com", "www www.com.evil"),
+    ("**.**", "a", ""),
+    ("**.*", "a a.b", ""),
+    ("**.?", "aa.b", "a.bb"),
+    ("**.a.**", "a b.a.c", "b.c"),
+    ("**.a.**.b", "a.b c.a.d.a.b.b", "b.a b"),
 ]
 
 
-@pytest.mark.parametrize(("pattern", "name"), MATCHING)
-def test_a_pattern_matches(pattern: str, name: str) -> None:
-    assert DomainPattern.parse(pattern).matches(name)
-
-
-@pytest.mark.parametrize(("pattern", "name"), NOT_MATCHING)
-def test_a_pattern_does_not_match(pattern: str, name: str) -> None:
-    assert not DomainPattern.parse(pattern).matches(name)
+@pytest.mark.parametrize(("pattern", "matching", "others"), PATTERNS)
+def test_a_pattern_matches_its_names_and_no_others(
+    pattern: str, matching: str, others: str
+) -> None:
+    matches = DomainPattern.parse(pattern).matches
+    assert [name for name in matching.split() if not matches(name)] == []
+    assert [name for name in others.split() if matches(name)] == []
 
 
 def test_patterns_that_differ_in_case_or_final_dot_are_equal() -> None:
     assert DomainPattern.parse("*.Example.COM.") == DomainPattern.parse("*.example.com")
-
-
-def test_a_pattern_is_frozen() -> None:
-    with pytest.raises(FrozenInstanceError):
-        DomainPattern.parse("a").labels = ()  # type: ignore[misc]
 
 
 # --- Against a model that shares no code -------------------------------------------------
@@ -301,7 +255,7 @@ def test_a_name_as_a_pattern_matches_itself(name: str) -> None:
     assert DomainPattern.parse(name).matches(name)
 
 
-# Each of these takes a matcher that tries every way longer than anybody waits.
+# Each of these takes a matcher that tries every way practically forever.
 @pytest.mark.parametrize(
     ("pattern", "name"),
     [
@@ -315,5 +269,5 @@ def test_a_name_as_a_pattern_matches_itself(name: str) -> None:
         ),
     ],
 )
-def test_a_pattern_made_to_take_long_ends(pattern: str, name: str) -> None:
+def test_no_pattern_takes_long(pattern: str, name: str) -> None:
     assert not DomainPattern.parse(pattern).matches(name)
