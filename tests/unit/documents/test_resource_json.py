@@ -1,13 +1,15 @@
-"""Resources and filters as the portal sends them."""
+"""Resources and filters as JSON: read as the portal sends them, their faults, and written."""
 
 import json
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import pytest
 
+from firezone_filter.documents.nodes import Node
 from firezone_filter.documents.parsing import read_document
-from firezone_filter.documents.resource_json import read_resource, write_resource
+from firezone_filter.documents.resource_json import peek_kind, read_resource, write_resource
+from firezone_filter.values.domains import DomainPattern
 from firezone_filter.values.errors import InvalidPolicy
 from firezone_filter.values.resources import (
     CidrResource,
@@ -25,6 +27,29 @@ from firezone_filter.values.resources import (
 def read(value: Mapping[str, object]) -> Resource:
     # The type checker makes `object` of a union in a type variable.
     return cast("Resource", read_document(value, lambda node: read_resource(node, among=None)))
+
+
+Json: TypeAlias = Any
+
+TCP = {"protocol": "tcp", "port_range_start": 80, "port_range_end": 90}
+
+
+def faults_of(value: Json) -> tuple[str, ...]:
+    with pytest.raises(InvalidPolicy) as caught:
+        read(value)
+    return caught.value.faults
+
+
+def dns(**fields: object) -> dict[str, object]:
+    return {"type": "dns", "id": "git", "address": "a.b", "filters": []} | fields
+
+
+def internet(**fields: object) -> dict[str, object]:
+    return {"type": "internet", "id": "web"} | fields
+
+
+def without(value: dict[str, object], field: str) -> dict[str, object]:
+    return {name: one for name, one in value.items() if name != field}
 
 
 def cidr(**fields: object) -> dict[str, object]:
@@ -65,7 +90,7 @@ FROM_THE_PORTAL: list[tuple[str, Resource]] = [
 
 
 @pytest.mark.parametrize(("text", "resource"), FROM_THE_PORTAL)
-def test_what_the_portal_sends_is_understood(text: str, resource: Resource) -> None:
+def test_resources_of_the_portal_are_read(text: str, resource: Resource) -> None:
     assert read(json.loads(text)) == resource
 
 
@@ -86,7 +111,7 @@ def test_a_missing_port_is_the_first_or_the_last(
     assert filters_of({"protocol": protocol, **ports}) == (kind(expected),)
 
 
-def test_ports_of_icmp_are_an_unknown_field() -> None:
+def test_ports_of_icmp_are_ignored() -> None:
     assert filters_of({"protocol": "icmp", "port_range_start": "x"}) == (Icmp(),)
 
 
@@ -99,22 +124,18 @@ def test_an_empty_list_of_filters_permits_everything() -> None:
     assert filters_of() == ()
 
 
-@pytest.mark.parametrize("slip", [{}, {"filters": None}, {"filters": {}}, {"filters": ""}])
-@pytest.mark.parametrize("kind", ["cidr", "dns"])
-def test_nothing_but_an_empty_list_permits_everything(kind: str, slip: dict[str, object]) -> None:
-    resource = {"type": kind, "id": "db", "address": "10.0.0.0/24" if kind == "cidr" else "a.b"}
-    with pytest.raises(InvalidPolicy, match=r"^filters: "):
-        read(resource | slip)
-
-
 @pytest.mark.parametrize("name", [{}, {"name": None}, {"name": ""}])
 def test_a_name_may_be_missing(name: dict[str, object]) -> None:
     assert read(cidr(**name)).name == ""
 
 
-def test_what_else_an_internet_resource_has_is_ignored() -> None:
-    value = {"type": "internet", "id": "net", "address": 5, "filters": [{"protocol": "tcp"}]}
-    assert read(value) == InternetResource("net")
+@pytest.mark.parametrize("resource", [cidr(filters=[TCP | {"y": 1}]), dns(), internet()])
+def test_unknown_fields_are_ignored(resource: dict[str, object]) -> None:
+    assert read(resource | {"x": {"y": [None]}}) == read(resource)
+
+
+def test_address_and_filters_of_an_internet_resource_are_unknown_fields() -> None:
+    assert read(internet(address=5, filters=[{"protocol": "tcp"}])) == InternetResource("web")
 
 
 def test_an_internet_resource_may_exclude_networks() -> None:
@@ -126,6 +147,137 @@ def test_a_pattern_is_kept_as_it_is_written() -> None:
     resource = read({"type": "dns", "id": "git", "address": "**.Example.COM.", "filters": []})
     assert isinstance(resource, DnsResource)
     assert resource.address == "**.Example.COM."
+
+
+# --- Faults -------------------------------------------------------------------------------
+
+KINDS = "is not 'cidr', 'dns' or 'internet'"
+PROTOCOLS = "is not 'tcp', 'udp' or 'icmp'"
+NOT_NETWORK = "is not a network with a prefix length"
+NOT_PATTERN = "is not a domain pattern"
+
+FAULTS: list[tuple[Json, str]] = [
+    ('"db"', "document: 'db' is not an object"),
+    *[
+        (without(resource, field), f"{field}: is missing")
+        for resource, fields in (
+            (cidr(), ("type", "id", "address", "filters")),
+            (dns(), ("address", "filters")),
+            (internet(), ("id",)),
+        )
+        for field in fields
+    ],
+    (cidr(type="cdir"), f"type: 'cdir' {KINDS}"),
+    (cidr(type="CIDR"), f"type: 'CIDR' {KINDS}"),
+    (cidr(type=["cidr"]), f"type: a list {KINDS}"),
+    (cidr(id=""), "id: an id is not empty"),
+    (cidr(id=7), "id: 7 is not a text"),
+    (cidr(name=7), "name: 7 is not a text"),
+    # Nothing but an empty list permits everything.
+    (cidr(filters=None), "filters: null is not a list"),
+    (dns(filters=None), "filters: null is not a list"),
+    (cidr(filters={}), "filters: an object is not a list"),
+    (dns(filters=""), "filters: '' is not a list"),
+    (cidr(filters=["tcp"]), "filters[0]: 'tcp' is not an object"),
+    (cidr(filters=[{}]), "filters[0].protocol: is missing"),
+    (cidr(filters=[{"protocol": 6}]), f"filters[0].protocol: 6 {PROTOCOLS}"),
+    (cidr(filters=[{"protocol": "sctp"}]), f"filters[0].protocol: 'sctp' {PROTOCOLS}"),
+    (cidr(filters=[{"protocol": "TCP"}]), f"filters[0].protocol: 'TCP' {PROTOCOLS}"),
+    # Nothing but a missing list excludes nothing.
+    (internet(exclude=None), "exclude: null is not a list"),
+    (internet(exclude=["192.0.2.1"]), f"exclude[0]: '192.0.2.1' {NOT_NETWORK}"),
+    # Networks have prefix lengths.
+    *[
+        (cidr(address=text), f"address: {text!r} {NOT_NETWORK}")
+        for text in (
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/255.0.0.0",
+            "10.0.0.0/0.255.255.255",
+            "fe80::%eth0/64",
+            "10.0.0.0/24\n",
+            "all",
+        )
+    ],
+    (dns(address="a..b"), f"address: 'a..b' {NOT_PATTERN}"),
+    (dns(address=""), f"address: '' {NOT_PATTERN}"),
+    # Ports, of either bound and either protocol.
+    *[
+        (
+            cidr(filters=[TCP | {"protocol": protocol, bound: value}]),
+            f"filters[0].{bound}: {shown} is not a port",
+        )
+        for protocol, bound in (("tcp", "port_range_start"), ("udp", "port_range_end"))
+        for value, shown in (
+            (70000, "70000"),
+            (65536, "65536"),
+            (-1, "-1"),
+            (80.0, "80.0"),
+            ("80", "'80'"),
+            (True, "true"),
+            (None, "null"),
+        )
+    ],
+    (
+        cidr(filters=[TCP | {"port_range_end": 79}]),
+        "filters[0].port_range_end: 79 is below port_range_start, 80",
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "fault"), FAULTS)
+def test_a_fault_has_its_place_and_value(resource: Json, fault: str) -> None:
+    assert faults_of(resource) == (fault,)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5/24", "10.0.0.0/33", "fd00::/129", "10.0.0.0.0/8"])
+def test_a_fault_of_a_network_says_why_it_is_none(address: str) -> None:
+    (fault,) = faults_of(cidr(address=address))
+    assert fault.startswith(f"address: '{address}' is not a network: ")
+
+
+@pytest.mark.parametrize("wrong", ["type", "address", "filters"])
+def test_a_faulty_field_hides_no_fault_of_another(wrong: str) -> None:
+    faults = faults_of(cidr(id="", name=5) | {wrong: 5})
+    assert {fault.partition(":")[0] for fault in faults} == {wrong, "id", "name"}
+
+
+def test_two_resources_of_one_scope_have_different_ids() -> None:
+    def each(node: Node) -> object:
+        return node.each(lambda one: read_resource(one, among="here"))
+
+    with pytest.raises(InvalidPolicy, match=r"^\[1\]\.id: 'db' is already \[0\]\.id$"):
+        read_document(json.dumps([cidr(), dns(id="db"), dns()]), each)
+
+
+def test_extensions_may_be_left_unread() -> None:
+    value = internet(name=5, exclude=5)
+    assert len(faults_of(value)) == 2
+    assert read_document(
+        value, lambda node: read_resource(node, among=None, with_extensions=False)
+    ) == InternetResource("web")
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        (dns(id=5, filters=5), ("dns", DomainPattern.parse("a.b"))),
+        (dns(address="a..b"), ("dns", None)),
+        (dns(address=5), ("dns", None)),
+        (without(dns(), "address"), ("dns", None)),
+        (cidr(), ("cidr", None)),
+        (cidr(type="dsn"), (None, None)),
+        ({}, (None, None)),
+        (5, (None, None)),
+    ],
+)
+def test_kind_and_pattern_are_known_whatever_else_is_faulty(
+    resource: Json, expected: tuple[str | None, DomainPattern | None]
+) -> None:
+    assert read_document(json.dumps(resource), peek_kind) == expected
+
+
+# --- Writing ------------------------------------------------------------------------------
 
 
 def test_ports_are_written_unless_there_are_all() -> None:
@@ -140,3 +292,16 @@ def test_ports_are_written_unless_there_are_all() -> None:
 
 def test_an_internet_resource_is_written_as_the_portal_does() -> None:
     assert write_resource(InternetResource("net")) == {"type": "internet", "id": "net", "name": ""}
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        CidrResource("db", "fd00:5::/64", [Tcp("8000-8100"), Udp(53), Icmp()], "Zürich"),
+        DnsResource("git", "*.Example.com", [Tcp(443)], "Git"),
+        InternetResource("web", "Web", ["203.0.113.0/24", "2001:db8::/32"]),
+    ],
+    ids=["cidr", "dns", "internet"],
+)
+def test_a_resource_is_read_as_it_was_written(resource: Resource) -> None:
+    assert read(write_resource(resource)) == resource
