@@ -1,6 +1,7 @@
-"""Every other message, word for word, and time."""
+"""Sessions: messages other than grants and `init`, the time, and wrong arguments."""
 
 import json
+import math
 
 import pytest
 
@@ -9,6 +10,7 @@ from firezone_filter import (
     AuthorizationExpired,
     Gateway,
     InvalidMessage,
+    InvalidTime,
     PortalEvent,
     PortalSession,
     Reason,
@@ -44,11 +46,12 @@ from tests.portal import (
     resolve,
     session,
     snapshot,
+    story,
     updated,
 )
 from tests.scenes import refusal
 
-# --- reject_access ---------------------------------------------------------------------------
+# --- reject_access ------------------------------------------------------------------------
 
 
 def test_a_rejected_access_ends_at_once_in_both_directions() -> None:
@@ -66,14 +69,14 @@ def test_a_rejected_access_leaves_the_others() -> None:
 
 
 @pytest.mark.parametrize("unknown", [{"client_id": "bob"}, {"resource_id": NAMED}])
-def test_a_rejected_access_that_nobody_has_is_ignored(unknown: dict[str, str]) -> None:
+def test_a_rejection_of_an_unknown_authorization_is_ignored(unknown: dict[str, str]) -> None:
     told, portal = session(CREATE)
     before = snapshot(told)
     assert portal.receive(message(REJECT, **unknown), NOW) == []
     assert snapshot(told) == before
 
 
-# --- resource_updated --------------------------------------------------------------------------
+# --- resource_updated ---------------------------------------------------------------------
 
 
 def dns_story() -> tuple[Gateway, PortalSession]:
@@ -110,7 +113,7 @@ def test_an_updated_resource_keeps_place_name_and_expiry() -> None:
     assert not reaches(told, "10.0.0.5:443")
 
 
-def test_an_updated_resource_is_so_for_every_client_that_has_it_each_in_its_own_place() -> None:
+def test_an_update_reaches_every_client_that_has_the_resource_each_in_its_own_place() -> None:
     told, portal = session(grant(), grant(corp(address="10.0.0.0/8"), **BOB))
     portal.receive(updated(corp(TCP_443)), NOW)
     assert reaches(told, "172.20.0.5:443")
@@ -120,14 +123,14 @@ def test_an_updated_resource_is_so_for_every_client_that_has_it_each_in_its_own_
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_an_updated_resource_that_nobody_has_changes_nothing(resource: dict[str, Json]) -> None:
+def test_an_update_of_an_unknown_resource_changes_nothing(resource: dict[str, Json]) -> None:
     told, portal = session(grant(corp(id="other")))
     before = snapshot(told)
     assert portal.receive(updated(resource), NOW) == []
     assert snapshot(told) == before
 
 
-def test_of_the_internet_there_is_nothing_to_update() -> None:
+def test_the_internet_has_nothing_to_update() -> None:
     told, portal = session(grant(RESOURCES[2]))
     before = snapshot(told)
     assert portal.receive(updated(RESOURCES[2]), NOW) == []
@@ -138,7 +141,7 @@ TO_THE_INTERNET = tcp("100.93.74.51:5401 > 1.1.1.1:443", bytes(64))
 TO_CORP = tcp("100.93.74.51:5401 > 172.20.0.5:443", bytes(64))
 
 
-def test_an_updated_resource_has_its_decisions_forgotten() -> None:
+def test_an_update_invalidates_the_remembered_decisions() -> None:
     told, portal = session(grant())
     assert told.handle_packet(OUTBOUND, fragment(TO_CORP, 0, 40)).allowed
     portal.receive(updated(corp(TCP_443)), NOW)
@@ -146,14 +149,14 @@ def test_an_updated_resource_has_its_decisions_forgotten() -> None:
     assert refusal(later) == Reason.FRAGMENT
 
 
-def test_of_the_internet_no_decisions_are_forgotten_by_an_update() -> None:
+def test_an_update_of_the_internet_invalidates_nothing() -> None:
     told, portal = session(grant(RESOURCES[2]))
     assert told.handle_packet(OUTBOUND, fragment(TO_THE_INTERNET, 0, 40)).allowed
     portal.receive(updated(RESOURCES[2]), NOW)
     assert told.handle_packet(OUTBOUND, fragment(TO_THE_INTERNET, 40)).allowed
 
 
-def test_an_updated_resource_of_another_type_changes_nothing_for_anyone() -> None:
+def test_an_update_of_another_type_changes_nothing_for_any_client() -> None:
     told, portal = session(grant(), grant(named(id=CORP), **BOB))
     before = snapshot(told)
     with pytest.raises(InvalidMessage, match=f"'cidr' is not 'dns', as which .* '{CORP}'"):
@@ -161,13 +164,13 @@ def test_an_updated_resource_of_another_type_changes_nothing_for_anyone() -> Non
     assert snapshot(told) == before
 
 
-def test_an_update_has_no_say_in_what_has_just_expired() -> None:
+def test_an_update_ignores_an_authorization_that_has_just_expired() -> None:
     told, portal = session(CREATE)
     assert portal.receive(updated(named(id=CORP)), EXPIRY) == []
     assert told.authorizations(ALICE) == {}
 
 
-# --- access_authorization_expiry_updated -----------------------------------------------------
+# --- access_authorization_expiry_updated --------------------------------------------------
 
 
 @pytest.mark.parametrize("moved", [-60, 0, 60])
@@ -182,14 +185,14 @@ def test_an_updated_expiry_counts_from_then_on(moved: int) -> None:
 
 
 @pytest.mark.parametrize("unknown", [{"client_id": "bob"}, {"resource_id": NAMED}])
-def test_an_updated_expiry_of_what_nobody_has_is_ignored(unknown: dict[str, str]) -> None:
+def test_an_updated_expiry_of_an_unknown_authorization_is_ignored(unknown: dict[str, str]) -> None:
     told, portal = session(CREATE)
     before = snapshot(told)
     portal.receive(message(EXTENDED, expires_at=EXPIRY + 60, **unknown), NOW)
     assert snapshot(told) == before
 
 
-# --- What is not about filtering ---------------------------------------------------------------
+# --- Events that are handed back ----------------------------------------------------------
 
 FOREIGN = [
     ("ice_candidates", {"client_id": ALICE, "candidates": ["candidate:1 1 UDP"]}),
@@ -204,7 +207,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("event", "payload"), FOREIGN)
-def test_what_is_not_about_filtering_is_handed_back_and_changes_nothing(
+def test_an_event_that_is_not_about_filtering_is_handed_back_and_changes_nothing(
     event: str, payload: dict[str, Json]
 ) -> None:
     told, portal = session(CREATE)
@@ -215,14 +218,14 @@ def test_what_is_not_about_filtering_is_handed_back_and_changes_nothing(
 
 
 @pytest.mark.parametrize("event", ["ice_candidates", "init"])
-def test_a_payload_that_is_handed_back_is_the_one_that_was_handed_in(event: str) -> None:
+def test_a_payload_is_handed_back_as_the_same_object(event: str) -> None:
     _, portal = session()
     parsed = message(INIT) | {"event": event}
     (answer,) = portal.receive(parsed, NOW)
     assert answer.payload is parsed["payload"]
 
 
-# --- Time --------------------------------------------------------------------------------------
+# --- Time ---------------------------------------------------------------------------------
 
 TIMED = [
     pytest.param(json.dumps({"event": "something_new", "payload": {}}), id="unknown"),
@@ -262,7 +265,7 @@ def test_several_sessions_may_act_on_one_gateway() -> None:
     assert told.authorizations(ALICE) == {CORP: None, NAMED: None}
 
 
-def test_a_gateway_that_has_been_told_nothing_has_the_addresses_that_it_began_with() -> None:
+def test_a_new_gateway_keeps_its_own_addresses_until_init() -> None:
     assert snapshot(gateway())["own addresses"] == OWN
 
 
@@ -278,3 +281,49 @@ def test_filters_of_the_messages_permit_what_they_say() -> None:
     assert reaches(told)
     portal.receive(updated(corp(ICMP)), NOW)
     assert not reaches(told)
+
+
+# --- Arguments ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [None, 5, ["init"], bytearray(b"{}"), memoryview(b"{}")])
+def test_a_message_of_another_type_is_a_type_error(sent: Json) -> None:
+    told, portal = story()
+    before = snapshot(told)
+    with pytest.raises(TypeError, match="message is a str or bytes or Mapping"):
+        portal.receive(sent, NOW + 5)
+    assert snapshot(told) == before
+
+
+@pytest.mark.parametrize(
+    ("now", "error"),
+    [
+        (None, TypeError),
+        (True, TypeError),
+        ("5", TypeError),
+        (math.inf, InvalidTime),
+        (-math.inf, InvalidTime),
+        (math.nan, InvalidTime),
+        pytest.param(10**400, InvalidTime, id="beyond every float"),
+    ],
+)
+@pytest.mark.parametrize("text", [CREATE, '{"event":"x","payload":{}}'])
+def test_a_message_needs_a_time(text: str, now: Json, error: type[Exception]) -> None:
+    told, portal = story()
+    before = snapshot(told)
+    with pytest.raises(error):
+        portal.receive(text, now)
+    assert snapshot(told) == before
+
+
+def test_a_session_needs_a_gateway() -> None:
+    with pytest.raises(TypeError, match="gateway is a Gateway"):
+        PortalSession(None)  # type: ignore[arg-type]  # the mistake
+
+
+def test_a_refused_message_expires_nothing_that_is_due() -> None:
+    told, portal = session(CREATE)
+    with pytest.raises(InvalidMessage):
+        portal.receive(message(CREATE, ref=5), EXPIRY + 5)
+    assert told.authorizations(ALICE)
+    assert told.poll_event() is None

@@ -1,4 +1,4 @@
-"""`init`, which says what there shall be."""
+"""`init`: the gateway's own addresses, and the authorizations that stay."""
 
 import json
 
@@ -30,8 +30,6 @@ from tests.portal import (
     snapshot,
 )
 
-# --- init ------------------------------------------------------------------------------------
-
 
 def test_init_sets_the_gateways_own_addresses() -> None:
     told, portal = session(grant())
@@ -43,7 +41,7 @@ def test_init_sets_the_gateways_own_addresses() -> None:
     assert told.handle_packet(OUTBOUND, to_gateway).allowed
 
 
-def test_init_takes_away_what_it_does_not_list() -> None:
+def test_init_revokes_authorizations_that_it_does_not_list() -> None:
     told, portal = session(grant(), grant(RESOURCES[2]), grant(**BOB))
     portal.receive(INIT, NOW)
     assert told.authorizations(ALICE) == {CORP: EXPIRY}
@@ -60,7 +58,7 @@ def test_init_leaves_clients_connected_that_it_does_not_mention() -> None:
     assert told.clients() == (ALICE, "bob")
 
 
-def test_init_sets_the_expiry_of_what_it_lists() -> None:
+def test_init_sets_the_expiry_of_listed_authorizations() -> None:
     told, portal = session(grant())
     portal.receive(INIT, NOW)
     told.handle_timeout(EXPIRY - 0.5)
@@ -69,7 +67,7 @@ def test_init_sets_the_expiry_of_what_it_lists() -> None:
     assert not reaches(told)
 
 
-def test_init_ends_at_once_what_it_lists_as_over() -> None:
+def test_init_ends_authorizations_whose_expiry_has_passed() -> None:
     told, portal = session(grant())
     portal.receive(INIT, EXPIRY)
     assert told.authorizations(ALICE) == {}
@@ -77,7 +75,7 @@ def test_init_ends_at_once_what_it_lists_as_over() -> None:
 
 
 @pytest.mark.parametrize("none", [[], REMOVED])
-def test_init_without_authorizations_takes_all_of_them_away(none: object) -> None:
+def test_init_without_authorizations_revokes_all_of_them(none: object) -> None:
     told, portal = session(grant(), grant(**BOB))
     portal.receive(message(INIT, authorizations=none), NOW)
     assert not reaches(told)
@@ -100,7 +98,7 @@ def test_init_ignores_clients_and_resources_that_the_gateway_does_not_have() -> 
     assert told.authorizations(ALICE) == {CORP: EXPIRY}
 
 
-def test_of_a_pair_that_init_lists_twice_the_last_one_counts() -> None:
+def test_the_last_expiry_counts_if_init_lists_an_authorization_twice() -> None:
     told, portal = session(grant())
     listed = message(INIT)["payload"]["authorizations"][0]
     twice = [listed | {"expires_at": 0}, listed | {"expires_at": EXPIRY + 60}]
@@ -122,7 +120,7 @@ def test_of_a_pair_that_init_lists_twice_the_last_one_counts() -> None:
         ("interface.upstream_doh", [{"url": "https://dns.example/"}]),
     ],
 )
-def test_init_need_not_have_what_it_may_have(field: str, value: object) -> None:
+def test_optional_fields_of_init_may_be_missing(field: str, value: object) -> None:
     told, _ = session(grant(), message(INIT, **{field: value}))
     assert told.authorizations(ALICE) == {CORP: EXPIRY}
 

@@ -1,4 +1,4 @@
-"""`create_authorization`, its older names, and what a client or a resource has already."""
+"""Grants: `create_authorization` and its older forms, restarts, resources held already."""
 
 import json
 
@@ -72,7 +72,7 @@ def test_a_created_authorization_permits_the_network_and_no_other() -> None:
     assert not reaches(told, "172.21.0.0:443")
 
 
-def test_a_created_authorization_permits_what_its_filters_say() -> None:
+def test_a_created_authorization_permits_only_what_its_filters_permit() -> None:
     told, _ = session(grant(corp(TCP_443)))
     assert reaches(told, "172.20.0.5:443")
     assert not reaches(told, "172.20.0.5:444")
@@ -152,21 +152,14 @@ def test_the_internet_is_reached_without_filters() -> None:
     assert not reaches(told)
 
 
-def test_what_else_the_portal_says_of_the_internet_is_ignored() -> None:
+def test_other_fields_of_the_internet_are_ignored() -> None:
     told, _ = session(grant(RESOURCES[2] | {"name": 5, "exclude": ["1.0.0.0/8"], "filters": 5}))
     assert reaches(told, "1.1.1.1:443")
 
 
 def test_a_resource_needs_no_name() -> None:
-    told, portal = session()
-    portal.receive(with_no_name(), NOW)
+    told, _ = session(message(CREATE, **{"resource.name": REMOVED}))
     assert reaches(told)
-
-
-def with_no_name() -> Json:
-    granted = grant()
-    del granted["payload"]["resource"]["name"]
-    return granted
 
 
 def test_an_id_is_any_text() -> None:
@@ -195,7 +188,7 @@ def test_unknown_fields_are_ignored_everywhere() -> None:
     assert reaches(told)
 
 
-# --- Clients that come back ----------------------------------------------------------------
+# --- Clients that restart or come back ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -218,13 +211,11 @@ def test_a_client_with_another_address_or_key_has_restarted_and_lost_everything(
     )
 
 
-def test_a_client_with_the_same_addresses_and_key_keeps_its_tunnel_session() -> None:
-    told, _ = session(grant(), grant(named()))
-    assert told.authorizations(ALICE) == {CORP: None, NAMED: None}
-
-
-def test_another_preshared_key_alone_is_no_restart() -> None:
-    told, _ = session(grant(), grant(named(), preshared_key=BOB["public_key"]))
+@pytest.mark.parametrize("fields", [{}, {"preshared_key": BOB["public_key"]}])
+def test_a_client_with_the_same_addresses_and_key_keeps_its_tunnel_session(
+    fields: dict[str, str],
+) -> None:
+    told, _ = session(grant(), grant(named(), **fields))
     assert told.authorizations(ALICE) == {CORP: None, NAMED: None}
 
 
@@ -259,7 +250,7 @@ def test_a_client_that_has_gone_is_connected_again() -> None:
     assert told.authorizations(ALICE) == {NAMED: None}
 
 
-def test_the_key_of_a_client_that_has_gone_still_tells_a_restart() -> None:
+def test_the_key_of_a_disconnected_client_still_shows_a_restart() -> None:
     told, portal = session(grant())
     told.client_disconnected(ALICE)
     told.client_connected(ALICE, ALICES)
@@ -268,7 +259,7 @@ def test_the_key_of_a_client_that_has_gone_still_tells_a_restart() -> None:
     assert told.authorizations(ALICE) == {CORP: None}
 
 
-def test_keys_of_clients_that_have_gone_are_not_kept_without_end(
+def test_the_number_of_keys_of_disconnected_clients_is_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("firezone_filter.portal.session.MAX_DISCONNECTED_KEYS", 1)
@@ -286,7 +277,7 @@ def visit(told: Gateway, portal: PortalSession, client_id: str) -> None:
     told.client_disconnected(client_id)
 
 
-# --- A resource that is there already -------------------------------------------------------
+# --- Resources that a client has already --------------------------------------------------
 
 
 def test_a_resource_that_is_granted_again_gets_the_new_filters() -> None:
@@ -324,16 +315,15 @@ def test_a_new_place_counts_once_the_resource_has_been_rejected() -> None:
     assert reaches(told, "10.0.0.5:443")
 
 
-def test_a_new_place_counts_once_the_authorization_is_over() -> None:
+@pytest.mark.parametrize("resource", [corp(address="10.0.0.0/8"), named(id=CORP)])
+def test_another_place_or_type_counts_once_the_authorization_is_over(
+    resource: dict[str, Json],
+) -> None:
     told, portal = session(CREATE)
-    portal.receive(grant(corp(address="10.0.0.0/8")), EXPIRY)
-    assert reaches(told, "10.0.0.5:443")
-
-
-def test_another_type_counts_once_the_authorization_is_over() -> None:
-    told, portal = session(CREATE)
-    portal.receive(grant(named(id=CORP)), EXPIRY)
+    portal.receive(grant(resource), EXPIRY)
     assert told.authorizations(ALICE) == {CORP: None}
+    assert reaches(told, "10.0.0.5:443") is (resource["type"] == "cidr")
+    assert not reaches(told)
 
 
 def test_another_type_counts_for_a_client_that_has_restarted() -> None:
@@ -342,7 +332,7 @@ def test_another_type_counts_for_a_client_that_has_restarted() -> None:
     assert held(told, CORP).name == "httpbin"
 
 
-# --- allow_access ------------------------------------------------------------------------------
+# --- allow_access -------------------------------------------------------------------------
 
 
 def test_an_older_portal_allows_access_and_has_a_name_resolved() -> None:
@@ -359,7 +349,7 @@ def test_an_older_portal_allows_access_and_has_a_name_resolved() -> None:
 
 
 @pytest.mark.parametrize("none", [None, REMOVED])
-def test_an_older_portal_allows_access_to_what_needs_no_name(none: object) -> None:
+def test_an_older_portal_allows_access_without_a_domain(none: object) -> None:
     told, portal = session()
     answers = portal.receive(message(ALLOW, resource=corp(), payload=none), NOW)
     assert answers == [PortalReply("connection_ready", {"ref": "r"})]
@@ -371,7 +361,7 @@ def test_an_older_portal_may_allow_access_for_ever() -> None:
     assert told.authorizations(ALICE) == {NAMED: None}
 
 
-def test_access_that_an_older_portal_allows_has_no_key_to_tell_a_restart_by() -> None:
+def test_allow_access_has_no_key_that_could_show_a_restart() -> None:
     told, portal = session(grant())
     portal.receive(ALLOW, NOW)
     portal.receive(grant(public_key=BOB["public_key"]), NOW)
@@ -380,7 +370,7 @@ def test_access_that_an_older_portal_allows_has_no_key_to_tell_a_restart_by() ->
     assert told.authorizations(ALICE) == {CORP: None, NAMED: EXPIRY}
 
 
-def test_access_that_an_older_portal_allows_for_other_addresses_is_a_restart() -> None:
+def test_allow_access_with_another_address_is_a_restart() -> None:
     told, portal = session(grant())
     portal.receive(message(ALLOW, client_ipv4="100.93.74.52"), NOW)
     assert told.authorizations(ALICE) == {NAMED: EXPIRY}
