@@ -97,3 +97,15 @@ def error_of(source: Json) -> InvalidPolicy:
 
 def faults_of(source: Json) -> tuple[str, ...]:
     return error_of(source).faults
+
+
+EVERYTHING: Json = document(
+    client(
+        authorization(DOMAIN),
+        {"resource": resource("cidr", filters=[{"protocol": "tcp"}]), "expires_at": EXPIRY},
+        {"resource": resource("internet")},
+    ),
+    bob(),
+    address_plan={"tunnel": ["100.64.0.0/11"], "dns_resources": ["100.96.0.0/11"]},
+)
+"""A document with something of every kind."""
