@@ -1,4 +1,4 @@
-"""Messages as Firezone's portal sends them, a gateway for them, and all that may change."""
+"""Messages as Firezone's portal sends them, a gateway for them, and snapshots of its state."""
 
 import copy
 import json
@@ -54,7 +54,7 @@ def token(
     return f"{segment(header)}.{segment(claims)}.{signature}"
 
 
-# --- Messages, word for word, but for the token ------------------------------------------------
+# --- Messages, word for word except the token ---------------------------------------------
 
 INIT = """{"event":"init","ref":null,"topic":"gateway","payload":{
  "interface":{"ipv4":"100.115.164.78","ipv6":"fd00:2021:1111::2c:f6ab"},
@@ -129,7 +129,7 @@ def with_value(document: Json, path: str, value: object) -> Json:
 
 
 def grant(resource: Mapping[str, Json] | None = None, **client: object) -> Json:
-    """Write a `create_authorization`: Alice may reach *resource*, until further notice."""
+    """Write a `create_authorization` of Alice for *resource*, without an expiry."""
     changed = message(CREATE, expires_at=None)
     changed["payload"]["resource"] = dict(resource or corp())
     changed["payload"]["client"] |= client
@@ -162,16 +162,16 @@ BOB: Final[dict[str, Json]] = {
 }
 
 
-# --- The gateway -----------------------------------------------------------------------------
+# --- The gateway --------------------------------------------------------------------------
 
 
 def gateway() -> Gateway:
-    """Return a gateway that has not been told anything, and does not run out of replies."""
+    """Return a gateway before any message; it rejects nothing, so that no reply limit matters."""
     return Gateway(OWN, address_plan=PLAN, options=GatewayOptions(reject=False))
 
 
 def session(*messages: Json, now: float = NOW) -> tuple[Gateway, PortalSession]:
-    """Return a gateway to which the portal has said *messages*."""
+    """Return a gateway that has carried out *messages*, and its session."""
     told = gateway()
     portal = PortalSession(told)
     for one in messages:
@@ -180,21 +180,21 @@ def session(*messages: Json, now: float = NOW) -> tuple[Gateway, PortalSession]:
 
 
 def held(told: Gateway, resource_id: str) -> Resource:
-    """Return a resource as Alice has it."""
+    """Return the resource that Alice is authorized for."""
     authorization = told._clients.authorization(ALICE, resource_id)
     assert authorization is not None
     return authorization.resource
 
 
 def resolve(told: Gateway, name: str) -> None:
-    """Tell where a name of Alice's is."""
+    """Resolve a name for Alice."""
     told.domain_resolved(
         ALICE, NAMED, name, proxy_addresses=["100.96.0.1"], resolved_addresses=["10.0.0.80"]
     )
 
 
 def reaches(told: Gateway, far: str = "172.20.0.5:443", near: str = "100.93.74.51:5401") -> bool:
-    """Tell whether TCP goes both ways between Alice and a resource, or neither."""
+    """Tell whether TCP passes between Alice and a resource: both ways or neither."""
     outbound = told.handle_packet(OUTBOUND, tcp(f"{near} > {far}")).allowed
     inbound = told.handle_packet(INBOUND, tcp(f"{far} > {near}")).allowed
     assert outbound is inbound
@@ -222,7 +222,7 @@ PROBES: Final = tuple(
 
 
 def snapshot(told: Gateway) -> dict[str, object]:
-    """Return all that a message could have changed, as far as anybody can tell."""
+    """Return everything that a message could change: decisions, state, events and time."""
     clients = told._clients.by_id
     return {
         "decisions": [told.handle_packet(direction, packet) for direction, packet in PROBES],
@@ -250,10 +250,10 @@ def story() -> tuple[Gateway, PortalSession]:
 
 
 def fault_of(sent: Json, now: float = NOW + 5) -> InvalidMessage:
-    """Return the error of a message, which has changed nothing."""
+    """Return the error of a message, after checking that it changed nothing."""
     told, portal = story()
-    before, keys = snapshot(told), dict(portal._keys)
+    before, keys = snapshot(told), dict(portal._public_keys)
     with pytest.raises(InvalidMessage) as caught:
         portal.receive(sent, now)
-    assert (snapshot(told), portal._keys) == (before, keys)
+    assert (snapshot(told), portal._public_keys) == (before, keys)
     return caught.value

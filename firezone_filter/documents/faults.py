@@ -1,55 +1,58 @@
-"""What is wrong with a document, and where in it."""
+"""The faults of a document: what is wrong, and where.
+
+Readers report faults as they find them; they are raised together, in the order of the
+document, so that its author can correct all of them at once.
+"""
 
 import json
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from attrs import frozen
 
 from firezone_filter.values.errors import FirezoneFilterError, InvalidPolicy
-from firezone_filter.values.times import is_finite as is_finite_number
-
-T = TypeVar("T")
+from firezone_filter.values.times import is_finite
 
 _MAX_SHOWN: Final = 80
-"""Characters of a text that a fault quotes."""
+"""The longest part of a text that a fault quotes, in characters."""
 
 _MAX_FAULT: Final = 400
-"""Characters of a fault. Errors of the library quote what they are about in full."""
+"""The longest fault, in characters: the library's errors, which become faults, quote their
+values in full."""
 
 
-# --- Where --------------------------------------------------------------------------------
+# --- Places -------------------------------------------------------------------------------
 
 
 @frozen(eq=False)
 class Place:
-    """Where a value stands: `clients[0].authorizations[2].resource`."""
+    """The path to a value: `clients[0].authorizations[2].resource`."""
 
     parent: "Place | None" = None
-    """The object or list around it; `None` for the whole document."""
+    """The object or list that holds the value; `None` for the whole document."""
 
     step: object = None
-    """The name of the field, or the index in the list."""
+    """The name of its field, or its index in a list."""
 
     order: int = 0
-    """How many of the siblings stand before it."""
+    """The number of siblings before it."""
 
     def __str__(self) -> str:
         path = "".join(place.last_step() for place in self._way())
         return path.removeprefix(".") or "document"
 
     def position(self) -> tuple[int, ...]:
-        """Return what sorts places as they stand in the document."""
+        """Return a key that sorts places in the order of the document."""
         return tuple(place.order for place in self._way())
 
     def last_step(self) -> str:
-        """Return the step from the parent, as it is written in a path."""
+        """Return the last part of the path: `.resource` or `[0]`."""
         if isinstance(self.step, str) and self.step.isidentifier():
             return f".{self.step}"
-        return f"[{show(self.step)}]"
+        return f"[{quoted(self.step)}]"
 
     def _way(self) -> list["Place"]:
-        """Return the places from the document (without it) down to this one."""
+        """Return the places on the path, outermost first, without the document itself."""
         way, place = [], self
         while place.parent is not None:
             way.append(place)
@@ -57,30 +60,27 @@ class Place:
         return way[::-1]
 
 
-def show(value: object) -> str:
-    """Return *value* as a fault quotes it: on one line, and a short one."""
+def quoted(value: object) -> str:
+    """Return *value* as faults quote it: short, and on one line."""
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, str):
         return repr(value) if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]!r}…"
+    if isinstance(value, int) and is_non_finite(value):
+        return "an integer of too many digits"  # Python refuses to write out very long ones
     if value is None or isinstance(value, int | float):
-        return json.dumps(value) if is_finite(value) else _show_unusable(value)
+        return json.dumps(value)
     return f"a Python {type(value).__name__}"
 
 
-def _show_unusable(number: object) -> str:
-    # Python refuses to write very long integers out.
-    return json.dumps(number) if isinstance(number, float) else "an integer of too many digits"
+def is_non_finite(value: object) -> bool:
+    """Tell whether *value* is a number that is not finite: NaN, or beyond every float."""
+    return isinstance(value, int | float) and not is_finite(value)
 
 
-def is_finite(value: object) -> bool:
-    """Tell whether *value* is anything but a number that is not finite."""
-    return not isinstance(value, int | float) or is_finite_number(value)
-
-
-# --- What is wrong ------------------------------------------------------------------------
+# --- Faults -------------------------------------------------------------------------------
 
 
 @frozen(eq=False)
@@ -92,70 +92,75 @@ class _Fault:
 
 
 @frozen(eq=False)
-class Claim:
-    """That something stands at a place, and may not mean anything else at another one."""
+class Occurrence:
+    """A place where a key stands that must be unique, or have one meaning, in its scope."""
 
     place: Place
 
     value: object
-    """What is written there."""
+    """The value as it is written there."""
 
     meaning: Hashable = None
-    """What it means there; `None` for what may not stand at any other place at all."""
+    """The meaning of the key at this place; `None` if it must not stand anywhere else at all."""
 
-    def contradicts(self, other: "Claim") -> bool:
-        """Tell whether both cannot hold."""
+    def contradicts(self, other: "Occurrence") -> bool:
+        """Tell whether the two occurrences cannot both stand."""
         return self.meaning is None or self.meaning != other.meaning
 
 
 class Faults:
-    """All that is wrong with one document."""
+    """The faults of one document."""
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
-        self._claims: dict[tuple[Hashable, Hashable], list[Claim]] = {}
+        self._occurrences: dict[tuple[Hashable, Hashable], list[Occurrence]] = {}
 
     def add(
         self, place: Place, what: str, value: object, cause: FirezoneFilterError | None = None
     ) -> None:
-        """Report a fault; *cause* is the error of the library that says so, if one does."""
+        """Report a fault.
+
+        Args:
+            place: where it is.
+            what: what is wrong, to be read after the place.
+            value: the faulty value.
+            cause: the error of the library that found the fault, if one did.
+        """
         shortened = what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
         self._faults.append(_Fault(place, shortened, value, cause))
 
-    def claim(self, scope: Hashable, key: Hashable, claim: Claim) -> None:
-        """Note that *key* stands at a place in this *scope*.
+    def require_unique(self, scope: Hashable, key: Hashable, occurrence: Occurrence) -> None:
+        """Note an occurrence of *key* in *scope*.
 
-        Every place that contradicts the first one is a fault.
+        Each later occurrence that contradicts the first, in the order of the document, is a
+        fault.
         """
-        self._claims.setdefault((scope, key), []).append(claim)
+        self._occurrences.setdefault((scope, key), []).append(occurrence)
 
     def __bool__(self) -> bool:
         return bool(self._faults) or any(True for _ in self._conflicts())
 
-    def unless_any(self, value: T | None) -> T:
-        """Return *value* if nothing is wrong.
+    def raise_if_any(self) -> None:
+        """Raise one error with all the faults, if there are any.
 
         Raises:
-            InvalidPolicy: with all the faults, in the order of the document, and the cause
-                of the first. `None` raises too: a reader that has failed without saying why
-                lets nothing out either.
+            InvalidPolicy: there are faults. It lists them in the order of the document; its
+                value and its cause are those of the first.
         """
         faults = sorted(
             (*self._faults, *self._conflicts()), key=lambda fault: fault.place.position()
         )
-        if faults or value is None:
+        if faults:
             lines = tuple(f"{fault.place}: {fault.what}" for fault in faults)
-            first, cause = next(((fault.value, fault.cause) for fault in faults), (None, None))
-            raise InvalidPolicy("\n".join(lines), first, lines) from cause
-        return value
+            raise InvalidPolicy("\n".join(lines), faults[0].value, lines) from faults[0].cause
 
     def _conflicts(self) -> Iterable[_Fault]:
-        for claims in self._claims.values():
-            if len(claims) == 1:
+        for occurrences in self._occurrences.values():
+            if len(occurrences) == 1:
                 continue
-            first, *others = sorted(claims, key=lambda claim: claim.place.position())
-            before = "" if first.meaning is None else f", for {show(first.meaning)}"
+            first, *others = sorted(occurrences, key=lambda one: one.place.position())
+            before = "" if first.meaning is None else f", for {quoted(first.meaning)}"
             for one in others:
                 if one.contradicts(first):
-                    what = f"{show(one.value)} is already {first.place}{before}"
+                    what = f"{quoted(one.value)} is already {first.place}{before}"
                     yield _Fault(one.place, what, one.value)

@@ -1,12 +1,12 @@
-"""Policies: who may reach what until when, written down as JSON.
+"""Policies: JSON that says who may reach what, and until when.
 
-From the bottom up: `faults` collects what is wrong and where, `document` is what readers
-see, `text` comes from JSON to it, `portal_shapes` knows resources and filters as the portal
-writes them, `values` holds a policy, `files` reads and writes one. No file is opened here.
+`policy` holds the values and makes a gateway of them, `consistency` the checks that hold for
+policies from files and by hand alike, `files` reads and writes the JSON. No file is opened
+here.
 """
 
 from firezone_filter.policy.files import dump_policy, load_policy
-from firezone_filter.policy.values import (
+from firezone_filter.policy.policy import (
     Policy,
     PolicyAuthorization,
     PolicyClient,

@@ -1,30 +1,32 @@
-"""Policy files: the JSON text of a `Policy`, read and written. No file is opened here."""
+"""Policy files: a `Policy` read from JSON text, and written as such. No file is opened here."""
 
 import json
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
-from firezone_filter.documents.document import Fields, Node, build
-from firezone_filter.documents.portal_shapes import (
-    glance,
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import (
+    peek_kind,
     read_id,
     read_network,
     read_resource,
     write_networks,
     write_resource,
 )
-from firezone_filter.documents.text import read_document
 from firezone_filter.packet.numbers import IPV4, IPV6
-from firezone_filter.policy.values import (
-    Policy,
-    PolicyAuthorization,
-    PolicyClient,
-    PolicyDomain,
+from firezone_filter.policy.consistency import (
     ProxyCheck,
     check_name,
     check_tunnel_address,
     refuse_domains,
+)
+from firezone_filter.policy.policy import (
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    PolicyDomain,
 )
 from firezone_filter.values.addresses import (
     Address,
@@ -58,53 +60,53 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
                      "resolved_addresses": ["10.20.0.10"]}]}]}]}
     ```
 
-    - `gateway` and each client have an `ipv4`, an `ipv6` or both; `null` is none. `clients`
-      and each client's `authorizations` must stand there, but may be empty.
-    - `address_plan` may be missing, and either list in it. **An address family that a list
-      does not name keeps its default ranges** (`AddressPlan`): the IPv6 ranges above are
-      the default ones.
-    - `expires_at`, in Unix seconds: missing or `null` means never.
+    - `gateway` and each client have an `ipv4`, an `ipv6` or both; `null` means none.
+      `clients` and each client's `authorizations` are required, but may be empty.
+    - `address_plan` may be missing, and so may either list in it. **An address family that
+      a list does not name keeps its default ranges** (`AddressPlan`), as IPv6 does above.
+    - `expires_at` is in Unix seconds; missing or `null`, it means never.
     - A resource is written as the portal sends it: of type `cidr`, `dns` or `internet`.
       `filters` are required, and **an empty list permits every protocol**. A filter of
-      `tcp` or `udp` without `port_range_start` begins at port 0, without `port_range_end`
-      it ends at 65535. `internet` has no filters; it may have our own `exclude`, a list of
-      networks that are not the Internet.
-    - `domains`, for DNS resources only, is what `Gateway.domain_resolved` is told as a
-      gateway begins; missing or empty, it is told nothing. Each has all three fields; either
-      list may be empty. A name is one that the resource stands for. A proxy address stands
-      for one name of a client (which several resources may share), and a client has at most
-      1,024. Resolved addresses that a name server must not be able to open a way to may
-      stand there: a gateway leaves them out.
-    - Unknown fields of `gateway`, clients, resources and filters are ignored, so that what
-      the portal sends can be pasted in. Anywhere else they are faults: an `expires_at` that
-      is misspelt would make a permission permanent.
+      `tcp` or `udp` without `port_range_start` begins at port 0; without `port_range_end`
+      it ends at 65535. `internet` has no filters; it may have `exclude`, an extension of
+      this library: a list of networks that are not the Internet.
+    - `domains`, for DNS resources only, lists resolved names, with which
+      `Gateway.domain_resolved` is called for a new gateway; it may be missing or empty. Each
+      entry has all three fields; either list may be empty. The name must match the
+      resource's pattern. A proxy address belongs to one name of a client (several resources
+      may share it), and a client has at most 1,024 of them. Resolved addresses that a name
+      server must not be able to give access to, such as 127.0.0.1, are accepted here; a
+      gateway leaves them out.
+    - Unknown fields of `gateway`, clients, resources and filters are ignored, so that
+      objects from portal messages can be pasted in. Anywhere else they are faults: a
+      misspelt `expires_at` would make a permission permanent.
 
     Args:
         source: the JSON text (`bytes`: UTF-8; a byte order mark is ignored), or the mapping
             that was parsed from it. Not a path: nothing is opened here.
 
     Raises:
-        InvalidPolicy: anything wrong. Its `faults` are all there are, in the order of the
-            document, each with its place:
+        InvalidPolicy: something is wrong with the document. `faults` lists everything that
+            is, in the order of the document, each with its place:
             `clients[0].authorizations[2].resource.filters[0].port_range_end: 70000 is not a
-            port`. Its `value` is what the first of them is about.
-        TypeError: another type of *source*.
+            port`. `value` is the value at the first of these places.
+        TypeError: *source* is of another type.
     """
     return read_document(source, _read_policy)
 
 
 def dump_policy(policy: Policy) -> str:
-    """Return the JSON text of *policy*, in ASCII; `load_policy` makes the same policy of it.
+    """Return the JSON text of *policy*, in ASCII; `load_policy` returns an equal policy.
 
     Raises:
-        InvalidPolicy: a policy by hand says what a file cannot: no ranges of one address
-            family, or half of a surrogate pair.
-        TypeError: not a `Policy`.
+        InvalidPolicy: the policy was made by hand and cannot be said in a file: its plan has
+            no ranges of one address family, or a text holds half of a surrogate pair.
+        TypeError: *policy* is not a `Policy`.
     """
     if not isinstance(policy, Policy):
         raise TypeError(f"a Policy is written, not {shown(policy)}")
     text = json.dumps(_write_policy(policy), indent=2)
-    load_policy(text)  # No text gets out that could not be read back.
+    load_policy(text)  # Never return a text that cannot be read back.
     return text
 
 
@@ -118,11 +120,11 @@ def _read_policy(node: Node) -> Policy | None:
     plan = _read_plan(fields.get("address_plan"))
     addresses = _read_gateway(fields.require("gateway"), plan)
     clients = fields.require("clients").each(lambda client: _read_client(client, plan))
-    # `Policy` would find conflicts too, but no other faults, and where each has its place in
-    # this document it does not know.
+    # `Policy` checks for conflicts again, but knows neither the other faults nor the places
+    # of this document.
     if node.faults:
         return None
-    return build(Policy, addresses=addresses, address_plan=plan, clients=clients)
+    return build_if_complete(Policy, addresses=addresses, address_plan=plan, clients=clients)
 
 
 def _read_plan(node: Node | None) -> AddressPlan | None:
@@ -142,7 +144,7 @@ def _read_plan(node: Node | None) -> AddressPlan | None:
 
 
 def _read_ranges(node: Node | None, default: tuple[Network, ...]) -> tuple[Network, ...] | None:
-    """Read a list of ranges; a family that it does not name keeps those of the *default*."""
+    """Read a list of ranges; a family without any keeps its *default* ones."""
     if node is None:
         return default
     named: tuple[Network, ...] | None = node.each(read_network)
@@ -161,7 +163,7 @@ def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
     fields = node.fields()
     if fields is None:
         return None
-    return build(
+    return build_if_complete(
         PolicyClient,
         id=read_id(fields.require("id"), among="client ids"),
         addresses=_read_addresses(fields, plan),
@@ -170,7 +172,7 @@ def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
 
 
 def _read_addresses(fields: Fields, plan: AddressPlan | None) -> TunnelAddresses | None:
-    """Read `ipv4` and `ipv6`, at least one of them; `null` is the same as missing."""
+    """Read `ipv4` and `ipv6`, of which one may be missing or `null`, but not both."""
     nodes = {
         family: node
         for family in ("ipv4", "ipv6")
@@ -180,7 +182,7 @@ def _read_addresses(fields: Fields, plan: AddressPlan | None) -> TunnelAddresses
         fields.node.fault("has neither ipv4 nor ipv6")
         return None
     found = {family: _read_address(node, family, plan) for family, node in nodes.items()}
-    return build(TunnelAddresses, **found)
+    return build_if_complete(TunnelAddresses, **found)
 
 
 def _read_address(node: Node, family: str, plan: AddressPlan | None) -> Address | None:
@@ -211,15 +213,16 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
     fields = node.fields_only("resource", "expires_at", "domains")
     if fields is None:
         return None
-    # One authorization for a resource: all of one list have the same parent.
+    # A client has one authorization for a resource: its list is the scope of their ids.
     described = fields.require("resource")
     resource = read_resource(described, among=node.place.parent)
     domains = _read_domains(fields.get("domains"), described, proxies)
     expiry = fields.get_unless_null("expires_at")
     if expiry is None:
-        # Never: the portal says so by `null` and by nothing. A misspelt name is a fault.
-        return build(PolicyAuthorization, resource=resource, domains=domains)
-    return build(
+        # Missing and `null` mean "never", as in portal messages. That is safe, since a
+        # misspelt name is a fault.
+        return build_if_complete(PolicyAuthorization, resource=resource, domains=domains)
+    return build_if_complete(
         PolicyAuthorization,
         resource=resource,
         expires_at=expiry.number("a time"),
@@ -232,7 +235,7 @@ def _read_domains(
 ) -> tuple[PolicyDomain, ...] | None:
     if node is None:
         return ()
-    kind, pattern = glance(resource)
+    kind, pattern = peek_kind(resource)
     if kind not in (None, "dns"):
         refuse_domains(node)
     return node.each(lambda one: _read_domain(one, pattern, proxies))
@@ -246,7 +249,7 @@ def _read_domain(
         return None
     name = _read_name(fields.require("name"), pattern)
     resolved = fields.require("resolved_addresses").each(_read_resolved)
-    return build(
+    return build_if_complete(
         PolicyDomain,
         name=name,
         proxy_addresses=fields.require("proxy_addresses").each(
@@ -271,7 +274,7 @@ def _read_proxy(node: Node, name: str | None, proxies: ProxyCheck) -> Address | 
 
 
 def _read_resolved(node: Node) -> tuple[Address, ...] | None:
-    """Read one address that a name resolved to; none if it has a scope."""
+    """Read one resolved address; the result is empty if it has a scope."""
     return node.text(lambda text: to_resolved([text]))
 
 

@@ -1,12 +1,12 @@
-"""The portal's messages: what they ask of a gateway, and what they are answered with.
+"""The portal's messages: read, checked against a gateway, carried out and replied to.
 
-From the bottom up: `answers` are what a host gets back, `shapes` knows the parts of messages
-that are no resources, `moment` tells what a gateway would refuse, `messages` reads one
-whole, `session` acts on it. The messages are those of Firezone's portal; no socket is opened
-here.
+From the bottom up: `message_fields` reads the fields that have nothing to do with filtering,
+`preflight` finds what a gateway would refuse, `commands` holds the messages as values,
+`messages` reads them, `session` carries them out, and `reply` holds what the host gets back.
+No socket is opened here.
 """
 
-from firezone_filter.portal.answers import PortalEvent, PortalReply
+from firezone_filter.portal.reply import PortalEvent, PortalReply
 from firezone_filter.portal.session import PortalSession
 
 __all__ = ["PortalEvent", "PortalReply", "PortalSession"]

@@ -1,7 +1,8 @@
-"""Portal messages that are about filtering, read from their envelope.
+"""Reading portal messages: from the envelope to a command, or to all their faults.
 
-Each is read whole, and checked against the gateway, before any of it takes effect. Unknown
-fields are ignored; every id is any text but the empty one, though the portal's are UUIDs.
+A message is read as a whole and checked against the gateway before any part of it takes
+effect. Unknown fields are ignored. An id may be any text that is not empty, though the portal's
+are UUIDs.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,12 +11,19 @@ from typing import Final, cast
 
 from attrs import evolve, frozen
 
-from firezone_filter.documents.document import Fields, Node, build
-from firezone_filter.documents.portal_shapes import read_resource, write_resource
-from firezone_filter.documents.text import read_document
-from firezone_filter.portal.moment import Moment, PortalClient
-from firezone_filter.portal.orders import Extension, Grant, Init, Order, Pair, Rejection, Update
-from firezone_filter.portal.shapes import (
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import read_resource, write_resource
+from firezone_filter.portal.commands import (
+    AuthorizationKey,
+    Command,
+    ExpiryUpdate,
+    FilterUpdate,
+    Grant,
+    Init,
+    Rejection,
+)
+from firezone_filter.portal.message_fields import (
     MAX_U64,
     read_config,
     read_flow_logs,
@@ -27,6 +35,7 @@ from firezone_filter.portal.shapes import (
     read_public_key,
     read_text,
 )
+from firezone_filter.portal.preflight import PortalClient, Preflight
 from firezone_filter.values.addresses import Address, TunnelAddresses, to_address
 from firezone_filter.values.arguments import check_stands_for
 from firezone_filter.values.domains import to_domain
@@ -36,30 +45,30 @@ from firezone_filter.values.resources import CidrResource, DnsResource, Resource
 
 @frozen
 class Message:
-    """A message that nothing is wrong with."""
+    """A message without faults."""
 
     event: str
 
     payload: Mapping[str, object]
-    """As it was handed in."""
+    """The payload as it was handed in."""
 
-    order: Order | None
-    """What it asks for; `None` where it has nothing to do with filtering."""
+    command: Command | None
+    """The command that it is; `None` if it has nothing to do with filtering."""
 
 
-def read_message(source: bytes | str | Mapping[str, object], moment: Moment) -> Message:
-    """Read a message, and check that every hook will take what is in it.
+def read_message(source: bytes | str | Mapping[str, object], preflight: Preflight) -> Message:
+    """Read a message, and check that every hook will accept its part of it.
 
     Raises:
-        InvalidMessage: with all its faults.
+        InvalidMessage: something is wrong with it; it lists all the faults.
     """
     try:
-        return read_document(source, partial(_read_message, moment=moment))
+        return read_document(source, partial(_read_message, preflight=preflight))
     except InvalidPolicy as error:
         raise InvalidMessage(str(error), error.value, error.faults) from error.__cause__
 
 
-def _read_message(node: Node, moment: Moment) -> Message | None:
+def _read_message(node: Node, preflight: Preflight) -> Message | None:
     fields = node.fields()
     if fields is None:
         return None
@@ -69,18 +78,18 @@ def _read_message(node: Node, moment: Moment) -> Message | None:
     if event is None or payload is None:
         return None
     untouched = cast("Mapping[str, object]", node.value)
-    read = _ORDERS.get(event)
+    read = _READERS.get(event)
     if read is None:
         return Message(event, untouched, None)
-    order = read(payload, moment)
-    return None if order is None else Message(event, untouched, order)
+    command = read(payload, preflight)
+    return None if command is None else Message(event, untouched, command)
 
 
 # --- init ---------------------------------------------------------------------------------
 
 
-def _read_init(payload: Fields, moment: Moment) -> Init | None:
-    addresses = _read_interface(payload.require("interface"), moment)
+def _read_init(payload: Fields, preflight: Preflight) -> Init | None:
+    addresses = _read_interface(payload.require("interface"), preflight)
     read_config(payload.require("config"))
     read_flow_logs(payload.require("flow_logs"))
     read_list(payload.get("relays"))
@@ -88,82 +97,84 @@ def _read_init(payload: Fields, moment: Moment) -> Init | None:
     if slug is not None:
         read_text(slug)
     listed = payload.get("authorizations")
-    # None listed is none left: that is how the portal takes all of them away.
-    extensions = () if listed is None else listed.each(lambda one: _read_listed(one, moment))
-    if extensions is None:
+    # A missing list counts as an empty one: the portal revokes everything like that.
+    updates = () if listed is None else listed.each(lambda one: _read_listed(one, preflight))
+    if updates is None:
         return None
-    # Of a pair that is listed twice the last one counts.
-    expiries = {one.pair: one.expires_at for one in extensions}
-    return build(Init, addresses=addresses, expiries=expiries)
+    # If an authorization is listed twice, its last expiry counts.
+    expiries = {one.key: one.expires_at for one in updates}
+    return build_if_complete(Init, addresses=addresses, expiries=expiries)
 
 
-def _read_interface(node: Node, moment: Moment) -> TunnelAddresses | None:
+def _read_interface(node: Node, preflight: Preflight) -> TunnelAddresses | None:
     fields = node.fields()
     if fields is None:
         return None
     read_name_servers(fields)
-    return build(
+    return build_if_complete(
         TunnelAddresses,
-        ipv4=_read_address(fields.require("ipv4"), "ipv4", moment.check_own),
-        ipv6=_read_address(fields.require("ipv6"), "ipv6", moment.check_own),
+        ipv4=_read_address(fields.require("ipv4"), "ipv4", preflight.check_own),
+        ipv6=_read_address(fields.require("ipv6"), "ipv6", preflight.check_own),
     )
 
 
-def _read_listed(node: Node, moment: Moment) -> Extension | None:
+def _read_listed(node: Node, preflight: Preflight) -> ExpiryUpdate | None:
     fields = node.fields()
-    return None if fields is None else _read_extension(fields, moment)
+    return None if fields is None else _read_expiry_update(fields, preflight)
 
 
 # --- create_authorization, authorize_flow, allow_access -----------------------------------
 
 
-def _read_create_authorization(payload: Fields, moment: Moment) -> Grant | None:
+def _read_create_authorization(payload: Fields, preflight: Preflight) -> Grant | None:
     for credentials in ("client_ice_credentials", "gateway_ice_credentials"):
         read_ice_credentials(payload.require(credentials))
     read_ingest_token(payload.require("flow_logs_ingest_token"))
     iceless = payload.get("use_iceless")
     if iceless is not None:
         iceless.flag()
-    # No expiry means "never" to the portal, by `null` and by silence.
+    # Missing and `null` both mean "never" to the portal.
     expiry = payload.get_unless_null("expires_at")
-    return _read_grant(payload, _read_client(payload.require("client"), moment), expiry, moment)
+    client = _read_client(payload.require("client"), preflight)
+    return _read_grant(payload, client, expiry, preflight)
 
 
-def _read_allow_access(payload: Fields, moment: Moment) -> Grant | None:
-    """Read what older portals send: no keys, and proxy addresses for a name, if any.
+def _read_allow_access(payload: Fields, preflight: Preflight) -> Grant | None:
+    """Read the message of older portals: no keys, and possibly proxy addresses for a name.
 
-    Nothing says that a missing expiry ever meant "never" here, so only `null` does.
+    Here a missing expiry is a fault, and only `null` means "never": nothing documents that
+    these portals ever left it out to say so.
     """
     client_id = _read_id(payload.require("client_id"))
     nodes = {family: payload.require(f"client_{family}") for family in ("ipv4", "ipv6")}
-    client = _build_client(client_id, nodes, moment)
+    client = _build_client(client_id, nodes, preflight)
     expiry = payload.require("expires_at")
-    grant = _read_grant(payload, client, None if expiry.value is None else expiry, moment)
+    grant = _read_grant(payload, client, None if expiry.value is None else expiry, preflight)
     named = payload.get_unless_null("payload")
     if named is None:
         return grant
-    _read_named(named, None if grant is None else grant.resource, moment)
-    return None if grant is None else evolve(grant, is_named=True)
+    _read_named(named, None if grant is None else grant.resource, preflight)
+    return None if grant is None else evolve(grant, has_domain=True)
 
 
 def _read_grant(
-    payload: Fields, client: PortalClient | None, expiry: Node | None, moment: Moment
+    payload: Fields, client: PortalClient | None, expiry: Node | None, preflight: Preflight
 ) -> Grant | None:
-    goes_on = None if client is None else moment.goes_on(client)
+    keeps_session = None if client is None else preflight.keeps_session(client)
     parts: dict[str, object] = {
         "ref": read_text(payload.require("ref")),
         "client": client,
-        "goes_on": goes_on,
+        "keeps_session": keeps_session,
         "resource": _read_granted(
-            payload.require("resource"), client if goes_on else None, moment
+            payload.require("resource"), client if keeps_session else None, preflight
         ),
     }
     if expiry is not None:
-        parts["expires_at"] = _read_expiry(expiry, moment)
-    return build(Grant, **parts)
+        parts["expires_at"] = _read_expiry(expiry, preflight)
+    return build_if_complete(Grant, **parts)
 
 
-def _read_client(node: Node, moment: Moment) -> PortalClient | None:
+def _read_client(node: Node, preflight: Preflight) -> PortalClient | None:
     fields = node.fields()
     if fields is None:
         return None
@@ -171,37 +182,42 @@ def _read_client(node: Node, moment: Moment) -> PortalClient | None:
     public_key = read_public_key(fields.require("public_key"))
     read_preshared_key(fields.require("preshared_key"))
     nodes = {family: fields.require(family) for family in ("ipv4", "ipv6")}
-    client = _build_client(client_id, nodes, moment)
+    client = _build_client(client_id, nodes, preflight)
     return None if client is None or public_key is None else evolve(client, public_key=public_key)
 
 
 def _build_client(
-    client_id: str | None, nodes: Mapping[str, Node], moment: Moment
+    client_id: str | None, nodes: Mapping[str, Node], preflight: Preflight
 ) -> PortalClient | None:
     def check(addresses: TunnelAddresses) -> TunnelAddresses:
-        # Without an id nobody can tell whether they are the client's own.
-        return addresses if client_id is None else moment.check_clients(addresses, client_id)
+        # Without an id, the holder of an address cannot be told from this client.
+        return addresses if client_id is None else preflight.check_clients(addresses, client_id)
 
     found = {family: _read_address(node, family, check) for family, node in nodes.items()}
-    return build(PortalClient, id=client_id, addresses=build(TunnelAddresses, **found))
+    return build_if_complete(
+        PortalClient, id=client_id, addresses=build_if_complete(TunnelAddresses, **found)
+    )
 
 
-def _read_granted(node: Node, client: PortalClient | None, moment: Moment) -> Resource | None:
-    """Read what a client is granted; what it has of this id already keeps its place.
+def _read_granted(
+    node: Node, client: PortalClient | None, preflight: Preflight
+) -> Resource | None:
+    """Read a granted resource; one that the client has already keeps its network or pattern.
 
-    Without a *client*, or for one that begins a new tunnel session, there is nothing yet.
+    *client* is `None` if it is faulty or begins a new tunnel session: it has no resources then.
     """
-    sent = read_resource(node, among=None, with_ours=False)
+    sent = read_resource(node, among=None, with_extensions=False)
     if sent is None or client is None:
         return sent
-    held = moment.held(client.id, sent.id)
+    held = preflight.held(client.id, sent.id)
     return sent if held is None else _refiltered(node, held.resource, sent)
 
 
 def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
-    """Return what a client has, with the filters of what the portal has *sent* at *node*.
+    """Return the resource *held* by a client with the filters of the one *sent* at *node*.
 
-    Only these change: whoever may reach "db" must not find that it has become another place.
+    Nothing else changes: "db" must not become another network or name while a client may reach
+    it.
     """
     kind = write_resource(held)["type"]
     if kind != write_resource(sent)["type"]:
@@ -213,10 +229,10 @@ def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
     return held
 
 
-def _read_named(node: Node, resource: Resource | None, moment: Moment) -> None:
-    """Check `{"name": …, "proxy_ips": […]}`: what `Gateway.domain_resolved` will be told.
+def _read_named(node: Node, resource: Resource | None, preflight: Preflight) -> None:
+    """Check `{"name": …, "proxy_ips": […]}`, the later arguments of `Gateway.domain_resolved`.
 
-    Without a *resource*, since something else is faulty, nobody can tell whose name it is.
+    Without a *resource*, because something else is faulty, any domain name will do.
     """
     fields = node.fields()
     if fields is None:
@@ -228,47 +244,47 @@ def _read_named(node: Node, resource: Resource | None, moment: Moment) -> None:
     listed = fields.require("proxy_ips")
     proxies = listed.each(lambda one: one.text(to_address))
     if proxies is not None:
-        listed.attempt(moment.check_proxies, cast("tuple[Address, ...]", proxies))
+        listed.attempt(preflight.check_proxies, cast("tuple[Address, ...]", proxies))
 
 
-# --- The others ---------------------------------------------------------------------------
+# --- reject_access, resource_updated, access_authorization_expiry_updated -----------------
 
 
-def _read_reject_access(payload: Fields, _: Moment) -> Rejection | None:
-    return build(Rejection, pair=_read_pair(payload))
+def _read_reject_access(payload: Fields, _: Preflight) -> Rejection | None:
+    return build_if_complete(Rejection, key=_read_authorization_key(payload))
 
 
-def _read_extension(fields: Fields, moment: Moment) -> Extension | None:
-    return build(
-        Extension,
-        pair=_read_pair(fields),
-        expires_at=_read_expiry(fields.require("expires_at"), moment),
+def _read_expiry_update(fields: Fields, preflight: Preflight) -> ExpiryUpdate | None:
+    return build_if_complete(
+        ExpiryUpdate,
+        key=_read_authorization_key(fields),
+        expires_at=_read_expiry(fields.require("expires_at"), preflight),
     )
 
 
-def _read_resource_updated(payload: Fields, moment: Moment) -> Update | None:
-    sent = read_resource(payload.node, among=None, with_ours=False)
+def _read_resource_updated(payload: Fields, preflight: Preflight) -> FilterUpdate | None:
+    sent = read_resource(payload.node, among=None, with_extensions=False)
     if sent is None:
         return None
     grants = []
-    for held in moment.holders(sent.id):
+    for held in preflight.holders(sent.id):
         resource = _refiltered(payload.node, held.resource, sent)
         if resource is None:
             return None
-        # Of the Internet there is nothing to update.
+        # The Internet has no filters to update.
         if resource is not held.resource:
             grants.append((held.client_id, resource, held.expires_at))
-    return Update(tuple(grants))
+    return FilterUpdate(tuple(grants))
 
 
-_ORDERS: Final[Mapping[str, Callable[[Fields, Moment], Order | None]]] = {
+_READERS: Final[Mapping[str, Callable[[Fields, Preflight], Command | None]]] = {
     "init": _read_init,
     "create_authorization": _read_create_authorization,
     "authorize_flow": _read_create_authorization,
     "allow_access": _read_allow_access,
     "reject_access": _read_reject_access,
     "resource_updated": _read_resource_updated,
-    "access_authorization_expiry_updated": _read_extension,
+    "access_authorization_expiry_updated": _read_expiry_update,
 }
 
 
@@ -279,9 +295,9 @@ def _read_id(node: Node) -> str | None:
     return node.text(to_id)
 
 
-def _read_pair(fields: Fields) -> Pair | None:
-    return build(
-        Pair,
+def _read_authorization_key(fields: Fields) -> AuthorizationKey | None:
+    return build_if_complete(
+        AuthorizationKey,
         client_id=_read_id(fields.require("client_id")),
         resource_id=_read_id(fields.require("resource_id")),
     )
@@ -290,11 +306,11 @@ def _read_pair(fields: Fields) -> Pair | None:
 def _read_address(
     node: Node, family: str, check: Callable[[TunnelAddresses], TunnelAddresses]
 ) -> Address | None:
-    """Read an address of one *family* alone, so that a fault is of this one."""
+    """Read the address of one *family* by itself, so that its fault has its own place."""
     found = node.text(lambda text: check(TunnelAddresses(**{family: text})))
     return None if found is None else found.present()[0]
 
 
-def _read_expiry(node: Node, moment: Moment) -> int | None:
+def _read_expiry(node: Node, preflight: Preflight) -> int | None:
     seconds = node.whole("a time in whole seconds", MAX_U64)
-    return None if seconds is None else node.attempt(moment.check_expiry, seconds)
+    return None if seconds is None else node.attempt(preflight.check_expiry, seconds)

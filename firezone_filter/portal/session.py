@@ -1,164 +1,171 @@
-"""`PortalSession`: does to a gateway what the portal's messages say."""
+"""`PortalSession`: carries out the portal's messages on a gateway."""
 
 from collections.abc import Mapping
 from typing import Final, assert_never
 
 from firezone_filter.gateway.gateway import Gateway
-from firezone_filter.portal.answers import PortalEvent, PortalReply
+from firezone_filter.portal.commands import ExpiryUpdate, FilterUpdate, Grant, Init, Rejection
 from firezone_filter.portal.messages import Message, read_message
-from firezone_filter.portal.moment import Moment, PortalClient
-from firezone_filter.portal.orders import Extension, Grant, Init, Rejection, Update
+from firezone_filter.portal.preflight import PortalClient, Preflight
+from firezone_filter.portal.reply import PortalEvent, PortalReply
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.times import to_time
 
-_REPLIES: Final = {
+_REPLY_EVENTS: Final = {
     "create_authorization": "authorization_created",
     "authorize_flow": "flow_authorized",
     "allow_access": "connection_ready",
 }
 
-MAX_KEYS_OF_GONE: Final = 1_024
-"""Public keys that are kept of clients that have gone, in case that the host itself connects
-one again. They cost some 200 bytes each, and only the portal names clients."""
+MAX_DISCONNECTED_KEYS: Final = 1_024
+"""The number of public keys that are kept of clients that are no longer connected, for the case
+that the host itself connects one again. A key costs some 200 bytes. Only the portal can add
+clients, so that no client can fill this."""
 
 
 class PortalSession:
-    """Does to a gateway what Firezone's portal says, message by message.
+    """Carries out the messages of Firezone's portal on a gateway, one by one.
 
-    It opens no connection: the host has the channel, hands in what arrives and sends what
-    comes back. Hooks may be called besides, and the host still fetches the gateway's events;
-    at `AccessExhausted` Firezone's own gateway closes the client's connection. One session
-    for a gateway, however often the channel is opened anew: the portal begins with an `init`.
+    It opens no connection: the host owns the channel, hands in the messages that arrive and
+    sends the replies. The host may call hooks besides, and still fetches the gateway's events;
+    at `AccessExhausted`, Firezone's own gateway closes the client's connection. Keep one
+    session for a gateway, however often the channel is reopened: the portal always begins with
+    an `init`.
 
-    - `init`: `set_addresses`; every authorization that is not listed is revoked, all of them
-      where the list is missing; those listed get their expiry. Handed back for its relays.
-    - `create_authorization`, by its older name `authorize_flow`: the client is connected if
-      it is not, or if its addresses or its public key are not those that it had. Then it has
-      restarted, and everything of its old tunnel session is forgotten. Then it is authorized.
-      A resource that it has already keeps its network or pattern, and its name; filters and
-      expiry are new.
-    - `allow_access`, from older portals: the same, without keys. Handed back if it has proxy
-      addresses: resolve the name and call `domain_resolved`. The reply is `connection_ready`
-      with the reference alone.
-    - `reject_access`: `revoke`.
-    - `resource_updated`: whoever has the resource gets its filters, and keeps all else.
-    - `access_authorization_expiry_updated`: `update_expiry`.
-    - Any other event: handed back.
+    - `init` calls `set_addresses`, revokes every authorization that is not listed (all of
+      them if the list is missing), and sets the expiry of the listed ones. It is handed back
+      for its relays.
+    - `create_authorization`, or `authorize_flow`, its older name, authorizes the client. First
+      the client is connected if it is not connected yet, or if its addresses or public key
+      have changed: then it has restarted, and everything of its old tunnel session is dropped.
+      A resource that the client has already gets the new filters and expiry, but keeps its
+      network or pattern, and its name.
+    - `allow_access`, of older portals, does the same without keys. If it brings proxy
+      addresses it is handed back: resolve the name and call `domain_resolved`. The reply is
+      `connection_ready` with only the reference.
+    - `reject_access` calls `revoke`.
+    - `resource_updated` gives every client that has the resource the new filters, and changes
+      nothing else.
+    - `access_authorization_expiry_updated` calls `update_expiry`.
+    - Any other event is handed back.
 
-    Unknown fields are ignored. So are, but for what is granted, clients and resources that
-    the gateway does not have. A resource never changes its type while a client has it. An
-    `expires_at` that has passed takes effect at once.
+    Unknown fields are ignored. Clients and resources that the gateway does not have are
+    ignored too, except in grants. A resource never changes its type while a client has it. An
+    `expires_at` in the past takes effect at once.
 
-    A message that is refused has taken nothing away either: where an `init` or a rejection
-    cannot be read, a host that fails closed disconnects its clients.
+    A message that is refused has revoked nothing either: if an `init` or a `reject_access` is
+    refused, a host that wants to fail closed disconnects its clients.
 
     >>> session = PortalSession(gateway)
-    >>> for answer in session.receive(message, now=time.time()):
-    ...     if isinstance(answer, PortalReply):
-    ...         channel.send(answer.to_json())
+    >>> for reply in session.receive(message, now=time.time()):
+    ...     if isinstance(reply, PortalReply):
+    ...         channel.send(reply.to_json())
     """
 
     def __init__(self, gateway: Gateway) -> None:
-        """Begin to act on *gateway*.
+        """Carry out messages on *gateway*.
 
         Raises:
-            TypeError: not a `Gateway`.
+            TypeError: *gateway* is not a `Gateway`.
         """
         check_type("gateway", gateway, Gateway)
         self._gateway = gateway
-        self._keys: dict[str, bytes] = {}
-        # A message is several hooks or none: what one of them would refuse has to be found
-        # before the first is called, by the checks that they make themselves.
+        self._public_keys: dict[str, bytes] = {}
+        # A message calls several hooks or none. The hooks' own checks are made before the first
+        # is called, since a later one that raised would leave the message half carried out.
         self._context, self._clients = gateway._context, gateway._clients  # noqa: SLF001 - see above
         self._time_at = gateway._time_at  # noqa: SLF001 - see above
 
     def receive(
         self, message: bytes | str | Mapping[str, object], now: float
     ) -> list[PortalReply | PortalEvent]:
-        """Do what a message says, all of it or nothing.
+        """Carry out a message, as a whole or not at all.
 
         Args:
             message: `{"event": …, "payload": {…}}`, as JSON text (`bytes`: UTF-8) or parsed.
-            now: Unix time, in seconds, as `expires_at` is. What is due by then expires first.
+            now: Unix time in seconds, the clock of `expires_at`. Everything that has expired by
+                then is removed first.
 
         Returns:
-            What is left to do, in this order: `PortalReply` is to be sent, `PortalEvent` is
-            for the host. Often nothing.
+            The things that are left to do, in this order: each `PortalReply` is to be sent,
+            each `PortalEvent` is the host's to handle. Often there are none.
 
         Raises:
-            InvalidMessage: anything wrong with the message; then nothing has changed, time
-                included. Its `faults` are all there are, each with its place and value:
-                `payload.client.ipv4: 10.0.0.1 is outside the plan's tunnel ranges`. If the
-                gateway itself would refuse it, its error is the `__cause__`: `AddressInUse`
-                tells which client to disconnect.
+            InvalidMessage: something is wrong with the message, and nothing has changed, not
+                even the time. `faults` lists everything that is wrong, with place and value:
+                `payload.client.ipv4: 10.0.0.1 is outside the plan's tunnel ranges`. If a hook
+                of the gateway would have refused the message, its error is the `__cause__`:
+                `AddressInUse` names the client to disconnect.
             InvalidTime: *now* is not finite.
-            TypeError: a wrong type of an argument.
+            TypeError: an argument is of the wrong type.
         """
         check_type("message", message, str, bytes, Mapping)
         at = self._time_at(to_time(now))
-        read = read_message(message, Moment(self._context, self._clients, self._keys, at))
+        read = read_message(
+            message, Preflight(self._context, self._clients, self._public_keys, at)
+        )
         self._gateway.handle_timeout(now)
         self._carry_out(read)
-        return _answers(read)
+        return _replies(read)
 
     def _carry_out(self, message: Message) -> None:
-        order, gateway = message.order, self._gateway
-        match order:
+        command, gateway = message.command, self._gateway
+        match command:
             case Init():
-                self._begin(order)
+                self._begin(command)
             case Grant():
-                self._grant(order)
-            case Update():
-                for client_id, resource, expires_at in order.grants:
+                self._grant(command)
+            case FilterUpdate():
+                for client_id, resource, expires_at in command.grants:
                     gateway.authorize(client_id, resource, expires_at=expires_at)
             case Rejection():
-                gateway.revoke(order.pair.client_id, order.pair.resource_id)
-            case Extension():
+                gateway.revoke(command.key.client_id, command.key.resource_id)
+            case ExpiryUpdate():
                 gateway.update_expiry(
-                    order.pair.client_id, order.pair.resource_id, order.expires_at
+                    command.key.client_id, command.key.resource_id, command.expires_at
                 )
             case None:
                 pass
             case _:
-                assert_never(order)
+                assert_never(command)
 
     def _begin(self, init: Init) -> None:
         kept: dict[str, set[str]] = {}
-        for pair in init.expiries:
-            kept.setdefault(pair.client_id, set()).add(pair.resource_id)
+        for key in init.expiries:
+            kept.setdefault(key.client_id, set()).add(key.resource_id)
         self._gateway.set_addresses(init.addresses)
         self._gateway.retain_authorizations(kept)
-        for pair, expires_at in init.expiries.items():
-            self._gateway.update_expiry(pair.client_id, pair.resource_id, expires_at)
+        for key, expires_at in init.expiries.items():
+            self._gateway.update_expiry(key.client_id, key.resource_id, expires_at)
 
     def _grant(self, grant: Grant) -> None:
         client = grant.client
-        if not grant.goes_on:
+        if not grant.keeps_session:
             self._gateway.client_connected(client.id, client.addresses)
-            self._keys.pop(client.id, None)
+            self._public_keys.pop(client.id, None)
         self._gateway.authorize(client.id, grant.resource, expires_at=grant.expires_at)
-        self._remember(client)
+        self._remember_key(client)
 
-    def _remember(self, client: PortalClient) -> None:
+    def _remember_key(self, client: PortalClient) -> None:
         if client.public_key is not None:
-            self._keys[client.id] = client.public_key
-        # Seldom, so that it costs nothing to speak of.
-        if len(self._keys) > len(self._clients.by_id) + MAX_KEYS_OF_GONE:
-            self._keys = {
+            self._public_keys[client.id] = client.public_key
+        # Rare enough for its cost not to matter: 1,024 new clients lie between two sweeps.
+        if len(self._public_keys) > len(self._clients.by_id) + MAX_DISCONNECTED_KEYS:
+            self._public_keys = {
                 client_id: key
-                for client_id, key in self._keys.items()
+                for client_id, key in self._public_keys.items()
                 if client_id in self._clients.by_id
             }
 
 
-def _answers(message: Message) -> list[PortalReply | PortalEvent]:
+def _replies(message: Message) -> list[PortalReply | PortalEvent]:
     handed_back = [PortalEvent(message.event, message.payload)]
-    match message.order:
+    match message.command:
         case None | Init():
             return [*handed_back]
         case Grant() as grant:
-            reply = PortalReply(_REPLIES[message.event], {"ref": grant.ref})
-            # The name first: once the portal knows, the client sends.
-            return [*handed_back, reply] if grant.is_named else [reply]
+            reply = PortalReply(_REPLY_EVENTS[message.event], {"ref": grant.ref})
+            # The host resolves the name before it replies: then the client begins to send.
+            return [*handed_back, reply] if grant.has_domain else [reply]
         case _:
             return []

@@ -1,4 +1,4 @@
-"""Checking what callers hand in, before anything changes."""
+"""Checks of callers' arguments, made before anything changes."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -6,27 +6,30 @@ from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.resources import DnsResource, Resource, same_place
 
 Packet = bytes | bytearray | memoryview
-"""What type checkers let pass; at run time any contiguous bytes-like object will do."""
+"""The type of packets for type checkers; at run time any contiguous bytes-like object will do."""
 
 
 def check_type(name: str, value: object, *kinds: type) -> None:
-    """Check that *value*, the argument called *name*, is of one of *kinds*."""
+    """Raise a `TypeError` unless *value*, the argument called *name*, is of one of *kinds*."""
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"{name} is a {expected}, not {shown(value)}")
 
 
 def to_text(name: str, value: str) -> str:
-    """Return the `str` that *value*, the argument called *name*, is.
+    """Return *value*, the argument called *name*, as a plain `str`.
 
-    A plain one: a subclass may compare and hash as it likes, or not at all.
+    A subclass of `str` could compare and hash in ways of its own, or not at all.
+
+    Raises:
+        TypeError: *value* is not a `str`.
     """
     check_type(name, value, str)
     return str.__str__(value)
 
 
 def check_same_place(held: Resource, resource: Resource) -> None:
-    """Check that *resource* is where the one of its id is that a client has."""
+    """Raise `InvalidPolicy` unless *resource* is in the place of *held*, which has its id."""
     if not same_place(held, resource):
         raise InvalidPolicy(
             f"resource {resource.id!r} is {held!r} and cannot become {resource!r} while a "
@@ -36,7 +39,11 @@ def check_same_place(held: Resource, resource: Resource) -> None:
 
 
 def to_bytes(packet: Packet) -> bytes:
-    """Return a copy of the bytes of *packet*, which nobody can change under our hands."""
+    """Return a copy of *packet*, so that the caller's buffer can change without harm.
+
+    Raises:
+        TypeError: *packet* is not a contiguous bytes-like object.
+    """
     try:
         view = memoryview(packet)
     except ValueError as error:  # released, or closed
@@ -47,20 +54,28 @@ def to_bytes(packet: Packet) -> bytes:
 
 
 def to_list_of_bytes(packets: Iterable[Packet]) -> list[bytes]:
-    """Return the bytes of all *packets*, before the first of them is decided."""
-    # A packet by itself is iterable too, byte by byte.
+    """Return the bytes of all *packets*, so that a wrong one raises before any is decided.
+
+    Raises:
+        TypeError: *packets* is not an iterable of contiguous bytes-like objects.
+    """
+    # A single packet is iterable too, byte by byte.
     if isinstance(packets, bytes | bytearray | memoryview | str):
         raise TypeError(f"packets are an iterable of bytes-like objects, not {shown(packets)}")
     return [packet if type(packet) is bytes else to_bytes(packet) for packet in packets]
 
 
 def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
-    """Return the resource ids by client id."""
+    """Return the sets of resource ids by client id, in plain containers of our own.
+
+    Raises:
+        TypeError: not a mapping from `str` to collections of `str`.
+    """
     check_type("authorizations", authorizations, Mapping)
     kept: dict[str, frozenset[str]] = {}
     for client_id, resource_ids in authorizations.items():
         check_type("a client id", client_id, str)
-        # A text is an iterable of texts too: its letters would be taken for ids.
+        # A text is iterable too: each of its letters would count as an id.
         if isinstance(resource_ids, str | bytes) or not isinstance(resource_ids, Iterable):
             raise TypeError(f"resource ids are a set of str, not {shown(resource_ids)}")
         kept[client_id] = frozenset(resource_ids)
@@ -70,7 +85,7 @@ def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, froze
 
 
 def check_stands_for(resource: Resource, domain: str) -> None:
-    """Check that *resource* is a DNS resource, and *domain* one of its names."""
+    """Raise `InvalidPolicy` unless *resource* is a DNS resource whose pattern matches *domain*."""
     if not isinstance(resource, DnsResource):
         raise InvalidPolicy(f"{resource!r} is not a DNS resource", resource)
     if not resource.pattern().matches(domain):

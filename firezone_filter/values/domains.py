@@ -1,7 +1,7 @@
-"""Domain names and the patterns that DNS resources are given by.
+"""Domain names, and the patterns of DNS resources.
 
-Names are compared as DNS compares them: ASCII letters without regard to case (RFC 4343),
-a final dot ignored. Names in other scripts stand in their `xn--` form (RFC 5890).
+Names are compared as DNS compares them: ASCII letters without regard to case (RFC 4343), a
+final dot ignored. Names in other scripts are written in their `xn--` form (RFC 5890).
 """
 
 import re
@@ -13,29 +13,29 @@ from attrs import frozen
 from firezone_filter.values.errors import InvalidPolicy, shown
 
 MAX_NAME: Final = 253
-"""Characters of a name in text form: 255 octets on the wire (RFC 1035, section 2.3.4)."""
+"""The longest name, in characters: 255 octets on the wire (RFC 1035, section 2.3.4)."""
 
-# The underscore is no letter of a host name, but service names use it (RFC 8552).
+# Host names have no underscores, but the names of services do (RFC 8552).
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 _PATTERN_LABEL = re.compile(r"\*\*|(?!.*\*\*)[a-z0-9_*?-]{1,63}", re.ASCII)
 
 
 def to_domain(value: str) -> str:
-    """Return *value* in lower case and without a final dot.
+    """Return the domain name *value* in lower case and without a final dot.
 
     Raises:
-        InvalidPolicy: not a domain name.
-        TypeError: not a `str`.
+        InvalidPolicy: *value* is not a domain name.
+        TypeError: *value* is not a `str`.
     """
     return ".".join(_labels(value, _LABEL, "domain name"))
 
 
-def to_pattern(value: str) -> str:
-    """Return *value* as it is, if it is a pattern.
+def to_domain_pattern(value: str) -> str:
+    """Return *value* unchanged if it is a domain pattern.
 
     Raises:
-        InvalidPolicy: not a pattern.
-        TypeError: not a `str`.
+        InvalidPolicy: *value* is not a pattern.
+        TypeError: *value* is not a `str`.
     """
     DomainPattern.parse(value)
     return value
@@ -45,7 +45,7 @@ def _labels(value: str, label: re.Pattern[str], kind: str) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise TypeError(f"a {kind} is a str, not {shown(value)}")
     name = value.removesuffix(".")
-    # Before lower(): some letters of other scripts become ASCII by it (the Kelvin sign).
+    # Before lower(), which turns some letters of other scripts into ASCII (the Kelvin sign).
     if not name.isascii() or len(name) > MAX_NAME:
         raise InvalidPolicy(f"{value!r} is not a {kind}", value)
     labels = tuple(name.lower().split("."))
@@ -56,11 +56,13 @@ def _labels(value: str, label: re.Pattern[str], kind: str) -> tuple[str, ...]:
 
 @frozen
 class DomainPattern:
-    """The names that a DNS resource stands for.
+    """A pattern of domain names, by which a DNS resource is described.
 
-    `?` is one character within a label, `*` any run of characters within a label, `**` as
-    a whole label any number of labels. All may stand for nothing but `?`, and `*` never
-    for a whole missing label; only a leading `*.` also lets the bare name match.
+    - `?` matches one character within a label.
+    - `*` matches any run of characters within a label, also an empty one, but never a
+      missing label. Only a leading `*.` matches the bare name too: `*.example.com` matches
+      `example.com`.
+    - `**`, as a whole label, matches any number of labels, also none.
     """
 
     labels: tuple[str, ...]
@@ -71,13 +73,13 @@ class DomainPattern:
         """Read a pattern.
 
         Raises:
-            InvalidPolicy: not a pattern.
-            TypeError: not a `str`.
+            InvalidPolicy: *text* is not a pattern.
+            TypeError: *text* is not a `str`.
         """
         return cls(_labels(text, _PATTERN_LABEL, "domain pattern"))
 
     def matches(self, domain: str) -> bool:
-        """Tell whether *domain* (as `to_domain` returns it) is one of the names."""
+        """Tell whether *domain*, in the form that `to_domain` returns, matches the pattern."""
         labels = tuple(domain.split("."))
         if self.labels[0] == "*" and _matches(self.labels[1:], labels):
             return True
@@ -85,12 +87,12 @@ class DomainPattern:
 
 
 def _matches(pattern: Sequence[str], labels: Sequence[str]) -> bool:
-    """Match label by label; `**` is any run of labels."""
+    """Match label by label, `**` as any run of labels."""
     return _glob(pattern, labels, "**", _label_matches)
 
 
 def _label_matches(pattern: str, label: str) -> bool:
-    """Match the characters of one label; `*` is any run of characters, `?` one."""
+    """Match one label character by character, `*` as any run of characters, `?` as one."""
     return _glob(pattern, label, "*", _character_matches)
 
 
@@ -101,10 +103,11 @@ def _character_matches(pattern: str, character: str) -> bool:
 def _glob(
     pattern: Sequence[str], parts: Sequence[str], run: str, fits: Callable[[str, str], bool]
 ) -> bool:
-    """Match part by part; *run* in the pattern takes as few parts as will do.
+    """Match part by part, each *run* of the pattern with as few parts as possible.
 
-    Only the last *run* is ever tried again, since an earlier one can leave to it whatever
-    it would take itself: the work is at most parts times parts, whatever the pattern.
+    Only the latest *run* is ever extended: parts that an earlier one could take as well, the
+    latest can take itself. So no pattern takes more than quadratic time, which matters since
+    names come from clients.
     """
     at = place = 0
     retry: tuple[int, int] | None = None

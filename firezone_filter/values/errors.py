@@ -1,16 +1,15 @@
 """The errors that callers' mistakes raise; traffic never raises any.
 
-Each derives from `FirezoneFilterError` and from the built-in that fits, so that a host
-can catch the library's errors as one, or treat them as the `ValueError` or `LookupError`
-that they are.
+Each derives from `FirezoneFilterError` and from the built-in error that fits, so that hosts
+can catch the library's errors all at once, or as the `ValueError` or `LookupError` they are.
 """
 
 
 def shown(value: object) -> str:
-    """Return *value* as a message shows it.
+    """Return the `repr` of *value* for a message, or a stand-in if it has none.
 
-    Python refuses to write out integers of more than 4,300 digits, with a `ValueError` of
-    its own that would take the place of the error to be reported.
+    Python refuses to write out integers of more than 4,300 digits, with a `ValueError` that
+    would replace the error to be reported.
     """
     try:
         return repr(value)
@@ -19,7 +18,7 @@ def shown(value: object) -> str:
 
 
 class FirezoneFilterError(Exception):
-    """Root of every error that the library raises on purpose."""
+    """The root of all errors that the library raises on purpose."""
 
     value: object
     """The offending value."""
@@ -29,9 +28,9 @@ class FirezoneFilterError(Exception):
         self.value = value
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keep the facts when the error crosses a process border.
+        """Keep the attributes when the error crosses a process boundary.
 
-        `BaseException` pickles its message alone and would then miss an argument.
+        `BaseException` would pickle the message alone, and fail to construct the error from it.
         """
         return (_rebuild, (type(self), self.args, self.__dict__))
 
@@ -45,22 +44,22 @@ def _rebuild(
 
 
 class UnknownClient(FirezoneFilterError, LookupError):  # noqa: N818 - the name says what went wrong
-    """No client of this id is connected."""
+    """No client with this id is connected."""
 
 
 class UnknownResource(FirezoneFilterError, LookupError):  # noqa: N818 - the name says what went wrong
-    """The client is not authorized for a resource of this id."""
+    """The client is not authorized for a resource with this id."""
 
 
 class InvalidAddress(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
-    """An address or network is malformed, or not allowed in this place."""
+    """An address or network is malformed, or is not allowed here."""
 
 
 class AddressInUse(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
     """A tunnel address belongs to another client."""
 
     client_id: str
-    """The client that holds the address."""
+    """The client that has the address."""
 
     def __init__(self, message: str, value: object, client_id: str) -> None:
         super().__init__(message, value)
@@ -68,10 +67,10 @@ class AddressInUse(FirezoneFilterError, ValueError):  # noqa: N818 - the name sa
 
 
 class _FaultyError(FirezoneFilterError, ValueError):
-    """What was handed in may have many faults; they are reported together."""
+    """An error about input that may have many faults, which are reported together."""
 
     faults: tuple[str, ...]
-    """Every fault that was found, a line each."""
+    """Every fault that was found, one line each."""
 
     def __init__(self, message: str, value: object, faults: tuple[str, ...] = ()) -> None:
         super().__init__(message, value)
@@ -79,15 +78,15 @@ class _FaultyError(FirezoneFilterError, ValueError):
 
 
 class InvalidPolicy(_FaultyError):  # noqa: N818 - the name says what went wrong
-    """A filter, pattern, resource, option or policy file says what cannot be."""
+    """A filter, pattern, resource, option or policy file is invalid."""
 
 
 class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wrong
-    """A portal message says what cannot be; nothing of it has taken effect.
+    """A portal message is invalid; no part of it has taken effect.
 
-    Where a hook of the gateway would have refused it, that error is the `__cause__`.
+    If a hook of the gateway would have refused it, the error of that hook is the `__cause__`.
     """
 
 
 class InvalidTime(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
-    """A time is not finite, or cannot belong to the clock that brought the others."""
+    """A time is not finite, or cannot be of the same clock as the times before it."""

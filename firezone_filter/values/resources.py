@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.values.addresses import Network, to_network, to_networks
-from firezone_filter.values.domains import DomainPattern, to_pattern
+from firezone_filter.values.domains import DomainPattern, to_domain_pattern
 from firezone_filter.values.errors import InvalidPolicy, shown
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -162,7 +162,7 @@ def _to_name(value: str) -> str:
 
 
 def _to_address(value: str) -> str:
-    return str.__str__(to_pattern(value))
+    return str.__str__(to_domain_pattern(value))
 
 
 # `cache_hash`, because each `authorize` looks its resource up by hash: 7 µs with four filters.

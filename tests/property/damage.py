@@ -1,4 +1,4 @@
-"""JSON documents in which a few fields are other ones, or are not there."""
+"""Damaged JSON documents: a few fields replaced, removed or added."""
 
 import copy
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Who may do what in the property tests: Alice much, the others nothing."""
+"""The policy of the property tests: Alice may reach much, the others nothing."""
 
 from firezone_filter import (
     CidrResource,
@@ -18,17 +18,17 @@ ROOMY: tuple[Resource, ...] = (
     CidrResource("cidr-1", "fd10::/16", [Tcp(), Icmp()]),
     DnsResource("dns-0", "*.example.com"),
 )
-"""What lets most packets pass."""
+"""Resources that permit most packets."""
 
 CIDR_ONLY: tuple[Resource, ...] = (*ROOMY[:2], InternetResource("internet"))
-"""The same without state: no translations."""
+"""The same without DNS resources, and so without translations and their state."""
 
 UNLIMITED = GatewayOptions(reject_burst=1_000_000)
-"""Replies depend on nothing that came before."""
+"""Options without a limit of replies, so that no reply depends on earlier ones."""
 
 
 def connected(options: GatewayOptions = UNLIMITED) -> Twins:
-    """Connect all clients; nobody may do anything yet."""
+    """Connect all clients, without any authorization."""
     twins = Twins(OWN[0], options)
     for client_id, four, six in zip(CLIENTS, TUNNEL[4], TUNNEL[6], strict=True):
         twins.call("client_connected", client_id, TunnelAddresses(four, six), 0.0)
@@ -36,7 +36,7 @@ def connected(options: GatewayOptions = UNLIMITED) -> Twins:
 
 
 def roomy(options: GatewayOptions = UNLIMITED) -> Twins:
-    """Let Alice do much."""
+    """Connect all clients, and authorize Alice for much."""
     twins = connected(options)
     for resource in ROOMY:
         twins.call("authorize", "alice", resource)
@@ -45,7 +45,7 @@ def roomy(options: GatewayOptions = UNLIMITED) -> Twins:
 
 
 def resolve(twins: Twins, client_id: str, resource_id: str, name: int, resolved: int = 0) -> None:
-    """Let the proxy addresses of a name stand for real ones of either family.
+    """Resolve a name: its proxy addresses stand for real addresses of both families.
 
     Args:
         twins: both gateways.

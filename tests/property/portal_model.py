@@ -1,7 +1,6 @@
-"""What portal messages do, as plainly as it can be said. Shares no code with the library.
+"""A plain model of the effects of portal messages, which shares no code with the library.
 
-The model takes messages that are accepted, as parsed JSON; whether one that is well formed
-will be accepted it tells too.
+It takes well-formed messages as parsed JSON, and tells whether the library will accept them.
 """
 
 from __future__ import annotations

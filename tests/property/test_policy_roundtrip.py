@@ -1,4 +1,4 @@
-"""What is written comes back, and whatever is handed in is a policy or an `InvalidPolicy`."""
+"""Policies are read as they were written, and any input is a policy or an `InvalidPolicy`."""
 
 import json
 import math
@@ -63,7 +63,7 @@ expiries = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
 )
 
-# What wildcards of a pattern stand for in a name.
+# Replacements for the wildcards of a pattern, which make a name of it.
 fillers = st.sampled_from(["a", "B", "x_1", "xn--a"])
 resolved = st.lists(
     st.one_of(
@@ -143,7 +143,7 @@ plans = st.builds(
 
 
 @given(policies())
-def test_what_is_dumped_comes_back(policy: Policy) -> None:
+def test_a_policy_is_read_as_it_was_written(policy: Policy) -> None:
     assert load_policy(dump_policy(policy)) == policy
 
 
@@ -154,7 +154,7 @@ def test_text_bytes_and_mapping_say_the_same(policy: Policy) -> None:
 
 
 @given(policies())
-def test_whatever_never_ends_is_told_to_the_gateway(policy: Policy) -> None:
+def test_authorizations_that_never_end_are_those_of_the_gateway(policy: Policy) -> None:
     # At the end of time, since an expiry far ahead of `now` is an error of its own.
     gateway = policy.gateway(sys.float_info.max)
     assert {client.id: endless(client) for client in policy.clients} == {
@@ -166,7 +166,7 @@ def endless(client: PolicyClient) -> dict[str, None]:
     return {one.resource.id: None for one in client.authorizations if one.expires_at is None}
 
 
-# --- Documents that something has happened to ---------------------------------------------
+# --- Damaged documents --------------------------------------------------------------------
 
 DOCUMENT: dict[str, object] = {
     "gateway": {"ipv4": "100.64.0.1", "ipv6": "fd00:2021:1111::1"},

@@ -100,19 +100,19 @@ class Twins:
         self.model.disconnect(client_id)
 
     def refuse(self, sent: Json, now: float) -> InvalidMessage:
-        before, keys = snapshot(self.gateway), dict(self.portal._keys)
+        before, keys = snapshot(self.gateway), dict(self.portal._public_keys)
         with pytest.raises(InvalidMessage) as caught:
             self.portal.receive(sent, now)
-        assert (snapshot(self.gateway), self.portal._keys) == (before, keys)
+        assert (snapshot(self.gateway), self.portal._public_keys) == (before, keys)
         return caught.value
 
     def try_out(self, sent: Json, parsed: Json, now: float) -> None:
         """Receive anything."""
-        before, keys = snapshot(self.gateway), dict(self.portal._keys)
+        before, keys = snapshot(self.gateway), dict(self.portal._public_keys)
         try:
             self.portal.receive(sent, now)
         except InvalidMessage as error:
-            assert (snapshot(self.gateway), self.portal._keys) == (before, keys)
+            assert (snapshot(self.gateway), self.portal._public_keys) == (before, keys)
             assert error.faults == tuple(str(error).splitlines())  # noqa: PT017 - or an effect
         else:
             self.model.receive(copy.deepcopy(parsed()), now)

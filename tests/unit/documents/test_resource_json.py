@@ -1,0 +1,307 @@
+"""Resources and filters as JSON: read as the portal sends them, their faults, and written."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias, cast
+
+import pytest
+
+from firezone_filter.documents.nodes import Node
+from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.resource_json import peek_kind, read_resource, write_resource
+from firezone_filter.values.domains import DomainPattern
+from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.resources import (
+    CidrResource,
+    DnsResource,
+    Filter,
+    Icmp,
+    InternetResource,
+    PortRange,
+    Resource,
+    Tcp,
+    Udp,
+)
+
+
+def read(value: Mapping[str, object]) -> Resource:
+    # The type checker makes `object` of a union in a type variable.
+    return cast("Resource", read_document(value, lambda node: read_resource(node, among=None)))
+
+
+Json: TypeAlias = Any
+
+TCP = {"protocol": "tcp", "port_range_start": 80, "port_range_end": 90}
+
+
+def faults_of(value: Json) -> tuple[str, ...]:
+    with pytest.raises(InvalidPolicy) as caught:
+        read(value)
+    return caught.value.faults
+
+
+def dns(**fields: object) -> dict[str, object]:
+    return {"type": "dns", "id": "git", "address": "a.b", "filters": []} | fields
+
+
+def internet(**fields: object) -> dict[str, object]:
+    return {"type": "internet", "id": "web"} | fields
+
+
+def without(value: dict[str, object], field: str) -> dict[str, object]:
+    return {name: one for name, one in value.items() if name != field}
+
+
+def cidr(**fields: object) -> dict[str, object]:
+    return {"type": "cidr", "id": "db", "address": "10.0.0.0/24", "filters": []} | fields
+
+
+def filters_of(*filters: Mapping[str, object]) -> tuple[Filter, ...]:
+    resource = read(cidr(filters=list(filters)))
+    assert isinstance(resource, CidrResource)
+    return resource.filters
+
+
+# As the portal's own documentation of its messages shows them.
+FROM_THE_PORTAL: list[tuple[str, Resource]] = [
+    (
+        """{"id":"c7793628-8579-465b-83e3-1a5d4af4db3b","type":"cidr","name":"MyCorp Network",
+            "address":"172.20.0.0/16","filters":[]}""",
+        CidrResource(
+            "c7793628-8579-465b-83e3-1a5d4af4db3b", "172.20.0.0/16", (), "MyCorp Network"
+        ),
+    ),
+    (
+        """{"id":"57f9ebbb-21d5-4f9f-bf86-b25122fc7a43","type":"dns","name":"httpbin",
+            "address":"?.httpbin","filters":[{"protocol":"icmp"},{"protocol":"tcp"},
+            {"protocol":"udp","port_range_start":10,"port_range_end":20}]}""",
+        DnsResource(
+            "57f9ebbb-21d5-4f9f-bf86-b25122fc7a43",
+            "?.httpbin",
+            [Icmp(), Tcp(), Udp("10-20")],
+            "httpbin",
+        ),
+    ),
+    (
+        '{"id":"1106047c-cd5d-4151-b679-96b93da7383b","type":"internet"}',
+        InternetResource("1106047c-cd5d-4151-b679-96b93da7383b"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "resource"), FROM_THE_PORTAL)
+def test_resources_of_the_portal_are_read(text: str, resource: Resource) -> None:
+    assert read(json.loads(text)) == resource
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ({}, PortRange(0, 65535)),
+        ({"port_range_start": 443}, PortRange(443, 65535)),
+        ({"port_range_end": 443}, PortRange(0, 443)),
+        ({"port_range_start": 443, "port_range_end": 443}, PortRange(443)),
+        ({"port_range_start": 0, "port_range_end": 65535}, PortRange(0, 65535)),
+    ],
+)
+@pytest.mark.parametrize(("protocol", "kind"), [("tcp", Tcp), ("udp", Udp)])
+def test_a_missing_port_is_the_first_or_the_last(
+    protocol: str, kind: type[Tcp | Udp], ports: dict[str, int], expected: PortRange
+) -> None:
+    assert filters_of({"protocol": protocol, **ports}) == (kind(expected),)
+
+
+def test_ports_of_icmp_are_ignored() -> None:
+    assert filters_of({"protocol": "icmp", "port_range_start": "x"}) == (Icmp(),)
+
+
+def test_filters_keep_their_order() -> None:
+    kinds = ["udp", "icmp", "tcp", "icmp"]
+    assert filters_of(*({"protocol": kind} for kind in kinds)) == (Udp(), Icmp(), Tcp(), Icmp())
+
+
+def test_an_empty_list_of_filters_permits_everything() -> None:
+    assert filters_of() == ()
+
+
+@pytest.mark.parametrize("name", [{}, {"name": None}, {"name": ""}])
+def test_a_name_may_be_missing(name: dict[str, object]) -> None:
+    assert read(cidr(**name)).name == ""
+
+
+@pytest.mark.parametrize("resource", [cidr(filters=[TCP | {"y": 1}]), dns(), internet()])
+def test_unknown_fields_are_ignored(resource: dict[str, object]) -> None:
+    assert read(resource | {"x": {"y": [None]}}) == read(resource)
+
+
+def test_address_and_filters_of_an_internet_resource_are_unknown_fields() -> None:
+    assert read(internet(address=5, filters=[{"protocol": "tcp"}])) == InternetResource("web")
+
+
+def test_an_internet_resource_may_exclude_networks() -> None:
+    value = {"type": "internet", "id": "net", "exclude": ["203.0.113.0/24", "2001:db8::/32"]}
+    assert read(value) == InternetResource("net", "", ["203.0.113.0/24", "2001:db8::/32"])
+
+
+def test_a_pattern_is_kept_as_it_is_written() -> None:
+    resource = read({"type": "dns", "id": "git", "address": "**.Example.COM.", "filters": []})
+    assert isinstance(resource, DnsResource)
+    assert resource.address == "**.Example.COM."
+
+
+# --- Faults -------------------------------------------------------------------------------
+
+KINDS = "is not 'cidr', 'dns' or 'internet'"
+PROTOCOLS = "is not 'tcp', 'udp' or 'icmp'"
+NOT_NETWORK = "is not a network with a prefix length"
+NOT_PATTERN = "is not a domain pattern"
+
+FAULTS: list[tuple[Json, str]] = [
+    ('"db"', "document: 'db' is not an object"),
+    *[
+        (without(resource, field), f"{field}: is missing")
+        for resource, fields in (
+            (cidr(), ("type", "id", "address", "filters")),
+            (dns(), ("address", "filters")),
+            (internet(), ("id",)),
+        )
+        for field in fields
+    ],
+    (cidr(type="cdir"), f"type: 'cdir' {KINDS}"),
+    (cidr(type="CIDR"), f"type: 'CIDR' {KINDS}"),
+    (cidr(type=["cidr"]), f"type: a list {KINDS}"),
+    (cidr(id=""), "id: an id is not empty"),
+    (cidr(id=7), "id: 7 is not a text"),
+    (cidr(name=7), "name: 7 is not a text"),
+    # Nothing but an empty list permits everything.
+    (cidr(filters=None), "filters: null is not a list"),
+    (dns(filters=None), "filters: null is not a list"),
+    (cidr(filters={}), "filters: an object is not a list"),
+    (dns(filters=""), "filters: '' is not a list"),
+    (cidr(filters=["tcp"]), "filters[0]: 'tcp' is not an object"),
+    (cidr(filters=[{}]), "filters[0].protocol: is missing"),
+    (cidr(filters=[{"protocol": 6}]), f"filters[0].protocol: 6 {PROTOCOLS}"),
+    (cidr(filters=[{"protocol": "sctp"}]), f"filters[0].protocol: 'sctp' {PROTOCOLS}"),
+    (cidr(filters=[{"protocol": "TCP"}]), f"filters[0].protocol: 'TCP' {PROTOCOLS}"),
+    # Nothing but a missing list excludes nothing.
+    (internet(exclude=None), "exclude: null is not a list"),
+    (internet(exclude=["192.0.2.1"]), f"exclude[0]: '192.0.2.1' {NOT_NETWORK}"),
+    # Networks have prefix lengths.
+    *[
+        (cidr(address=text), f"address: {text!r} {NOT_NETWORK}")
+        for text in (
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/255.0.0.0",
+            "10.0.0.0/0.255.255.255",
+            "fe80::%eth0/64",
+            "10.0.0.0/24\n",
+            "all",
+        )
+    ],
+    (dns(address="a..b"), f"address: 'a..b' {NOT_PATTERN}"),
+    (dns(address=""), f"address: '' {NOT_PATTERN}"),
+    # Ports, of either bound and either protocol.
+    *[
+        (
+            cidr(filters=[TCP | {"protocol": protocol, bound: value}]),
+            f"filters[0].{bound}: {shown} is not a port",
+        )
+        for protocol, bound in (("tcp", "port_range_start"), ("udp", "port_range_end"))
+        for value, shown in (
+            (70000, "70000"),
+            (65536, "65536"),
+            (-1, "-1"),
+            (80.0, "80.0"),
+            ("80", "'80'"),
+            (True, "true"),
+            (None, "null"),
+        )
+    ],
+    (
+        cidr(filters=[TCP | {"port_range_end": 79}]),
+        "filters[0].port_range_end: 79 is below port_range_start, 80",
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "fault"), FAULTS)
+def test_a_fault_has_its_place_and_value(resource: Json, fault: str) -> None:
+    assert faults_of(resource) == (fault,)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5/24", "10.0.0.0/33", "fd00::/129", "10.0.0.0.0/8"])
+def test_a_fault_of_a_network_says_why_it_is_none(address: str) -> None:
+    (fault,) = faults_of(cidr(address=address))
+    assert fault.startswith(f"address: '{address}' is not a network: ")
+
+
+@pytest.mark.parametrize("wrong", ["type", "address", "filters"])
+def test_a_faulty_field_hides_no_fault_of_another(wrong: str) -> None:
+    faults = faults_of(cidr(id="", name=5) | {wrong: 5})
+    assert {fault.partition(":")[0] for fault in faults} == {wrong, "id", "name"}
+
+
+def test_two_resources_of_one_scope_have_different_ids() -> None:
+    def each(node: Node) -> object:
+        return node.each(lambda one: read_resource(one, among="here"))
+
+    with pytest.raises(InvalidPolicy, match=r"^\[1\]\.id: 'db' is already \[0\]\.id$"):
+        read_document(json.dumps([cidr(), dns(id="db"), dns()]), each)
+
+
+def test_extensions_may_be_left_unread() -> None:
+    value = internet(name=5, exclude=5)
+    assert len(faults_of(value)) == 2
+    assert read_document(
+        value, lambda node: read_resource(node, among=None, with_extensions=False)
+    ) == InternetResource("web")
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        (dns(id=5, filters=5), ("dns", DomainPattern.parse("a.b"))),
+        (dns(address="a..b"), ("dns", None)),
+        (dns(address=5), ("dns", None)),
+        (without(dns(), "address"), ("dns", None)),
+        (cidr(), ("cidr", None)),
+        (cidr(type="dsn"), (None, None)),
+        ({}, (None, None)),
+        (5, (None, None)),
+    ],
+)
+def test_kind_and_pattern_are_known_whatever_else_is_faulty(
+    resource: Json, expected: tuple[str | None, DomainPattern | None]
+) -> None:
+    assert read_document(json.dumps(resource), peek_kind) == expected
+
+
+# --- Writing ------------------------------------------------------------------------------
+
+
+def test_ports_are_written_unless_there_are_all() -> None:
+    resource = CidrResource("db", "10.0.0.0/24", [Tcp(), Tcp("0-9"), Udp(53), Icmp()])
+    assert write_resource(resource)["filters"] == [
+        {"protocol": "tcp"},
+        {"protocol": "tcp", "port_range_start": 0, "port_range_end": 9},
+        {"protocol": "udp", "port_range_start": 53, "port_range_end": 53},
+        {"protocol": "icmp"},
+    ]
+
+
+def test_an_internet_resource_is_written_as_the_portal_does() -> None:
+    assert write_resource(InternetResource("net")) == {"type": "internet", "id": "net", "name": ""}
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        CidrResource("db", "fd00:5::/64", [Tcp("8000-8100"), Udp(53), Icmp()], "Zürich"),
+        DnsResource("git", "*.Example.com", [Tcp(443)], "Git"),
+        InternetResource("web", "Web", ["203.0.113.0/24", "2001:db8::/32"]),
+    ],
+    ids=["cidr", "dns", "internet"],
+)
+def test_a_resource_is_read_as_it_was_written(resource: Resource) -> None:
+    assert read(write_resource(resource)) == resource

@@ -1,0 +1,467 @@
+"""Ports, filters and resources, as users hand them in."""
+
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from firezone_filter.values.addresses import Network
+from firezone_filter.values.domains import DomainPattern
+from firezone_filter.values.errors import InvalidAddress, InvalidPolicy
+from firezone_filter.values.resources import (
+    ALL_PORTS,
+    CidrResource,
+    DnsResource,
+    Filter,
+    Icmp,
+    InternetResource,
+    PortRange,
+    Resource,
+    Tcp,
+    Udp,
+    same_place,
+    to_filters,
+    to_id,
+)
+
+BEYOND = [
+    pytest.param(-1, id="negative"),
+    pytest.param(65_536, id="17 bits"),
+    # Python does not write this out, so no message can show it.
+    pytest.param(10**5_000, id="5001 digits"),
+]
+
+
+class WellKnown(IntEnum):
+    HTTPS = 443
+
+
+# --- PortRange ---------------------------------------------------------------------------
+
+
+def test_a_range_of_one_port_ends_where_it_begins() -> None:
+    assert PortRange(443) == PortRange(443, 443)
+
+
+def test_a_port_may_be_an_int_enum() -> None:
+    assert PortRange(WellKnown.HTTPS) == PortRange(443)
+
+
+@pytest.mark.parametrize("port", [0, 1, 65_534, 65_535])
+def test_ports_go_from_0_to_65535(port: int) -> None:
+    assert PortRange(port).first == port
+
+
+AS_FIRST_OR_LAST = pytest.mark.parametrize(
+    "make", [PortRange, partial(PortRange, 0)], ids=["first", "last"]
+)
+
+
+@AS_FIRST_OR_LAST
+@pytest.mark.parametrize("port", BEYOND)
+def test_numbers_out_of_range_are_not_ports(make: Callable[[int], PortRange], port: int) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        make(port)
+    assert caught.value.value == port
+
+
+@AS_FIRST_OR_LAST
+@pytest.mark.parametrize("port", [True, False, "443", 443.0, b"\x01\xbb", PortRange(443)])
+def test_a_port_of_another_type_is_a_type_error(
+    make: Callable[[object], PortRange], port: object
+) -> None:
+    with pytest.raises(TypeError):
+        make(port)
+
+
+def test_a_first_port_is_required() -> None:
+    with pytest.raises(TypeError):
+        PortRange(None)  # type: ignore[arg-type]
+
+
+def test_the_first_port_may_be_the_last() -> None:
+    assert PortRange(8_000, 8_000).last == 8_000
+
+
+def test_the_first_port_is_not_behind_the_last() -> None:
+    with pytest.raises(InvalidPolicy):
+        PortRange(8_001, 8_000)
+
+
+def test_a_range_contains_its_ports_both_ends_included() -> None:
+    ports = range(65_536)
+    assert [port for port in ports if port in PortRange(8_000, 8_100)] == [*range(8_000, 8_101)]
+    assert WellKnown.HTTPS in PortRange(443)
+
+
+@pytest.mark.parametrize("thing", ["443", 443.0, None, PortRange(443), True, False])
+def test_a_range_contains_only_integers(thing: object) -> None:
+    assert thing not in ALL_PORTS
+
+
+@pytest.mark.parametrize(
+    ("ports", "text"),
+    [
+        pytest.param(PortRange(0, 65_535), "*", id="all"),
+        pytest.param(PortRange(443), "443", id="one"),
+        pytest.param(PortRange(23, 24), "23-24", id="two"),
+        pytest.param(PortRange(0), "0", id="zero"),
+        pytest.param(PortRange(1, 65_535), "1-65535", id="all but the first"),
+        pytest.param(PortRange(0, 65_534), "0-65534", id="all but the last"),
+    ],
+)
+def test_a_range_prints_as_people_write_it(ports: PortRange, text: str) -> None:
+    assert str(ports) == text
+
+
+def test_ranges_are_ordered_by_their_first_port_then_by_their_last() -> None:
+    ranges = [PortRange(2), PortRange(1, 9), PortRange(1, 3), PortRange(0, 65_535)]
+    assert sorted(ranges) == [PortRange(0, 65_535), PortRange(1, 3), PortRange(1, 9), PortRange(2)]
+
+
+def test_a_range_can_be_changed_into_another() -> None:
+    assert attrs.evolve(PortRange(1, 2), last=9) == PortRange(1, 9)
+
+
+# --- Tcp, Udp, Icmp ----------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("kind", [Tcp, Udp])
+
+
+@BOTH
+def test_without_ports_a_filter_has_all(kind: type[Tcp | Udp]) -> None:
+    assert kind().ports == PortRange(0, 65_535)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("given", "ports"),
+    [
+        pytest.param(443, PortRange(443), id="int"),
+        pytest.param(0, PortRange(0), id="port 0"),
+        pytest.param("443", PortRange(443), id="text"),
+        pytest.param("0", PortRange(0), id="port 0 as text"),
+        pytest.param("8000-8100", PortRange(8_000, 8_100), id="range as text"),
+        pytest.param("0-65535", ALL_PORTS, id="all as text"),
+        pytest.param("443-443", PortRange(443), id="range of one as text"),
+        pytest.param(PortRange(1, 9), PortRange(1, 9), id="PortRange"),
+    ],
+)
+def test_ports_can_be_given_in_each_form(
+    kind: type[Tcp | Udp], given: int | str | PortRange, ports: PortRange
+) -> None:
+    assert kind(given).ports == ports
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(-1, id="negative"),
+        pytest.param(65_536, id="beyond"),
+        pytest.param("", id="empty"),
+        pytest.param("65536", id="beyond as text"),
+        pytest.param("100000", id="six digits"),
+        pytest.param("-1", id="negative as text"),
+        pytest.param("1-", id="no last"),
+        pytest.param("-", id="hyphen alone"),
+        pytest.param("1-2-3", id="three"),
+        pytest.param("8100-8000", id="backwards"),
+        pytest.param("1-65536", id="last beyond"),
+        pytest.param(" 443", id="space before"),
+        pytest.param("443 ", id="space behind"),
+        pytest.param("443\n", id="line feed"),
+        pytest.param("1 - 2", id="spaces inside"),
+        pytest.param("+443", id="sign"),
+        pytest.param("4_43", id="underscore"),
+        pytest.param("0x1bb", id="hexadecimal"),
+        pytest.param("1,2", id="list"),
+        pytest.param("*", id="star"),
+        pytest.param("https", id="name"),
+        pytest.param("\u0664\u0664\u0663", id="digits of another script"),
+    ],
+)
+def test_values_that_are_not_port_ranges_are_refused(
+    kind: type[Tcp | Udp], given: int | str
+) -> None:
+    with pytest.raises(InvalidPolicy):
+        kind(given)
+
+
+@BOTH
+@pytest.mark.parametrize("given", [None, True, False, 443.0, (1, 9), [443], b"443", Tcp()])
+def test_ports_of_another_type_are_a_type_error(kind: type[Tcp | Udp], given: object) -> None:
+    with pytest.raises(TypeError):
+        kind(given)  # type: ignore[arg-type]
+
+
+def test_tcp_and_udp_on_the_same_ports_differ() -> None:
+    assert len({Tcp(53), Udp(53)}) == 2
+
+
+def test_filters_of_the_same_ports_are_equal_whatever_form_they_were_given_in() -> None:
+    assert len({Tcp(443), Tcp("443"), Tcp(PortRange(443)), Tcp("443-443")}) == 1
+
+
+def test_icmp_equals_icmp() -> None:
+    assert len({Icmp(), Icmp()}) == 1
+
+
+# --- Filters, never by a slip ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "filters"),
+    [
+        pytest.param((), (), id="empty tuple"),
+        pytest.param([], (), id="empty list"),
+        pytest.param(set(), (), id="empty set"),
+        pytest.param(iter(()), (), id="empty iterator"),
+        pytest.param([Tcp(443), Icmp()], (Tcp(443), Icmp()), id="list"),
+        pytest.param({Udp(53)}, (Udp(53),), id="set"),
+        pytest.param(iter([Tcp(1), Udp(1)]), (Tcp(1), Udp(1)), id="iterator"),
+        pytest.param([Tcp(1), Tcp(1)], (Tcp(1), Tcp(1)), id="twice the same"),
+    ],
+)
+def test_filters_are_any_iterable_of_filters(
+    values: Iterable[Filter], filters: tuple[Filter, ...]
+) -> None:
+    assert to_filters(values) == filters
+
+
+def test_filters_are_read_once() -> None:
+    resource = CidrResource("web", "10.0.0.0/8", (Tcp(port) for port in (80, 443)))
+    assert (resource.filters, resource.filters) == ((Tcp(80), Tcp(443)), (Tcp(80), Tcp(443)))
+
+
+NO_FILTERS = [
+    pytest.param(None, id="None"),
+    pytest.param(False, id="False"),
+    pytest.param(0, id="zero"),
+    pytest.param("", id="empty text"),
+    pytest.param("tcp", id="text"),
+    pytest.param(b"", id="empty bytes"),
+    pytest.param(bytearray(), id="empty bytearray"),
+    pytest.param(memoryview(b""), id="empty memoryview"),
+    pytest.param({}, id="empty mapping"),
+    pytest.param(MappingProxyType({}), id="empty mapping proxy"),
+    pytest.param({Tcp(443): True}, id="mapping of filters"),
+    pytest.param(Tcp(443), id="Tcp by itself"),
+    pytest.param(Udp(), id="Udp by itself"),
+    pytest.param(Icmp(), id="Icmp by itself"),
+    pytest.param(PortRange(443), id="PortRange by itself"),
+    pytest.param(Tcp, id="class by itself"),
+    pytest.param([None], id="None among them"),
+    pytest.param([Tcp], id="class among them"),
+    pytest.param([Tcp(443), "udp"], id="text among them"),
+    pytest.param([443], id="port among them"),
+    pytest.param([[Tcp(443)]], id="list of lists"),
+    pytest.param([PortRange(443)], id="PortRange among them"),
+]
+
+
+@pytest.mark.parametrize("values", NO_FILTERS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(to_filters, id="filters"),
+        pytest.param(partial(CidrResource, "db", "10.0.0.0/8"), id="CidrResource"),
+        pytest.param(partial(DnsResource, "db", "db.example.com"), id="DnsResource"),
+    ],
+)
+def test_nothing_else_is_taken_for_filters(
+    make: Callable[[object], object], values: object
+) -> None:
+    with pytest.raises(TypeError):
+        make(values)
+
+
+# --- Ids and names -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["db", " ", "\x00", "2b7d3f3e-58f1-4d0c-a8a4-e5b7a60fc8ad"])
+def test_an_id_is_any_text_that_is_not_empty(value: str) -> None:
+    assert to_id(value) == value
+
+
+def test_an_empty_id_is_refused() -> None:
+    with pytest.raises(InvalidPolicy):
+        to_id("")
+
+
+@pytest.mark.parametrize("value", [None, 1, b"db", False])
+def test_an_id_of_another_type_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError):
+        to_id(value)  # type: ignore[arg-type]
+
+
+OF_EACH_KIND = [
+    pytest.param({"network": "10.0.0.0/8"}, CidrResource, id="CidrResource"),
+    pytest.param({"address": "example.com"}, DnsResource, id="DnsResource"),
+    pytest.param({}, InternetResource, id="InternetResource"),
+]
+
+
+@pytest.mark.parametrize(("place", "kind"), OF_EACH_KIND)
+def test_a_resource_has_an_id_and_may_have_a_name(
+    place: dict[str, Any], kind: type[InternetResource]
+) -> None:
+    assert kind(id="db", **place).name == ""
+    with pytest.raises(InvalidPolicy):
+        kind(id="", **place)
+    for wrong in (None, False, b"", 1):
+        with pytest.raises(TypeError):
+            kind(id=wrong, **place)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            kind(id="db", name=wrong, **place)  # type: ignore[arg-type]
+
+
+# --- The three resources -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "network"),
+    [
+        pytest.param("10.0.0.0/8", IPv4Network("10.0.0.0/8"), id="IPv4 text"),
+        pytest.param("fd00::/64", IPv6Network("fd00::/64"), id="IPv6 text"),
+        pytest.param(IPv4Network("10.0.0.0/8"), IPv4Network("10.0.0.0/8"), id="object"),
+        pytest.param("10.0.0.5", IPv4Network("10.0.0.5/32"), id="address"),
+        pytest.param(IPv4Address("10.0.0.5"), IPv4Network("10.0.0.5/32"), id="address object"),
+        pytest.param("0.0.0.0/0", IPv4Network("0.0.0.0/0"), id="everything"),
+    ],
+)
+def test_a_network_is_kept_as_an_object(given: str, network: Network) -> None:
+    assert CidrResource("db", given).network == network
+
+
+@pytest.mark.parametrize("network", ["10.0.0.5/8", "fd00::1/64", "", "example.com"])
+def test_a_cidr_resource_needs_a_network(network: str) -> None:
+    with pytest.raises(InvalidAddress):
+        CidrResource("db", network)
+
+
+@pytest.mark.parametrize("network", [None, 1, b"10.0.0.0/8", ["10.0.0.0/8"]])
+def test_a_network_of_another_type_is_a_type_error(network: object) -> None:
+    with pytest.raises(TypeError):
+        CidrResource("db", network)  # type: ignore[arg-type]
+
+
+def test_a_resource_has_no_filters_unless_they_are_given() -> None:
+    assert CidrResource("db", "10.0.0.0/8").filters == ()
+    assert DnsResource("db", "db.example.com").filters == ()
+
+
+def test_a_dns_resource_keeps_its_address_as_it_was_written() -> None:
+    assert DnsResource("web", "*.Example.COM.").address == "*.Example.COM."
+
+
+def test_a_dns_resource_has_the_pattern_of_its_address() -> None:
+    assert DnsResource("web", "*.Example.COM.").pattern() == DomainPattern.parse("*.example.com")
+
+
+@pytest.mark.parametrize("address", ["", "example..com", "a**.example.com", "b\u00fccher.example"])
+def test_a_dns_resource_needs_a_pattern(address: str) -> None:
+    with pytest.raises(InvalidPolicy):
+        DnsResource("web", address)
+
+
+@pytest.mark.parametrize("address", [None, b"example.com", 1])
+def test_an_address_of_another_type_is_a_type_error(address: object) -> None:
+    with pytest.raises(TypeError):
+        DnsResource("web", address)  # type: ignore[arg-type]
+
+
+def test_nothing_is_excluded_from_the_internet_by_default() -> None:
+    assert InternetResource("internet").exclude == ()
+
+
+def test_excluded_networks_are_kept_as_objects() -> None:
+    resource = InternetResource("internet", exclude=iter(["8.8.8.0/24", "2606:4700::/32"]))
+    assert resource.exclude == (IPv4Network("8.8.8.0/24"), IPv6Network("2606:4700::/32"))
+
+
+def test_an_excluded_network_has_no_host_bits() -> None:
+    with pytest.raises(InvalidAddress):
+        InternetResource("internet", exclude=["8.8.8.8/24"])
+
+
+@pytest.mark.parametrize("exclude", [None, "", "8.8.8.0/24", {}, IPv4Network("8.8.8.0/24"), [1]])
+def test_excluded_networks_of_another_type_are_a_type_error(exclude: object) -> None:
+    with pytest.raises(TypeError):
+        InternetResource("internet", exclude=exclude)  # type: ignore[arg-type]
+
+
+# --- Texts of subclasses ------------------------------------------------------------------
+
+CIDR = CidrResource("db", "10.0.0.0/8", [Tcp(5432)], "Database")
+DNS = DnsResource("web", "*.example.com", [Udp(443), Icmp()], "Web")
+INTERNET = InternetResource("internet", "Internet", ["8.8.8.0/24"])
+
+
+class Unhashable(str):
+    """A text that cannot be a key."""
+
+    __slots__ = ()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (
+            CidrResource(Unhashable("db"), "10.0.0.0/8", name=Unhashable("Database")),
+            CidrResource("db", "10.0.0.0/8", name="Database"),
+        ),
+        (
+            DnsResource(Unhashable("web"), Unhashable("example.com"), name=Unhashable("Web")),
+            DnsResource("web", "example.com", name="Web"),
+        ),
+        (
+            InternetResource(Unhashable("internet"), Unhashable("Internet")),
+            InternetResource("internet", "Internet"),
+        ),
+    ],
+    ids=["network", "name", "Internet"],
+)
+def test_texts_of_a_subclass_become_plain_texts(given: Resource, taken: Resource) -> None:
+    assert len({given, taken}) == 1
+
+
+# --- The same place ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(CIDR, CidrResource("db", "10.0.0.0/8"), id="network"),
+        pytest.param(DNS, DnsResource("web", "*.example.com"), id="pattern"),
+        pytest.param(DNS, DnsResource("web", "*.EXAMPLE.com."), id="pattern written otherwise"),
+        pytest.param(INTERNET, InternetResource("internet"), id="Internet"),
+    ],
+)
+def test_filters_names_and_exclusions_move_no_resource(one: Resource, other: Resource) -> None:
+    assert same_place(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(CIDR, CidrResource("db", "10.0.0.0/9"), id="longer prefix"),
+        pytest.param(
+            CidrResource("db", "0.0.0.0/0"), CidrResource("db", "::/0"), id="other family"
+        ),
+        pytest.param(DNS, DnsResource("web", "**.example.com"), id="other pattern"),
+        pytest.param(CIDR, DNS, id="network and name"),
+        pytest.param(DNS, INTERNET, id="name and Internet"),
+        pytest.param(INTERNET, CIDR, id="Internet and network"),
+        pytest.param(CidrResource("all", "0.0.0.0/0"), INTERNET, id="everything and Internet"),
+    ],
+)
+def test_another_kind_network_or_pattern_is_another_place(one: Resource, other: Resource) -> None:
+    assert not same_place(one, other)
