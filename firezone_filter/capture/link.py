@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.formats import LINK_RAW_IP
-from firezone_filter.cli.faults import UnusableError
 
 LinkReader = Callable[[bytes], bytes | None]
 
@@ -40,11 +40,11 @@ def link_reader(link_type: int) -> LinkReader:
     """Return the reader for frames of *link_type*.
 
     Raises:
-        UnusableError: There is none.
+        UnreadableCaptureError: There is none.
     """
     reader = _READERS.get(link_type)
     if reader is None:
-        raise UnusableError(
+        raise UnreadableCaptureError(
             f"link type {link_type} is not supported; "
             "raw IP, Ethernet, Linux cooked and BSD loopback are"
         )

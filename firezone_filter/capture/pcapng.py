@@ -12,9 +12,9 @@ from typing import Final
 from attrs import define, field, frozen
 
 from firezone_filter.capture import formats
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapngFormat
 from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
 
 MAX_BLOCK: Final = 16 * 1024 * 1024
 """Bytes of one block: libpcap's limit. A larger length field is damage, and must not become
@@ -59,7 +59,7 @@ class Pcapng:
 
         Raises:
             DamagedCaptureError: After the last good one, if the file does not end well.
-            UnusableError: A later section is of an unknown version.
+            UnreadableCaptureError: A later section is of an unknown version.
         """
         readers: dict[int, Callable[[bytes], Record]] = {
             formats.ENHANCED_PACKET_BLOCK: self._enhanced_packet,
@@ -99,7 +99,7 @@ class Pcapng:
         fields = self._fields(self._format.section, self._rest_of_block(start, length))
         major, minor = fields[3], fields[4]
         if (major, minor) not in {(1, 0), (1, 2)}:
-            raise UnusableError(f"pcapng version {major}.{minor} is not supported")
+            raise UnreadableCaptureError(f"pcapng version {major}.{minor} is not supported")
 
     def _rest_of_block(self, start: bytes, length: int) -> bytes:
         """Return the block that begins with *start*, without its repeated length."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from firezone_filter.capture import formats
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapFormat
 from firezone_filter.capture.pcapng import Pcapng
 from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
 
 TIME_END_NS: Final = (1 << 32) * NS_PER_S
 """Where time stamps end, in 2106: seconds in a classic capture file have 32 bits. Beyond it
@@ -40,7 +40,7 @@ class Capture:
         """Read the file header; *stream* stays the caller's to close.
 
         Raises:
-            UnusableError: It is no capture, or of a kind that is not supported.
+            UnreadableCaptureError: It is no capture, or of a kind that is not supported.
         """
         self._source = Source(stream)
         self.link_type, self._records = _start(self._source)
@@ -55,7 +55,7 @@ class Capture:
 
         Raises:
             DamagedCaptureError: After the last good record, if the file does not end well.
-            UnusableError: A section of a pcapng file is of an unknown version.
+            UnreadableCaptureError: A section of a pcapng file is of an unknown version.
         """
         for number, record in enumerate(self._records, 1):
             if not 0 <= record.time_ns < TIME_END_NS:
@@ -72,8 +72,8 @@ def _start(source: Source) -> tuple[int | None, Iterator[Record]]:
             return _pcap(source, magic, formats.PCAP_FORMATS[magic])
     except DamagedCaptureError as error:
         # Without its header there is no link type, so nothing could be decided at all.
-        raise UnusableError(f"no capture can be read: {error}") from None
-    raise UnusableError(_what_it_is(magic))
+        raise UnreadableCaptureError(f"no capture can be read: {error}") from None
+    raise UnreadableCaptureError(_what_it_is(magic))
 
 
 def _what_it_is(magic: bytes) -> str:
@@ -90,7 +90,7 @@ def _pcap(source: Source, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator
     _, major, minor, _, _, _, link = kind.file_header.unpack(header)
     # Before 2.4 the two lengths of a packet stood the other way round, in some writers.
     if (major, minor) < (2, 4) or major > 2:  # noqa: PLR2004 - the version's number
-        raise UnusableError(f"pcap version {major}.{minor} is not supported")
+        raise UnreadableCaptureError(f"pcap version {major}.{minor} is not supported")
     link_type = link & _LINK_TYPE_BITS
     return link_type, _pcap_records(source, kind, link_type)
 

@@ -4,8 +4,8 @@ from typing import BinaryIO, Final
 
 from attrs import define, frozen
 
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
-from firezone_filter.cli.faults import DamagedCaptureError
 
 NS_PER_S: Final = 1_000_000_000
 

@@ -35,10 +35,6 @@ class UnusableError(Exception):
         self.lines: Final = lines
 
 
-class DamagedCaptureError(Exception):
-    """A capture cannot be read beyond this point; what came before was good."""
-
-
 def printable(text: str) -> str:
     """Return *text* with its control characters escaped.
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.faults import UnusableError
@@ -61,7 +62,7 @@ def _capture(name: str, stream: BinaryIO) -> Capture:
         capture = Capture(stream)
         if capture.link_type is not None:
             link_reader(capture.link_type)
-    except UnusableError as error:
+    except UnreadableCaptureError as error:
         raise UnusableError(f"{spoken(name)}: {error}") from None
     return capture
 

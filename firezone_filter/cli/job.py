@@ -8,17 +8,18 @@ from contextlib import ExitStack
 from attrs import frozen
 from rich.console import Console
 
+from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.cli.faults import Exit, UnusableError
 from firezone_filter.cli.inputs import opened_capture, read_policy, spoken
 from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
 from firezone_filter.cli.progress import watched
 from firezone_filter.cli.render import print_summary
 from firezone_filter.cli.report import report
-from firezone_filter.cli.summary import Summary
 from firezone_filter.cli.terminal import console
-from firezone_filter.cli.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
 from firezone_filter.policy import Policy
 from firezone_filter.replay.replay import replay
+from firezone_filter.replay.summary import Summary
+from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
 
 
 @frozen
@@ -74,7 +75,7 @@ class Job:
             records = stack.enter_context(watched(capture, size, self._bar_console()))
             try:
                 return replay(records, policy, writers, flows)
-            except UnusableError as error:
+            except UnreadableCaptureError as error:
                 raise UnusableError(f"{spoken(self.capture)}: {error}") from None
 
     def _writers(self, outputs: Outputs) -> list[Writer]:

@@ -13,7 +13,10 @@ from rich.text import Text
 
 from firezone_filter.capture.stream import NS_PER_S
 from firezone_filter.cli.faults import printable
-from firezone_filter.cli.summary import (
+from firezone_filter.cli.terminal import WIDTH, console
+from firezone_filter.policy import Policy
+from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.replay.summary import (
     KINDS,
     MAX_FLOWS,
     ByDirection,
@@ -22,9 +25,6 @@ from firezone_filter.cli.summary import (
     Summary,
     Tally,
 )
-from firezone_filter.cli.terminal import WIDTH, console
-from firezone_filter.policy import Policy
-from firezone_filter.replay.headers import Flow
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 

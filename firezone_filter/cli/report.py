@@ -2,10 +2,17 @@
 
 from typing import assert_never
 
-from firezone_filter.cli.summary import KINDS, ByDirection, ClientSummary, Refusals, Summary, Tally
-from firezone_filter.cli.writers import flow_fields
 from firezone_filter.logs.times import rfc3339
-from firezone_filter.replay.headers import Flow
+from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.replay.summary import (
+    KINDS,
+    ByDirection,
+    ClientSummary,
+    Refusals,
+    Summary,
+    Tally,
+)
+from firezone_filter.replay.writers import flow_fields
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 

@@ -4,7 +4,7 @@ A capture knows no tunnel and no interface, only addresses: they stand in for bo
 """
 
 from firezone_filter.policy import Policy
-from firezone_filter.replay.headers import read_addresses
+from firezone_filter.replay.five_tuple import read_addresses
 from firezone_filter.values.decisions import Direction
 
 

@@ -9,14 +9,14 @@ from typing import cast
 from attrs import define, field
 
 from firezone_filter.accounting.refusals import PERIOD
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.stream import NS_PER_S, Record
-from firezone_filter.cli.faults import DamagedCaptureError
-from firezone_filter.cli.summary import Decided, Summary
-from firezone_filter.cli.writers import FlowWriter, Writer
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
 from firezone_filter.replay.direction import ClientAddresses
+from firezone_filter.replay.summary import Decided, Summary
+from firezone_filter.replay.writers import FlowWriter, Writer
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.events import FlowEvent
 from firezone_filter.values.options import GatewayOptions
@@ -39,7 +39,7 @@ def replay(
 
     Raises:
         FirezoneFilterError: The policy cannot begin at the time of the first record.
-        UnusableError: A record has a link type that is not supported.
+        UnreadableCaptureError: A record has a link type that is not supported.
         Exception: Whatever else *records* or *writers* raise.
     """
     run = _Replay(policy, writers, flows, ClientAddresses(policy))

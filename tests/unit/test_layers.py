@@ -221,6 +221,12 @@ def test_the_command_line_knows_no_radix_tree(module: str) -> None:
     assert "radix" not in other_imports(module)
 
 
+@pytest.mark.parametrize("module", [name for name in COMMANDS if room(name) != "cli"])
+def test_only_the_command_line_opens_files_and_prints(module: str) -> None:
+    assert other_imports(module) & {"click", "rich", "os", "pathlib", "sys"} == set()
+    assert calls(module) & WORLDLY_CALLS == set()
+
+
 @pytest.mark.parametrize("module", ["cli", "cli.__main__"])
 def test_what_runs_without_the_extra_imports_none_of_it_at_once(module: str) -> None:
     assert other_imports(module) & {"click", "rich", "dpkt"} == set()

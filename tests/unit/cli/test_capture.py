@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
 
 from .builders import ByteOrder, interface, pcap, pcap_header, pcap_record, section, simple
 
@@ -44,7 +44,7 @@ def read(data: bytes) -> list[Record]:
 
 
 def unusable(data: bytes) -> str:
-    with pytest.raises(UnusableError) as caught:
+    with pytest.raises(UnreadableCaptureError) as caught:
         Capture(io.BytesIO(data))
     return str(caught.value)
 
@@ -182,7 +182,7 @@ def readable(data: bytes) -> bool:
     """Return whether *data* is a capture that ends well."""
     try:
         read(data)
-    except (DamagedCaptureError, UnusableError):
+    except (DamagedCaptureError, UnreadableCaptureError):
         return False
     return True
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.replay.headers import Flow, read_addresses, read_flow
+from firezone_filter.replay.five_tuple import Flow, read_addresses, read_flow
 
 from .builders import CLIENT, CLIENT_6, RESOURCE, RESOURCE_6, ipv4, ipv6, ping, ports, tcp
 

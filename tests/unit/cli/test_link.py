@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
+from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.link import link_reader
-from firezone_filter.cli.faults import UnusableError
 
 from .builders import ethernet, ipv4, ipv6
 
@@ -46,7 +46,7 @@ def test_nothing_is_cut_from_raw_ip() -> None:
 
 
 def test_another_link_type_is_called_by_its_number() -> None:
-    with pytest.raises(UnusableError, match=r"^link type 105 is not supported; "):
+    with pytest.raises(UnreadableCaptureError, match=r"^link type 105 is not supported; "):
         link_reader(105)
 
 

@@ -6,10 +6,10 @@ import struct
 import pytest
 
 from firezone_filter.capture import pcapng
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
 
 from .builders import (
     ByteOrder,
@@ -133,24 +133,24 @@ def test_the_versions_that_exist_are_read(version: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("version", [(1, 1), (2, 0)])
 def test_other_versions_are_not_supported(version: tuple[int, int]) -> None:
-    with pytest.raises(UnusableError, match=r"^pcapng version \d\.\d is not supported$"):
+    with pytest.raises(UnreadableCaptureError, match=r"^pcapng version \d\.\d is not supported$"):
         read(section(version=version))
 
 
 def test_a_first_section_that_is_cut_short_is_no_capture() -> None:
     with pytest.raises(
-        UnusableError, match=r"^no capture can be read: it is cut short at byte 7$"
+        UnreadableCaptureError, match=r"^no capture can be read: it is cut short at byte 7$"
     ):
         read(section()[:7])
 
 
 def test_a_section_without_byte_order_is_no_capture() -> None:
-    with pytest.raises(UnusableError, match=r"a section of it has no byte order$"):
+    with pytest.raises(UnreadableCaptureError, match=r"a section of it has no byte order$"):
         read(section()[:8] + bytes(20))
 
 
 def test_a_section_that_is_too_short_is_no_capture() -> None:
-    with pytest.raises(UnusableError, match=r"is too short for its kind$"):
+    with pytest.raises(UnreadableCaptureError, match=r"is too short for its kind$"):
         read(block(0x0A0D0D0A, struct.pack("<I", 0x1A2B3C4D)))
 
 

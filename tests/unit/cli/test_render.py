@@ -5,9 +5,9 @@ import io
 import pytest
 
 from firezone_filter.cli.render import MAX_FLOWS_SHOWN, MAX_ROWS_SHOWN, print_summary
-from firezone_filter.cli.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
 from firezone_filter.cli.terminal import WIDTH
-from firezone_filter.replay.headers import Flow
+from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.replay.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
 from firezone_filter.values.decisions import Decision, Direction, Drop, Forward, Reason, Reject
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 

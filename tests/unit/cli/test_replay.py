@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 import pytest
 from attrs import define, field
 
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
-from firezone_filter.cli.summary import Decided, Summary, Tally, kind_of
 from firezone_filter.replay.replay import replay
+from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
@@ -177,5 +177,5 @@ def test_a_capture_that_is_damaged_from_the_start_counts_nothing() -> None:
 
 
 def test_an_unknown_link_type_stops_the_replay() -> None:
-    with pytest.raises(UnusableError, match="link type 105"):
+    with pytest.raises(UnreadableCaptureError, match="link type 105"):
         counted(ALLOWED, link_type=105)

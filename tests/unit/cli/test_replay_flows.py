@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from firezone_filter.accounting import event_queue as events
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import DamagedCaptureError, Exit
-from firezone_filter.cli.summary import Summary
-from firezone_filter.cli.writers import FlowWriter
+from firezone_filter.cli.faults import Exit
 from firezone_filter.policy import load_policy
 from firezone_filter.replay.replay import replay
+from firezone_filter.replay.summary import Summary
+from firezone_filter.replay.writers import FlowWriter
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowEvent, FlowRefused, FlowStarted
 from tests.builders import ACK, FIN, SYN, icmp_echo, tcp, udp

@@ -3,7 +3,7 @@
 import json
 
 from firezone_filter.cli.report import report
-from firezone_filter.cli.summary import Decided, Summary
+from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from firezone_filter.cli.summary import (
+from firezone_filter.replay.five_tuple import read_flow
+from firezone_filter.replay.summary import (
     MAX_EVENTS,
     MAX_FLOWS,
     ClientSummary,
@@ -12,7 +13,6 @@ from firezone_filter.cli.summary import (
     Tally,
     kind_of,
 )
-from firezone_filter.replay.headers import read_flow
 from firezone_filter.values.decisions import (
     Decision,
     Direction,

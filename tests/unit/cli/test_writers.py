@@ -6,8 +6,8 @@ import json
 import pytest
 
 from firezone_filter.capture.formats import MAX_PACKET
-from firezone_filter.cli.summary import Decided
-from firezone_filter.cli.writers import DecisionWriter, ForwardedWriter
+from firezone_filter.replay.summary import Decided
+from firezone_filter.replay.writers import DecisionWriter, ForwardedWriter
 from firezone_filter.values.decisions import (
     Decision,
     Direction,

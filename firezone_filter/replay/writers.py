@@ -10,9 +10,9 @@ from typing import BinaryIO, Final, Protocol, TextIO
 from attrs import Attribute, asdict
 
 from firezone_filter.capture.formats import PcapWriter
-from firezone_filter.cli.summary import Decided, kind_of
 from firezone_filter.logs.times import rfc3339, spelled
-from firezone_filter.replay.headers import Flow, read_flow
+from firezone_filter.replay.five_tuple import Flow, read_flow
+from firezone_filter.replay.summary import Decided, kind_of
 from firezone_filter.values.decisions import Decision, Direction, Drop, Reason, Reject
 from firezone_filter.values.events import FlowEnded, FlowEvent, FlowRefused, FlowStarted
 

@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from attrs import Factory, define, field, frozen
 
-from firezone_filter.replay.headers import Flow, read_flow
+from firezone_filter.replay.five_tuple import Flow, read_flow
 from firezone_filter.values.decisions import (
     Decision,
     Direction,
