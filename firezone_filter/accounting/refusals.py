@@ -127,7 +127,7 @@ class RefusalLog:
         )
 
 
-class Refusals:
+class RefusalCounts:
     """Counts of all that was refused, by direction and reason."""
 
     __slots__ = ("_log", "inbound", "outbound")

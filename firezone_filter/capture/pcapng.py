@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from firezone_filter.capture import formats
 from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapngFormat
-from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
+from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 MAX_BLOCK: Final = 16 * 1024 * 1024
 """Bytes of one block: libpcap's limit. A larger length field is damage, and must not become
@@ -46,7 +46,7 @@ class _Interface:
 class Pcapng:
     """Reads the blocks of a pcapng file whose first four bytes have been taken."""
 
-    _source: Source
+    _stream: ByteStream
     _format: PcapngFormat = field(init=False)
     _interfaces: list[_Interface] = field(init=False, factory=list)
     _time_ns: int = field(init=False, default=0)
@@ -77,18 +77,18 @@ class Pcapng:
 
     def _next_block(self) -> tuple[int, bytes] | None:
         """Return type and bytes of the next block that is no section header."""
-        while start := self._source.take(len(formats.PCAPNG_MAGIC)):
+        while start := self._stream.take(len(formats.PCAPNG_MAGIC)):
             if start == formats.PCAPNG_MAGIC:
                 self._read_section()
                 continue
-            start += self._source.need(self._format.block.size - len(start))
+            start += self._stream.need(self._format.block.size - len(start))
             kind, length = self._format.block.unpack(start)
             return kind, self._rest_of_block(start, length)
         return None
 
     def _read_section(self) -> None:
         # The byte order stands behind the length that it is needed for.
-        length_and_order = self._source.need(8)
+        length_and_order = self._stream.need(8)
         order = length_and_order[4:]
         if order not in formats.PCAPNG_FORMATS:
             raise DamagedCaptureError("a section of it has no byte order")
@@ -106,13 +106,13 @@ class Pcapng:
         tail = self._format.length
         if length % 4 or not len(start) + tail.size <= length <= MAX_BLOCK:
             raise self._damage(f"claims {length} bytes")
-        rest = self._source.need(length - len(start))
+        rest = self._stream.need(length - len(start))
         if tail.unpack(rest[-tail.size :]) != (length,):
             raise self._damage("ends with another length than it begins with")
         return start + rest[: -tail.size]
 
     def _damage(self, what: str) -> DamagedCaptureError:
-        return DamagedCaptureError(f"the block before byte {self._source.position} {what}")
+        return DamagedCaptureError(f"the block before byte {self._stream.position} {what}")
 
     def _fields(self, layout: Struct, block: bytes) -> tuple[int, ...]:
         if len(block) < layout.size:
@@ -188,7 +188,7 @@ class Pcapng:
         return Record(self._time_ns, interface.link_type, frame, original)
 
     def _frame(self, block: bytes, start: int, captured: int) -> bytes:
-        check_size(captured, self._source)
+        check_size(captured, self._stream)
         if start + captured > len(block):
             raise self._damage(f"is too short for a packet of {captured} bytes")
         return block[start : start + captured]

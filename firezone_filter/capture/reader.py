@@ -12,7 +12,7 @@ from firezone_filter.capture import formats
 from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapFormat
 from firezone_filter.capture.pcapng import Pcapng
-from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
+from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 TIME_END_NS: Final = (1 << 32) * NS_PER_S
 """Where time stamps end, in 2106: seconds in a classic capture file have 32 bits. Beyond it
@@ -42,13 +42,13 @@ class Capture:
         Raises:
             UnreadableCaptureError: It is no capture, or of a kind that is not supported.
         """
-        self._source = Source(stream)
-        self.link_type, self._records = _start(self._source)
+        self._stream = ByteStream(stream)
+        self.link_type, self._records = _start(self._stream)
 
     @property
     def position(self) -> int:
         """Bytes read so far."""
-        return self._source.position
+        return self._stream.position
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records.
@@ -63,13 +63,13 @@ class Capture:
             yield record
 
 
-def _start(source: Source) -> tuple[int | None, Iterator[Record]]:
+def _start(stream: ByteStream) -> tuple[int | None, Iterator[Record]]:
     try:
-        magic = source.take(_MAGIC_SIZE)
+        magic = stream.take(_MAGIC_SIZE)
         if magic == formats.PCAPNG_MAGIC:
-            return None, Pcapng(source).records()
+            return None, Pcapng(stream).records()
         if magic in formats.PCAP_FORMATS:
-            return _pcap(source, magic, formats.PCAP_FORMATS[magic])
+            return _pcap(stream, magic, formats.PCAP_FORMATS[magic])
     except DamagedCaptureError as error:
         # Without its header there is no link type, so nothing could be decided at all.
         raise UnreadableCaptureError(f"no capture can be read: {error}") from None
@@ -85,23 +85,23 @@ def _what_it_is(magic: bytes) -> str:
     return "not a capture: it is neither pcap nor pcapng"
 
 
-def _pcap(source: Source, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
-    header = magic + source.need(kind.file_header.size - _MAGIC_SIZE)
+def _pcap(stream: ByteStream, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
+    header = magic + stream.need(kind.file_header.size - _MAGIC_SIZE)
     _, major, minor, _, _, _, link = kind.file_header.unpack(header)
     # Before 2.4 the two lengths of a packet stood the other way round, in some writers.
     if (major, minor) < (2, 4) or major > 2:  # noqa: PLR2004 - the version's number
         raise UnreadableCaptureError(f"pcap version {major}.{minor} is not supported")
     link_type = link & _LINK_TYPE_BITS
-    return link_type, _pcap_records(source, kind, link_type)
+    return link_type, _pcap_records(stream, kind, link_type)
 
 
-def _pcap_records(source: Source, kind: PcapFormat, link_type: int) -> Iterator[Record]:
+def _pcap_records(stream: ByteStream, kind: PcapFormat, link_type: int) -> Iterator[Record]:
     layout = kind.packet_header
     ns_per_tick = kind.ns_per_tick
-    while head := source.take(layout.size):
+    while head := stream.take(layout.size):
         if len(head) < layout.size:
-            raise DamagedCaptureError(f"it is cut short at byte {source.position}")
+            raise DamagedCaptureError(f"it is cut short at byte {stream.position}")
         seconds, ticks, captured, original = layout.unpack(head)[:4]
-        check_size(captured, source)
+        check_size(captured, stream)
         time_ns = seconds * NS_PER_S + ticks * ns_per_tick
-        yield Record(time_ns, link_type, source.need(captured), original)
+        yield Record(time_ns, link_type, stream.need(captured), original)

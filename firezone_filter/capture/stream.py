@@ -38,7 +38,7 @@ class Record:
 
 
 @define
-class Source:
+class ByteStream:
     """A stream that is read forward and knows how far it has come."""
 
     _stream: BinaryIO
@@ -65,13 +65,13 @@ class Source:
         return data
 
 
-def check_size(captured: int, source: Source) -> None:
-    """Refuse a packet of *captured* bytes, which was announced where *source* stands.
+def check_size(captured: int, stream: ByteStream) -> None:
+    """Refuse a packet of *captured* bytes, which was announced where *stream* stands.
 
     Raises:
         DamagedCaptureError: No packet is that long.
     """
     if captured > MAX_PACKET:
         raise DamagedCaptureError(
-            f"the packet before byte {source.position} claims {captured} bytes"
+            f"the packet before byte {stream.position} claims {captured} bytes"
         )

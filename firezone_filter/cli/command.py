@@ -1,6 +1,6 @@
 """What a user types, and what a shell gets back.
 
-Every way to end has its exit status (`Exit`) and, unless all went well or nobody reads any
+Every way to end has its exit status (`ExitStatus`) and, unless all went well or nobody reads any
 more, says so in one line on standard error, without a traceback.
 """
 
@@ -16,11 +16,12 @@ from typing import Final
 
 import click
 
-from firezone_filter.cli.faults import Exit, UnusableError, printable
-from firezone_filter.cli.job import Job
-from firezone_filter.cli.logs.choice import SEVERITIES, Choice, to_field, to_pattern
-from firezone_filter.cli.logs.job import LogJob
-from firezone_filter.cli.logs.times import to_key
+from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.logs.log_job import LogJob
+from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
+from firezone_filter.cli.logs.time_keys import to_key
+from firezone_filter.cli.replay_job import ReplayJob
+from firezone_filter.cli.terminal import printable
 from firezone_filter.values.errors import FirezoneFilterError
 
 PROGRAM: Final = "firezone-filter"
@@ -77,7 +78,7 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there;
     2 if an argument or a file cannot be used.
     """
-    job = Job(capture, policy, decisions, forwarded, flows, as_json)
+    job = ReplayJob(capture, policy, decisions, forwarded, flows, as_json)
     try:
         return job.run(_say)
     except UnusableError as error:
@@ -86,10 +87,10 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     except FirezoneFilterError as error:
         _say(f"{policy}: {error}")
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        return Exit.CLOSED_PIPE
-    return Exit.UNUSABLE
+        return ExitStatus.CLOSED_PIPE
+    return ExitStatus.UNUSABLE
 
 
 def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
@@ -120,7 +121,7 @@ def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
 @click.option(
     "--grep",
     metavar="REGEX",
-    callback=_read_by(to_pattern),
+    callback=_read_by(to_regex),
     help="Only messages in which REGEX, in Python's syntax, is found.",
 )
 @click.option(
@@ -163,15 +164,15 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
     Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
     other files are read).
     """
-    choice = Choice(severity, grep, fields, since, until)
-    job = LogJob(files, choice, merge, all_fields, follow)
+    selection = Selection(severity, grep, fields, since, until)
+    job = LogJob(files, selection, merge, all_fields, follow)
     try:
         return job.run(_say)
     except UnusableError as error:
         _say(str(error))
     except BrokenPipeError:
-        return Exit.CLOSED_PIPE
-    return Exit.UNUSABLE
+        return ExitStatus.CLOSED_PIPE
+    return ExitStatus.UNUSABLE
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -181,7 +182,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: As the shell splits them; by default those of the process.
 
     Returns:
-        The exit status, one of `Exit`.
+        The exit status, one of `ExitStatus`.
     """
     _prepare_streams()
     streams = sys.stdout, sys.stderr
@@ -189,16 +190,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False))
     except click.ClickException as error:
         _say(f"{error.format_message()} (see {PROGRAM} --help)")
-        return Exit.UNUSABLE
+        return ExitStatus.UNUSABLE
     except click.Abort:
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except SystemExit:
         # Nobody reads the help any more: click ends the process, and has changed the streams.
         sys.stdout, sys.stderr = streams
-        return Exit.CLOSED_PIPE
+        return ExitStatus.CLOSED_PIPE
     except OSError as error:
         _say(f"writing stops: {error.strerror}")
-        return Exit.UNUSABLE
+        return ExitStatus.UNUSABLE
     finally:
         _finish_output()
 

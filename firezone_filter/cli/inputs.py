@@ -11,7 +11,7 @@ from typing import BinaryIO
 from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.reader import Capture
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import STANDARD
 from firezone_filter.policy import Policy, load_policy
 from firezone_filter.values.errors import InvalidPolicy
@@ -31,7 +31,7 @@ def read_policy(name: str) -> Policy:
         raise UnusableError(*(f"{name}: {line}" for line in str(error).splitlines())) from None
 
 
-def spoken(name: str) -> str:
+def display_name(name: str) -> str:
     """Return what to call the capture *name*."""
     return "standard input" if name == STANDARD else name
 
@@ -46,7 +46,7 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
     """
     if name == STANDARD:
         if sys.stdin is None:
-            raise UnusableError(f"{spoken(name)}: it is closed")
+            raise UnusableError(f"{display_name(name)}: it is closed")
         yield _capture(name, sys.stdin.buffer), None
         return
     try:
@@ -63,7 +63,7 @@ def _capture(name: str, stream: BinaryIO) -> Capture:
         if capture.link_type is not None:
             link_reader(capture.link_type)
     except UnreadableCaptureError as error:
-        raise UnusableError(f"{spoken(name)}: {error}") from None
+        raise UnusableError(f"{display_name(name)}: {error}") from None
     return capture
 
 

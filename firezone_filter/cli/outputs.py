@@ -10,7 +10,7 @@ from typing import IO, BinaryIO, Final, Self, TextIO, cast
 
 from attrs import define, field, frozen
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 
 STANDARD: Final = "-"
 """The name that means standard input or output."""

@@ -12,10 +12,9 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from firezone_filter.capture.stream import NS_PER_S
-from firezone_filter.cli.faults import printable
-from firezone_filter.cli.terminal import WIDTH, console
+from firezone_filter.cli.terminal import WIDTH, console, printable
 from firezone_filter.policy import Policy
-from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.replay.five_tuple import FiveTuple
 from firezone_filter.replay.summary import (
     KINDS,
     MAX_FLOWS,
@@ -101,7 +100,7 @@ def _refusal(direction: Direction, reason: str, refusals: Refusals) -> Iterator[
     yield from _more(len(refusals.flows) - MAX_FLOWS_SHOWN, at_least)
 
 
-def _flow(flow: Flow, packets: int) -> Iterator[str]:
+def _flow(flow: FiveTuple, packets: int) -> Iterator[str]:
     source, destination = flow.ends()
     return _broken(f"    {flow.protocol_name} {source} >", f"{destination}  x {packets:,}")
 

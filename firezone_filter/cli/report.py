@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
-from firezone_filter.logs.times import rfc3339
-from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.logs.timestamps import rfc3339
+from firezone_filter.replay.five_tuple import FiveTuple
 from firezone_filter.replay.summary import (
     KINDS,
     ByDirection,
@@ -64,7 +64,7 @@ def _refusals(direction: Direction, reason: Reason, refusals: Refusals) -> Repor
     }
 
 
-def _flow(flow: Flow, packets: int) -> Report:
+def _flow(flow: FiveTuple, packets: int) -> Report:
     return {**flow_fields(flow), "packets": packets}
 
 

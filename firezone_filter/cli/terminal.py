@@ -36,6 +36,17 @@ def console(stream: TextIO, *, interactive: bool | None = None) -> Console:
     )
 
 
+def printable(text: str) -> str:
+    """Return *text* with its control characters escaped.
+
+    File names and ids come from elsewhere: a line break in one would break the promise of
+    one line, an escape sequence could rewrite what the terminal shows.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _columns(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns

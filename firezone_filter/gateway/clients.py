@@ -6,7 +6,7 @@ Arguments are checked above; nothing here can fail, so nothing is ever half done
 from typing import cast
 
 from firezone_filter.access.authorizations import Authorization
-from firezone_filter.accounting.refusals import Refusals
+from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.context import Site
 from firezone_filter.nat.proxies import Resolution
@@ -137,7 +137,7 @@ class Roster:
         for keeper in self._site.reminders.due(now):
             self._site.reminders.set(keeper, keeper.forget_old(now))
 
-    def counters(self, refusals: Refusals, now: float) -> Counters:
+    def counters(self, refusals: RefusalCounts, now: float) -> Counters:
         """Return how many there are of everything; it walks over all clients."""
         # What is over counts no more, whether or not anybody has looked.
         self._forget_old(now)

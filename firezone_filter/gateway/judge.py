@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Final, cast
 
 from firezone_filter.access.special_ranges import MULTICAST, NOT_CIDR, TUNNEL
-from firezone_filter.accounting.refusals import Refusals
+from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.clients import Roster
 from firezone_filter.gateway.context import Site
 from firezone_filter.packet.headers import read_headers
@@ -39,7 +39,7 @@ class FreshDecisions:
         self._roster = roster
         self._ipv4, self._ipv6 = site.ranges.ipv4, site.ranges.ipv6
         self._by_address = roster.by_address
-        self.refusals = Refusals(site.refusal_log)
+        self.refusals = RefusalCounts(site.refusal_log)
 
     def plain(  # noqa: PLR0913, PLR0917 - what is known of the packet; keywords take 50 ns
         self,

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from firezone_filter.logs.times import nanoseconds, rfc3339
+from firezone_filter.logs.timestamps import nanoseconds, rfc3339
 from firezone_filter.values.times import is_finite
 
 _SEVERITIES: Final = (

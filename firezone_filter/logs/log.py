@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from firezone_filter.logs import wording
-from firezone_filter.logs.tallies import FarEnd, Kind, Tallies, Untold
-from firezone_filter.logs.wording import Line
+from firezone_filter.logs import lines
+from firezone_filter.logs.lines import Line
+from firezone_filter.logs.suppression import FarEnd, RefusalKey, SuppressedCount, Suppression
 from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.arguments import Packet, check_type, to_bytes
@@ -43,7 +43,7 @@ class DecisionLog:
         TypeError: a wrong type.
     """
 
-    __slots__ = ("_logger", "_now", "_tallies")
+    __slots__ = ("_logger", "_now", "_suppression")
 
     def __init__(
         self, logger: logging.Logger, *, interval: float = 30.0, max_far_ends: int = 20
@@ -57,7 +57,7 @@ class DecisionLog:
         """
         check_type("logger", logger, logging.Logger)
         self._logger = logger
-        self._tallies = Tallies(_to_interval(interval), _to_count(max_far_ends))
+        self._suppression = Suppression(_to_interval(interval), _to_count(max_far_ends))
         self._now = -math.inf
 
     def decided(
@@ -81,30 +81,30 @@ class DecisionLog:
         check_type("decision", decision, Reject, Drop)
         headers = read_headers(to_bytes(packet))
         self.handle_timeout(now)
-        kind = Kind(direction, decision.reason, _far_end(direction, headers))
-        if self._tallies.add(decision.client_id, kind, self._now):
-            self._write(wording.refused(direction, decision, headers))
+        kind = RefusalKey(direction, decision.reason, _far_end(direction, headers))
+        if self._suppression.add(decision.client_id, kind, self._now):
+            self._write(lines.refused(direction, decision, headers))
 
     def event(self, event: Event, now: float) -> None:
         """Tell of what `Gateway.poll_event` returned."""
         check_type("event", event, *get_args(Event))
         self.handle_timeout(now)
-        self._write(wording.happened(event))
+        self._write(lines.happened(event))
 
     def client_connected(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
         """Tell that a client's tunnel session has begun, and what was left of an older one."""
         check_type("client_id", client_id, str)
         check_type("addresses", addresses, TunnelAddresses)
         self.handle_timeout(now)
-        self._tell(self._tallies.forget(client_id))
-        self._write(wording.connected(client_id, addresses))
+        self._tell(self._suppression.forget(client_id))
+        self._write(lines.connected(client_id, addresses))
 
     def client_disconnected(self, client_id: str, now: float) -> None:
         """Tell that a client has gone, and what had not been told of it."""
         check_type("client_id", client_id, str)
         self.handle_timeout(now)
-        self._tell(self._tallies.forget(client_id))
-        self._write(wording.disconnected(client_id))
+        self._tell(self._suppression.forget(client_id))
+        self._write(lines.disconnected(client_id))
 
     def authorized(
         self, client_id: str, resource: Resource, now: float, *, expires_at: float | None = None
@@ -114,35 +114,35 @@ class DecisionLog:
         check_type("resource", resource, *get_args(Resource))
         expires_at = None if expires_at is None else to_time(expires_at)
         self.handle_timeout(now)
-        self._write(wording.authorized(client_id, resource, expires_at))
+        self._write(lines.authorized(client_id, resource, expires_at))
 
     def revoked(self, client_id: str, resource_id: str, now: float) -> None:
         """Tell that a client may not reach a resource any more."""
         check_type("client_id", client_id, str)
         check_type("resource_id", resource_id, str)
         self.handle_timeout(now)
-        self._write(wording.revoked(client_id, resource_id))
+        self._write(lines.revoked(client_id, resource_id))
 
     def poll_timeout(self) -> float | None:
         """Return when to call `handle_timeout`; `None` if nothing waits. It may be early."""
-        return self._tallies.next_end()
+        return self._suppression.next_end()
 
     def handle_timeout(self, now: float) -> None:
         """Tell of the packets that had no line, of all intervals that are over."""
         self._advance(now)
-        self._tell(self._tallies.over(self._now))
+        self._tell(self._suppression.over(self._now))
 
     def flush(self, now: float) -> None:
         """Tell of all packets that had no line, and begin anew: the host is about to end."""
         self._advance(now)
-        self._tell(self._tallies.forget_all())
+        self._tell(self._suppression.forget_all())
 
     def _advance(self, now: float) -> None:
         self._now = max(self._now, to_time(now))
 
-    def _tell(self, untold: Iterable[Untold]) -> None:
+    def _tell(self, untold: Iterable[SuppressedCount]) -> None:
         for each in untold:
-            self._write(wording.suppressed(each))
+            self._write(lines.suppressed(each))
 
     def _write(self, line: Line) -> None:
         logger = self._logger

@@ -32,7 +32,7 @@ _NAMES: Final = {1: "icmp", 2: "igmp", _TCP: "tcp", _UDP: "udp", 41: "ipv6", 47:
 
 
 @frozen
-class Flow:
+class FiveTuple:
     """What packets that belong together have in common."""
 
     source: bytes
@@ -84,7 +84,7 @@ def read_addresses(packet: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-def read_flow(packet: bytes) -> Flow:
+def read_five_tuple(packet: bytes) -> FiveTuple:
     """Return the flow of *packet*, which has addresses (`read_addresses`)."""
     if packet[0] >> 4 == 4:  # noqa: PLR2004 - IP version
         protocol, ports_at = _ipv4_transport(packet)
@@ -93,13 +93,13 @@ def read_flow(packet: bytes) -> Flow:
         protocol, ports_at = _ipv6_transport(packet)
         source, destination = packet[8:24], packet[24:40]
     if ports_at is None or protocol not in _WITH_PORTS or len(packet) < ports_at + 4:
-        return Flow(source, destination, protocol)
+        return FiveTuple(source, destination, protocol)
     ports = packet[ports_at : ports_at + 4]
     source_port, destination_port = (
         int.from_bytes(ports[:2], "big"),
         int.from_bytes(ports[2:], "big"),
     )
-    return Flow(source, destination, protocol, source_port, destination_port)
+    return FiveTuple(source, destination, protocol, source_port, destination_port)
 
 
 def _ipv4_transport(packet: bytes) -> tuple[int, int | None]:

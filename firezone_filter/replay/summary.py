@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from attrs import Factory, define, field, frozen
 
-from firezone_filter.replay.five_tuple import Flow, read_flow
+from firezone_filter.replay.five_tuple import FiveTuple, read_five_tuple
 from firezone_filter.values.decisions import (
     Decision,
     Direction,
@@ -88,17 +88,17 @@ class Refusals:
 
     tally: Tally = Factory(Tally)
 
-    flows: dict[Flow, int] = Factory(dict)
+    flows: dict[FiveTuple, int] = Factory(dict)
     """Packets of each flow, the first `MAX_FLOWS` that were seen."""
 
     def add(self, packet: bytes) -> None:
         """Count *packet*, which has addresses."""
         self.tally.add(len(packet))
-        flow = read_flow(packet)
+        flow = read_five_tuple(packet)
         if flow in self.flows or len(self.flows) < MAX_FLOWS:
             self.flows[flow] = self.flows.get(flow, 0) + 1
 
-    def busiest(self, count: int = MAX_FLOWS) -> list[tuple[Flow, int]]:
+    def busiest(self, count: int = MAX_FLOWS) -> list[tuple[FiveTuple, int]]:
         """Return up to *count* flows and their packets, the busiest first."""
         return sorted(self.flows.items(), key=lambda item: -item[1])[:count]
 

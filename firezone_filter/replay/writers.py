@@ -10,8 +10,8 @@ from typing import BinaryIO, Final, Protocol, TextIO
 from attrs import Attribute, asdict
 
 from firezone_filter.capture.formats import PcapWriter
-from firezone_filter.logs.times import rfc3339, spelled
-from firezone_filter.replay.five_tuple import Flow, read_flow
+from firezone_filter.logs.timestamps import format_time, rfc3339
+from firezone_filter.replay.five_tuple import FiveTuple, read_five_tuple
 from firezone_filter.replay.summary import Decided, kind_of
 from firezone_filter.values.decisions import Decision, Direction, Drop, Reason, Reject
 from firezone_filter.values.events import FlowEnded, FlowEvent, FlowRefused, FlowStarted
@@ -70,13 +70,13 @@ _TIMES: Final = frozenset({"flow_start", "flow_end", "first_packet", "last_packe
 
 def _written(_: object, attribute: "Attribute[object]", value: object) -> object:
     if attribute.name in _TIMES and isinstance(value, int | float):
-        return spelled(value)
+        return format_time(value)
     if isinstance(value, Direction):
         return value.value
     return str(value) if isinstance(value, IPv4Address | IPv6Address) else value
 
 
-def flow_fields(flow: Flow) -> dict[str, object]:
+def flow_fields(flow: FiveTuple) -> dict[str, object]:
     """Return *flow* as reports for machines spell it."""
     return {
         "source": str(ip_address(flow.source)),
@@ -96,7 +96,7 @@ def _line(decided: Decided) -> dict[str, object]:
         "reason": _reason(decision),
         "client": decision.client_id,
         "resource": None if isinstance(decision, Reject | Drop) else decision.resource_id,
-        **flow_fields(read_flow(decided.packet)),
+        **flow_fields(read_five_tuple(decided.packet)),
     }
 
 

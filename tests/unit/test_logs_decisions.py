@@ -25,7 +25,7 @@ from firezone_filter import (
     TunnelAddresses,
 )
 from firezone_filter.logs.log import MAX_INTERVAL
-from firezone_filter.logs.tallies import MAX_CLIENTS
+from firezone_filter.logs.suppression import MAX_CLIENTS
 from tests.builders import icmp_echo, ip, tcp, udp
 
 T = 1_790_000_000.0

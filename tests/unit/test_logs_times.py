@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.logs.times import nanoseconds, rfc3339, spelled
+from firezone_filter.logs.timestamps import format_time, nanoseconds, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_microseconds_survive_being_a_float(microseconds: int) -> None:
 
 
 def test_a_time_is_spelled() -> None:
-    assert spelled(1_790_000_000.5) == "2026-09-21T14:13:20.500000000Z"
+    assert format_time(1_790_000_000.5) == "2026-09-21T14:13:20.500000000Z"
 
 
 @pytest.mark.parametrize("seconds", [1e300, -1e300, math.inf, 10**400])
 def test_what_no_year_has_stays_a_number(seconds: float) -> None:
-    assert spelled(seconds) == seconds
+    assert format_time(seconds) == seconds
 
 
 def test_what_is_no_number_stays_so() -> None:
-    assert math.isnan(float(spelled(math.nan)))
+    assert math.isnan(float(format_time(math.nan)))

@@ -1,4 +1,4 @@
-"""`RefusalLog` and `Refusals` by themselves: what is counted, and what is told together."""
+"""`RefusalLog` and `RefusalCounts` by themselves: what is counted, and what is told together."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from firezone_filter.accounting.event_queue import EventQueue
-from firezone_filter.accounting.refusals import MAX_FAR_ENDS, PERIOD, RefusalLog, Refusals
+from firezone_filter.accounting.refusals import MAX_FAR_ENDS, PERIOD, RefusalCounts, RefusalLog
 from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
 from firezone_filter.values.events import FlowRefused
 from tests.builders import fragment, udp
@@ -167,7 +167,7 @@ def test_a_scan_keeps_no_more_than_it_reports(log: Log) -> None:
 
 
 def test_every_direction_and_reason_is_counted_from_the_start() -> None:
-    counts = Refusals(None).by_direction()
+    counts = RefusalCounts(None).by_direction()
     assert counts.keys() == {(way, reason) for way in Direction for reason in Reason}
     assert set(counts.values()) == {0}
 
@@ -177,7 +177,7 @@ def test_every_direction_and_reason_is_counted_from_the_start() -> None:
 def test_a_refusal_is_counted_under_its_direction_and_reason(
     direction: Direction, reason: Reason
 ) -> None:
-    refusals = Refusals(None)
+    refusals = RefusalCounts(None)
     refusals.add(direction, b"", Drop(reason, None), 0.0)
     refusals.add(direction, b"", Reject(b"", reason, "alice"), 0.0)
     counted = {key: count for key, count in refusals.by_direction().items() if count}
@@ -185,7 +185,7 @@ def test_a_refusal_is_counted_under_its_direction_and_reason(
 
 
 def test_counts_that_were_handed_out_stay_as_they_were() -> None:
-    refusals = Refusals(None)
+    refusals = RefusalCounts(None)
     before = refusals.by_direction()
     refusals.add(INBOUND, b"", NOBODYS, 0.0)
     assert before[INBOUND, Reason.MALFORMED] == 0
@@ -193,6 +193,6 @@ def test_counts_that_were_handed_out_stay_as_they_were() -> None:
 
 def test_what_is_counted_goes_to_the_log_as_well() -> None:
     log = Log()
-    Refusals(log.log).add(INBOUND, V4.udp(INBOUND), BY_PORT, 5.0)
+    RefusalCounts(log.log).add(INBOUND, V4.udp(INBOUND), BY_PORT, 5.0)
     log.log.forget_old(65.0)
     assert [record.reason for record in log.reported()] == [Reason.UDP_PORT]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from firezone_filter.cli.logs.splitter import Piece
-from firezone_filter.cli.logs.times import NO_TIME, time_key
+from firezone_filter.cli.logs.time_keys import NO_TIME, time_key
 
 MAX_DEPTH: Final = 255
 """Objects and arrays inside each other. It is jq's limit, and well within Python's."""

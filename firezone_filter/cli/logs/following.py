@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.source import Source, is_file, open_source
 

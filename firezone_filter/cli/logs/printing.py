@@ -12,11 +12,10 @@ from attrs import field, frozen
 from rich.console import Console
 from rich.text import Text
 
-from firezone_filter.cli.faults import printable
-from firezone_filter.cli.logs.choice import rank
 from firezone_filter.cli.logs.entries import Entry, Fields
-from firezone_filter.cli.logs.values import shown, to_json
-from firezone_filter.cli.terminal import console
+from firezone_filter.cli.logs.jq_text import to_json, to_text
+from firezone_filter.cli.logs.selection import rank
+from firezone_filter.cli.terminal import console, printable
 
 _STYLES: Final = ("dim", "blue", "green", "yellow", "bold red")
 """Of severities, by their rank."""
@@ -45,7 +44,9 @@ class Printer:
             # The rest of the line before has not come yet, or was not asked for.
             self._write(b"\n")
         self._is_open = not piece.ends
-        text = self._manner.stray(piece.data) if fields is None else self._manner.line(fields)
+        text = (
+            self._manner.invalid_line(piece.data) if fields is None else self._manner.line(fields)
+        )
         self._write(text + b"\n" if piece.ends else text)
 
     def flush(self) -> None:
@@ -59,22 +60,22 @@ class _Manner(Protocol):
     def line(self, fields: Fields) -> bytes:
         """Return the line of a JSON object."""
 
-    def stray(self, data: bytes) -> bytes:
+    def invalid_line(self, data: bytes) -> bytes:
         """Return what to print of a line that is none."""
 
 
 @frozen
 class _Plain:
-    """The bytes that jq prints; strays as they are."""
+    """The bytes that jq prints; invalid_lines as they are."""
 
     _all_fields: bool
 
     def line(self, fields: Fields) -> bytes:
         get = fields.get
-        text = f"{shown(get('time'))} {shown(get('severity'))} {shown(get('message'))}"
-        return _encoded(text + others(fields) if self._all_fields else text)
+        text = f"{to_text(get('time'))} {to_text(get('severity'))} {to_text(get('message'))}"
+        return _encoded(text + other_fields(fields) if self._all_fields else text)
 
-    def stray(self, data: bytes) -> bytes:
+    def invalid_line(self, data: bytes) -> bytes:
         return data
 
 
@@ -93,14 +94,14 @@ class _Safe:
 
     def line(self, fields: Fields) -> bytes:
         time, severity, message = (
-            _safe(shown(fields.get(name))) for name in ("time", "severity", "message")
+            _safe(to_text(fields.get(name))) for name in ("time", "severity", "message")
         )
         if (place := rank(severity)) >= 0:
             severity = severity.join(self._colours[place])
         text = f"{time} {severity} {message}"
-        return self._encoded(text + _safe(others(fields)) if self._all_fields else text)
+        return self._encoded(text + _safe(other_fields(fields)) if self._all_fields else text)
 
-    def stray(self, data: bytes) -> bytes:
+    def invalid_line(self, data: bytes) -> bytes:
         return self._encoded(_safe(data.decode("utf-8", "replace").removesuffix("\r")))
 
     def _encoded(self, text: str) -> bytes:
@@ -108,13 +109,13 @@ class _Safe:
         return text.encode(self._stream.encoding, "backslashreplace")
 
 
-def others(fields: Fields) -> str:
+def other_fields(fields: Fields) -> str:
     """Return all fields that have no place of their own, each with a space in front.
 
     A value that would not be told from the next field is in quotes.
     """
     return "".join(
-        f" {_quoted(name)}={_quoted(shown(value))}"
+        f" {_quoted(name)}={_quoted(to_text(value))}"
         for name, value in fields.items()
         if name not in _ALWAYS
     )

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from attrs import define, field
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.following import Followed
 from firezone_filter.cli.logs.source import Source, is_file, open_source

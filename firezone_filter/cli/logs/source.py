@@ -9,8 +9,8 @@ from typing import Final, Protocol, cast
 
 from attrs import define, field
 
-from firezone_filter.cli.faults import UnusableError
-from firezone_filter.cli.inputs import spoken
+from firezone_filter.cli.exit import UnusableError
+from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.entries import Entry, EntryReader
 from firezone_filter.cli.logs.splitter import Splitter
 from firezone_filter.cli.outputs import STANDARD
@@ -105,8 +105,10 @@ def open_source(
     """
     if name == STANDARD:
         if sys.stdin is None:
-            raise UnusableError(f"{spoken(name)}: it is closed")
-        return Source(spoken(name), cast("Stream", sys.stdin.buffer), complain, before_reading)
+            raise UnusableError(f"{display_name(name)}: it is closed")
+        return Source(
+            display_name(name), cast("Stream", sys.stdin.buffer), complain, before_reading
+        )
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - the source closes it
     except OSError as error:

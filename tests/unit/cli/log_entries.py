@@ -32,6 +32,6 @@ def entry(**fields: object) -> Entry:
     return only
 
 
-def stray(data: bytes, *, starts: bool = True, ends: bool = True, key: str = "") -> Entry:
+def invalid_line(data: bytes, *, starts: bool = True, ends: bool = True, key: str = "") -> Entry:
     """Return the entry of a line, or of a piece of one, that is no JSON."""
     return Entry("a.log", Piece(1, data, starts, ends), None, key)

@@ -14,7 +14,7 @@ from attrs import frozen
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli import command
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 
 from .builders import (
     ALLOWED,
@@ -78,7 +78,7 @@ class Interrupted(io.RawIOBase):
 
 
 def test_a_replay_prints_a_summary(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
 
 
@@ -135,7 +135,7 @@ def test_a_capture_may_come_from_standard_input(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pcap(ALLOWED))))
-    assert files.replay_of("-") == Exit.DONE
+    assert files.replay_of("-") == ExitStatus.DONE
     assert said().out[0] == "standard input: 1 packet, 40 bytes"
 
 
@@ -150,7 +150,7 @@ def test_interfaces_of_several_kinds_make_one_replay(
 
 def test_a_capture_without_packets_is_no_error(files: Files, said: Callable[[], Said]) -> None:
     files.capture.write_bytes(pcap())
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert said().err == []
 
 
@@ -158,7 +158,7 @@ def test_a_capture_cut_short_is_decided_up_to_the_cut(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.capture.write_bytes(pcap(ALLOWED, ANSWER)[:-1])
-    assert files.replay("--decisions", "-") == Exit.DAMAGED
+    assert files.replay("--decisions", "-") == ExitStatus.DAMAGED
     assert len(said().out) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_capture_cut_short_is_warned_of(files: Files, said: Callable[[], Said]
 def test_missing_arguments_are_told_in_one_line(
     said: Callable[[], Said], arguments: list[str], complaint: str
 ) -> None:
-    assert run(arguments) == Exit.UNUSABLE
+    assert run(arguments) == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {complaint}"]
 
 
@@ -188,24 +188,24 @@ def test_missing_arguments_are_told_in_one_line(
 def test_arguments_that_do_not_exist_are_told_in_one_line(
     said: Callable[[], Said], argument: str
 ) -> None:
-    assert run([argument]) == Exit.UNUSABLE
+    assert run([argument]) == ExitStatus.UNUSABLE
     assert len(said().err) == 1
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])
 def test_help_is_there(said: Callable[[], Said], argument: str) -> None:
-    assert run([argument]) == Exit.DONE
+    assert run([argument]) == ExitStatus.DONE
     assert said().out[0] == "Usage: firezone-filter [OPTIONS] COMMAND [ARGS]..."
 
 
 def test_help_tells_the_exit_statuses(said: Callable[[], Said]) -> None:
-    assert run(["replay", "--help"]) == Exit.DONE
+    assert run(["replay", "--help"]) == ExitStatus.DONE
     assert any("Exit status: " in line for line in said().out)
 
 
 def test_the_version_is_told(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "version", lambda _: "1.2.3")
-    assert run(["--version"]) == Exit.DONE
+    assert run(["--version"]) == ExitStatus.DONE
     assert said().out == ["firezone-filter 1.2.3"]
 
 
@@ -218,7 +218,7 @@ def test_a_checkout_has_no_version(
 
 
 def test_a_missing_capture_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay_of(files.folder / "no.pcap") == Exit.UNUSABLE
+    assert files.replay_of(files.folder / "no.pcap") == ExitStatus.UNUSABLE
     complaint = f"{files.folder / 'no.pcap'}: No such file or directory"
     assert said().err == [f"firezone-filter: {complaint}"]
 
@@ -232,7 +232,7 @@ def test_a_line_break_in_a_name_makes_no_second_line(
 
 def test_a_missing_policy_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
     files.policy.unlink()
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {files.policy}: No such file or directory"]
 
 
@@ -240,7 +240,7 @@ def test_every_fault_of_a_policy_is_told_in_one_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.policy.write_text('{"gateway": {}, "clients": [{}, {}]}')
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert len(said().err) >= 3
 
 
@@ -248,7 +248,7 @@ def test_a_policy_that_does_not_go_with_the_capture_is_told_in_one_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.capture.write_bytes(pcap_header() + pcap_record(ALLOWED, 0))
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert len(said().err) == 1
 
 
@@ -263,7 +263,7 @@ def test_an_unsupported_link_type_is_told_in_one_line(
     files: Files, said: Callable[[], Said], capture: bytes
 ) -> None:
     files.capture.write_bytes(capture)
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     supported = "raw IP, Ethernet, Linux cooked and BSD loopback are"
     complaint = f"{files.capture}: link type 105 is not supported; {supported}"
     assert said().err == [f"firezone-filter: {complaint}"]
@@ -271,18 +271,18 @@ def test_an_unsupported_link_type_is_told_in_one_line(
 
 def test_an_output_does_not_destroy_the_capture(files: Files) -> None:
     before = files.capture.read_bytes()
-    assert files.replay("--forwarded", files.capture) == Exit.UNUSABLE
+    assert files.replay("--forwarded", files.capture) == ExitStatus.UNUSABLE
     assert files.capture.read_bytes() == before
 
 
 def test_an_output_does_not_destroy_the_policy(files: Files) -> None:
-    assert files.replay("--decisions", files.policy) == Exit.UNUSABLE
+    assert files.replay("--decisions", files.policy) == ExitStatus.UNUSABLE
     assert json.loads(files.policy.read_text()) == POLICY
 
 
 def test_two_outputs_are_not_one_file(files: Files) -> None:
     new = files.folder / "new"
-    assert files.replay("--decisions", new, "--forwarded", new) == Exit.UNUSABLE
+    assert files.replay("--decisions", new, "--forwarded", new) == ExitStatus.UNUSABLE
 
 
 @pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
@@ -292,7 +292,7 @@ def test_an_output_is_not_the_file_that_gets_the_summary(
     out = files.folder / "out"
     with out.open("w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert files.replay(option, out) == Exit.UNUSABLE
+        assert files.replay(option, out) == ExitStatus.UNUSABLE
     complaint = f"{out}: cannot be written, it is in use as standard output"
     assert said().err == [f"firezone-filter: {complaint}"]
 
@@ -303,7 +303,7 @@ def test_the_summary_is_not_appended_to_the_capture(
     before = files.capture.read_bytes()
     with files.capture.open("a", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert files.replay() == Exit.UNUSABLE
+        assert files.replay() == ExitStatus.UNUSABLE
     assert files.capture.read_bytes() == before
 
 
@@ -313,7 +313,7 @@ def test_a_loop_of_links_is_told_in_one_line(
 ) -> None:
     loop = files.folder / "loop"
     loop.symlink_to(loop)
-    assert files.replay(option, loop) == Exit.UNUSABLE
+    assert files.replay(option, loop) == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
 
 
@@ -322,7 +322,7 @@ def test_a_capture_that_is_a_loop_of_links_is_told_in_one_line(
 ) -> None:
     loop = files.folder / "loop"
     loop.symlink_to(loop)
-    assert files.replay_of(loop, "--decisions", files.folder / "new") == Exit.UNUSABLE
+    assert files.replay_of(loop, "--decisions", files.folder / "new") == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
 
 
@@ -331,7 +331,7 @@ def test_columns_that_cannot_be_do_not_hide_the_summary(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
 
 
@@ -346,7 +346,7 @@ def test_an_output_stays_as_it_was_if_the_capture_is_unusable(files: Files) -> N
 def test_an_output_in_a_folder_that_is_not_there_is_told_in_one_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
-    assert files.replay("--decisions", files.folder / "no" / "d.jsonl") == Exit.UNUSABLE
+    assert files.replay("--decisions", files.folder / "no" / "d.jsonl") == ExitStatus.UNUSABLE
     assert len(said().err) == 1
 
 
@@ -361,7 +361,7 @@ def test_an_error_after_the_start_tells_which_output_is_incomplete(
 
 @needs_full_disk
 def test_a_full_disk_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay("--decisions", FULL) == Exit.UNUSABLE
+    assert files.replay("--decisions", FULL) == ExitStatus.UNUSABLE
     assert said().err == [
         "firezone-filter: /dev/full: incomplete",
         "firezone-filter: writing stops: No space left on device",
@@ -374,7 +374,7 @@ def test_a_full_disk_behind_standard_output_is_told_once(
 ) -> None:
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert files.replay() == Exit.UNUSABLE
+        assert files.replay() == ExitStatus.UNUSABLE
     assert said().err == ["firezone-filter: writing stops: No space left on device"]
 
 
@@ -385,7 +385,7 @@ def test_help_that_cannot_be_written_is_told_in_one_line(
 ) -> None:
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert run(arguments) == Exit.UNUSABLE
+        assert run(arguments) == ExitStatus.UNUSABLE
     assert said().err == ["firezone-filter: writing stops: No space left on device"]
 
 
@@ -394,7 +394,7 @@ def test_help_that_nobody_reads_is_no_matter(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     with closed_pipe(monkeypatch):
-        assert run(arguments) == Exit.CLOSED_PIPE
+        assert run(arguments) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
@@ -406,7 +406,7 @@ def test_a_closed_pipe_is_no_matter(
     options: list[str],
 ) -> None:
     with closed_pipe(monkeypatch):
-        assert files.replay(*options) == Exit.CLOSED_PIPE
+        assert files.replay(*options) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
@@ -416,7 +416,7 @@ def test_a_closed_pipe_after_another_error_is_no_matter(
     blocks = section(), interface(), enhanced(ALLOWED), interface(105), enhanced(ALLOWED, number=1)
     files.capture.write_bytes(b"".join(blocks))
     with closed_pipe(monkeypatch):
-        assert files.replay("--decisions", "-") == Exit.UNUSABLE
+        assert files.replay("--decisions", "-") == ExitStatus.UNUSABLE
 
 
 def test_complaints_that_nobody_reads_are_no_matter(
@@ -424,14 +424,14 @@ def test_complaints_that_nobody_reads_are_no_matter(
 ) -> None:
     with closed_pipe(monkeypatch):
         monkeypatch.setattr(sys, "stderr", sys.stdout)
-        assert files.replay_of("no.pcap") == Exit.UNUSABLE
+        assert files.replay_of("no.pcap") == ExitStatus.UNUSABLE
 
 
 def test_ctrl_c_ends_quietly(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
-    assert files.replay_of("-") == Exit.INTERRUPTED
+    assert files.replay_of("-") == ExitStatus.INTERRUPTED
     assert said().err == []
 
 
@@ -440,7 +440,7 @@ def test_ctrl_c_before_the_start_ends_quietly(monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "version", interrupt)
-    assert run(["--version"]) == Exit.INTERRUPTED
+    assert run(["--version"]) == ExitStatus.INTERRUPTED
 
 
 def test_streams_that_the_shell_has_closed_are_no_matter(
@@ -448,7 +448,7 @@ def test_streams_that_the_shell_has_closed_are_no_matter(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     for stream in (sys.stdout, sys.stderr):
         stream.close()
 
@@ -459,7 +459,7 @@ def test_a_terminal_that_knows_no_umlauts_is_no_matter(
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
     capture = files.capture.rename(files.folder / "büro.pcap")
-    assert files.replay_of(capture) == Exit.DONE
+    assert files.replay_of(capture) == ExitStatus.DONE
     assert rb"b\xfcro.pcap: 4 packets" in out.getvalue()
 
 
@@ -468,5 +468,5 @@ def test_a_stream_of_another_kind_is_left_alone(
 ) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert "4 packets" in out.getvalue()

@@ -1,6 +1,7 @@
 """What stops a run."""
 
-from firezone_filter.cli.faults import UnusableError, printable
+from firezone_filter.cli.exit import UnusableError
+from firezone_filter.cli.terminal import printable
 
 
 def test_an_error_of_several_lines_keeps_them_apart() -> None:

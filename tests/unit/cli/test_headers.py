@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.replay.five_tuple import Flow, read_addresses, read_flow
+from firezone_filter.replay.five_tuple import FiveTuple, read_addresses, read_five_tuple
 
 from .builders import CLIENT, CLIENT_6, RESOURCE, RESOURCE_6, ipv4, ipv6, ping, ports, tcp
 
@@ -46,34 +46,36 @@ def test_a_packet_without_addresses_has_none(packet: bytes) -> None:
 
 @pytest.mark.parametrize("protocol", [6, 17, 33, 132, 136])
 def test_protocols_with_ports(protocol: int) -> None:
-    assert read_flow(ipv4(protocol=protocol, payload=PORTS)) == Flow(A, B, protocol, 40000, 443)
+    assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == FiveTuple(
+        A, B, protocol, 40000, 443
+    )
 
 
 @pytest.mark.parametrize("protocol", [1, 41, 50, 255])
 def test_protocols_without_ports(protocol: int) -> None:
-    assert read_flow(ipv4(protocol=protocol, payload=PORTS)) == Flow(A, B, protocol)
+    assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == FiveTuple(A, B, protocol)
 
 
 def test_ports_stand_behind_ipv4_options() -> None:
     packet = ipv4(payload=PORTS, options=b"\x01" * 8)
-    assert read_flow(packet) == Flow(A, B, 17, 40000, 443)
+    assert read_five_tuple(packet) == FiveTuple(A, B, 17, 40000, 443)
 
 
 def test_a_first_ipv4_fragment_has_ports() -> None:
-    assert read_flow(ipv4(payload=PORTS, fragment=0x2000)).destination_port == 443
+    assert read_five_tuple(ipv4(payload=PORTS, fragment=0x2000)).destination_port == 443
 
 
 def test_a_later_ipv4_fragment_has_no_ports() -> None:
-    assert read_flow(ipv4(payload=PORTS, fragment=1)) == Flow(A, B, 17)
+    assert read_five_tuple(ipv4(payload=PORTS, fragment=1)) == FiveTuple(A, B, 17)
 
 
 def test_an_ipv4_header_of_impossible_length_hides_the_ports() -> None:
-    assert read_flow(b"\x44" + tcp(1, 2)[1:]) == Flow(A, B, 6)
+    assert read_five_tuple(b"\x44" + tcp(1, 2)[1:]) == FiveTuple(A, B, 6)
 
 
 @pytest.mark.parametrize("packet", [ipv4(payload=PORTS[:3]), b"\x4f" + ipv4()[1:]])
 def test_ports_that_are_cut_off_are_none(packet: bytes) -> None:
-    assert read_flow(packet) == Flow(A, B, 17)
+    assert read_five_tuple(packet) == FiveTuple(A, B, 17)
 
 
 @pytest.mark.parametrize(
@@ -89,49 +91,49 @@ def test_ports_that_are_cut_off_are_none(packet: bytes) -> None:
     ],
 )
 def test_ports_stand_behind_ipv6_extension_headers(packet: bytes) -> None:
-    assert read_flow(packet) == Flow(A6, B6, 17, 40000, 443)
+    assert read_five_tuple(packet) == FiveTuple(A6, B6, 17, 40000, 443)
 
 
 def test_a_later_ipv6_fragment_has_no_ports() -> None:
-    assert read_flow(to_udp(44, LATER_FRAGMENT)) == Flow(A6, B6, 17)
+    assert read_five_tuple(to_udp(44, LATER_FRAGMENT)) == FiveTuple(A6, B6, 17)
 
 
 def test_extension_headers_are_not_walked_without_end() -> None:
     packet = to_udp(60, *[b"\x3c" + EIGHT[1:]] * 8, EIGHT)
-    assert read_flow(packet) == Flow(A6, B6, 60)
+    assert read_five_tuple(packet) == FiveTuple(A6, B6, 60)
 
 
 def test_an_extension_header_that_is_cut_off_is_the_protocol() -> None:
-    assert read_flow(ipv6(protocol=60, payload=EIGHT[:7])) == Flow(A6, B6, 60)
+    assert read_five_tuple(ipv6(protocol=60, payload=EIGHT[:7])) == FiveTuple(A6, B6, 60)
 
 
 def test_an_extension_header_that_leads_beyond_the_end_hides_the_ports() -> None:
-    assert read_flow(ipv6(protocol=60, payload=SIXTEEN[:8])) == Flow(A6, B6, 17)
+    assert read_five_tuple(ipv6(protocol=60, payload=SIXTEEN[:8])) == FiveTuple(A6, B6, 17)
 
 
 @given(st.binary(max_size=80).map(lambda tail: b"\x40" + tail.ljust(19, b"\0")))
 def test_any_ipv4_header_has_a_flow(packet: bytes) -> None:
-    assert read_flow(packet).source == packet[12:16]
+    assert read_five_tuple(packet).source == packet[12:16]
 
 
 @given(st.binary(max_size=200).map(lambda tail: b"\x60" + tail.ljust(39, b"\0")))
 def test_any_ipv6_header_has_a_flow(packet: bytes) -> None:
-    assert read_flow(packet).source == packet[8:24]
+    assert read_five_tuple(packet).source == packet[8:24]
 
 
 def test_the_ends_of_a_flow_have_their_ports() -> None:
-    assert read_flow(tcp(40000, 443)).ends() == ("100.64.0.2:40000", "10.0.0.5:443")
+    assert read_five_tuple(tcp(40000, 443)).ends() == ("100.64.0.2:40000", "10.0.0.5:443")
 
 
 def test_the_ends_of_an_ipv6_flow_have_brackets() -> None:
-    ends = read_flow(to_udp(17)).ends()
+    ends = read_five_tuple(to_udp(17)).ends()
     assert ends == ("[fd00:2021:1111::2]:40000", "[2001:db8::5]:443")
 
 
 def test_the_ends_of_a_flow_without_ports_are_addresses() -> None:
-    assert read_flow(ping()).ends() == ("100.64.0.2", "10.0.0.5")
+    assert read_five_tuple(ping()).ends() == ("100.64.0.2", "10.0.0.5")
 
 
 @pytest.mark.parametrize(("protocol", "name"), [(6, "tcp"), (58, "icmpv6"), (200, "protocol 200")])
 def test_protocols_have_names(protocol: int, name: str) -> None:
-    assert Flow(A, B, protocol).protocol_name == name
+    assert FiveTuple(A, B, protocol).protocol_name == name

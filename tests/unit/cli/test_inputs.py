@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import opened_capture, read_policy
 
 from .builders import POLICY, pcap, policy

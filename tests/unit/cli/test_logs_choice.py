@@ -4,20 +4,20 @@ import re
 
 import pytest
 
-from firezone_filter.cli.logs.choice import SEVERITIES, Choice, rank, to_field, to_pattern
+from firezone_filter.cli.logs.selection import SEVERITIES, Selection, rank, to_field, to_regex
 
-from .log_entries import entry, stray
+from .log_entries import entry, invalid_line
 
 NOON = "2026-08-22T12:00:00"
 
 
 @pytest.mark.parametrize("fields", [{}, {"time": 7}, {"severity": "TRACE"}])
 def test_by_default_all_is_asked_for(fields: dict[str, object]) -> None:
-    assert Choice().check()(entry(**fields))
+    assert Selection().predicate()(entry(**fields))
 
 
-def test_by_default_a_stray_line_is_asked_for() -> None:
-    assert Choice().check()(stray(b"panic"))
+def test_by_default_an_invalid_line_is_asked_for() -> None:
+    assert Selection().predicate()(invalid_line(b"panic"))
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,17 @@ def test_a_severity_has_its_place(severity: object, place: int) -> None:
     ("lowest", "taken"), [(name, list(SEVERITIES[n:])) for n, name in enumerate(SEVERITIES)]
 )
 def test_a_severity_takes_itself_and_all_above(lowest: str, taken: list[str]) -> None:
-    check = Choice(severity=lowest).check()
+    check = Selection(severity=lowest).predicate()
     assert [name for name in SEVERITIES if check(entry(severity=name))] == taken
 
 
 @pytest.mark.parametrize("fields", [{}, {"severity": None}, {"severity": "LOUD"}])
 def test_a_severity_leaves_out_what_has_none(fields: dict[str, object]) -> None:
-    assert not Choice(severity="TRACE").check()(entry(**fields))
+    assert not Selection(severity="TRACE").predicate()(entry(**fields))
 
 
-def test_a_severity_lets_a_stray_line_pass() -> None:
-    assert Choice(severity="ERROR").check()(stray(b"panic"))
+def test_a_severity_lets_an_invalid_line_pass() -> None:
+    assert Selection(severity="ERROR").predicate()(invalid_line(b"panic"))
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_a_severity_lets_a_stray_line_pass() -> None:
 def test_a_pattern_is_looked_for_in_the_message_as_it_is_printed(
     pattern: str, message: object, *, taken: bool
 ) -> None:
-    assert Choice(pattern=re.compile(pattern)).check()(entry(message=message)) is taken
+    assert Selection(pattern=re.compile(pattern)).predicate()(entry(message=message)) is taken
 
 
 def test_a_pattern_is_looked_for_in_no_other_field() -> None:
-    assert not Choice(pattern=re.compile("alice")).check()(entry(message="x", cid="alice"))
+    assert not Selection(pattern=re.compile("alice")).predicate()(entry(message="x", cid="alice"))
 
 
 @pytest.mark.parametrize(("line", "taken"), [(b"a panic\xff", True), (b"a warning", False)])
-def test_a_pattern_is_looked_for_in_all_of_a_stray_line(line: bytes, *, taken: bool) -> None:
-    assert Choice(pattern=re.compile("panic")).check()(stray(line)) is taken
+def test_a_pattern_is_looked_for_in_all_of_an_invalid_line(line: bytes, *, taken: bool) -> None:
+    assert Selection(pattern=re.compile("panic")).predicate()(invalid_line(line)) is taken
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,16 @@ def test_a_field_has_a_value_as_it_is_printed(name: str, value: str, *, taken: b
         "a.b": "whole",
         "a": {"b": "not this", "c": "inner"},
     }
-    assert Choice(fields=((name, value),)).check()(entry(**fields)) is taken
+    assert Selection(fields=((name, value),)).predicate()(entry(**fields)) is taken
 
 
 def test_all_fields_must_have_their_values() -> None:
-    check = Choice(fields=(("a", "1"), ("b", "2"))).check()
+    check = Selection(fields=(("a", "1"), ("b", "2"))).predicate()
     assert [check(entry(a=1, b=2)), check(entry(a=1, b=3))] == [True, False]
 
 
-def test_a_field_lets_a_stray_line_pass() -> None:
-    assert Choice(fields=(("cid", "alice"),)).check()(stray(b"panic"))
+def test_a_field_lets_an_invalid_line_pass() -> None:
+    assert Selection(fields=(("cid", "alice"),)).predicate()(invalid_line(b"panic"))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_field_lets_a_stray_line_pass() -> None:
     ],
 )
 def test_since_takes_its_own_moment(time: str, *, taken: bool) -> None:
-    assert Choice(since=NOON).check()(entry(time=time)) is taken
+    assert Selection(since=NOON).predicate()(entry(time=time)) is taken
 
 
 @pytest.mark.parametrize(
@@ -155,23 +155,23 @@ def test_since_takes_its_own_moment(time: str, *, taken: bool) -> None:
     ],
 )
 def test_until_leaves_out_its_own_moment(time: str, *, taken: bool) -> None:
-    assert Choice(until=NOON).check()(entry(time=time)) is taken
+    assert Selection(until=NOON).predicate()(entry(time=time)) is taken
 
 
 @pytest.mark.parametrize(
     ("key", "taken"), [(NOON, True), ("2026-08-22T11:59:59", False), ("", True)]
 )
 def test_since_goes_by_the_time_of_the_line_before(key: str, *, taken: bool) -> None:
-    assert Choice(since=NOON).check()(stray(b"panic", key=key)) is taken
+    assert Selection(since=NOON).predicate()(invalid_line(b"panic", key=key)) is taken
 
 
 @pytest.mark.parametrize(("key", "taken"), [(NOON, False), ("", True)])
 def test_until_goes_by_the_time_of_the_line_before(key: str, *, taken: bool) -> None:
-    assert Choice(until=NOON).check()(stray(b"panic", key=key)) is taken
+    assert Selection(until=NOON).predicate()(invalid_line(b"panic", key=key)) is taken
 
 
 def test_all_that_is_asked_for_must_be_so() -> None:
-    check = Choice("WARN", re.compile("x"), (("a", "1"),), NOON).check()
+    check = Selection("WARN", re.compile("x"), (("a", "1"),), NOON).predicate()
     fields = {"severity": "WARN", "message": "x", "a": 1, "time": f"{NOON}Z"}
     others = {"severity": "INFO", "message": "y", "a": 2, "time": "2026-08-21T12:00:00Z"}
     assert check(entry(**fields))
@@ -179,7 +179,7 @@ def test_all_that_is_asked_for_must_be_so() -> None:
 
 
 def test_a_regular_expression_is_read() -> None:
-    assert to_pattern("a+").search("caat")
+    assert to_regex("a+").search("caat")
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ def test_a_regular_expression_is_read() -> None:
 )
 def test_what_is_no_regular_expression_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="no regular expression"):
-        to_pattern(text)
+        to_regex(text)
 
 
 def test_a_regular_expression_that_may_change_its_meaning_is_read() -> None:
-    assert to_pattern("[[a]").search("[")
+    assert to_regex("[[a]").search("[")
 
 
 @pytest.mark.parametrize(

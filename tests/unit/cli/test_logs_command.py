@@ -12,9 +12,9 @@ import pytest
 from attrs import frozen
 
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit, UnusableError
-from firezone_filter.cli.logs.choice import Choice
-from firezone_filter.cli.logs.job import LogJob
+from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.logs.log_job import LogJob
+from firezone_filter.cli.logs.selection import Selection
 from firezone_filter.cli.logs.splitter import MAX_LINE
 
 from .log_entries import at, line
@@ -66,7 +66,7 @@ def messages(said: Callable[[], Said]) -> Callable[..., list[str]]:
     """Return what runs the command, and returns the messages that it prints."""
 
     def read(*arguments: str) -> list[str]:
-        assert run(["logs", *arguments]) == Exit.DONE
+        assert run(["logs", *arguments]) == ExitStatus.DONE
         return [printed.split(" ", 2)[2] for printed in said().out]
 
     return read
@@ -93,7 +93,7 @@ class Interrupted(io.RawIOBase):
 
 
 def test_files_are_printed_one_after_the_other(files: Files, said: Callable[[], Said]) -> None:
-    assert run(["logs", files.b, files.a]) == Exit.DONE
+    assert run(["logs", files.b, files.a]) == ExitStatus.DONE
     assert said() == Said(
         [
             "2026-08-22T12:00:02Z DEBUG Sent keepalive",
@@ -110,7 +110,7 @@ def test_standard_input_is_printed(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(A[0])))
-    assert run(["logs", *arguments]) == Exit.DONE
+    assert run(["logs", *arguments]) == ExitStatus.DONE
     assert said().out == ["2026-08-22T12:00:01Z INFO Client connected"]
 
 
@@ -122,7 +122,7 @@ def test_standard_input_may_stand_among_files(
 
 
 def test_a_log_without_lines_is_no_error(files: Files, said: Callable[[], Said]) -> None:
-    assert run(["logs", files.write("empty.log")]) == Exit.DONE
+    assert run(["logs", files.write("empty.log")]) == ExitStatus.DONE
     assert said() == Said([], [])
 
 
@@ -173,11 +173,11 @@ def test_all_fields_may_be_printed(files: Files, said: Callable[[], Said]) -> No
 # --- What is no JSON ---------------------------------------------------------------------
 
 
-def test_a_stray_line_is_passed_through_and_named_in_the_end(
+def test_an_invalid_line_is_passed_through_and_named_in_the_end(
     files: Files, said: Callable[[], Said]
 ) -> None:
     log = files.write("c.log", A[0], b"panicked at gateway.rs:7\n", A[1])
-    assert run(["logs", log]) == Exit.DAMAGED
+    assert run(["logs", log]) == ExitStatus.DAMAGED
     assert said() == Said(
         [
             "2026-08-22T12:00:01Z INFO Client connected",
@@ -188,11 +188,11 @@ def test_a_stray_line_is_passed_through_and_named_in_the_end(
     )
 
 
-def test_a_stray_line_that_was_not_asked_for_is_named_all_the_same(
+def test_an_invalid_line_that_was_not_asked_for_is_named_all_the_same(
     files: Files, said: Callable[[], Said]
 ) -> None:
     log = files.write("c.log", b"panic\n")
-    assert run(["logs", log, "--grep", "x"]) == Exit.DAMAGED
+    assert run(["logs", log, "--grep", "x"]) == ExitStatus.DAMAGED
     assert said() == Said([], [f"firezone-filter: {log}:1: not JSON, passed through"])
 
 
@@ -222,7 +222,7 @@ def test_a_line_break_in_a_name_makes_no_second_line(
 def test_bytes_of_any_kind_are_passed_through(
     files: Files, capsysbinary: pytest.CaptureFixture[bytes], data: bytes
 ) -> None:
-    assert run(["logs", files.write("c.log", data)]) == Exit.DAMAGED
+    assert run(["logs", files.write("c.log", data)]) == ExitStatus.DAMAGED
     assert capsysbinary.readouterr().out.removesuffix(b"\n") == data.removesuffix(b"\n")
 
 
@@ -233,14 +233,14 @@ def test_a_missing_file_is_told_and_the_others_are_printed(
     files: Files, said: Callable[[], Said]
 ) -> None:
     no = str(files.folder / "no.log")
-    assert run(["logs", no, files.a]) == Exit.UNUSABLE
+    assert run(["logs", no, files.a]) == ExitStatus.UNUSABLE
     printed = said()
     assert printed.err == [f"firezone-filter: {no}: No such file or directory"]
     assert len(printed.out) == 2
 
 
-def test_a_missing_file_counts_more_than_a_stray_line(files: Files) -> None:
-    assert run(["logs", "/no/such.log", files.write("c.log", b"panic\n")]) == Exit.UNUSABLE
+def test_a_missing_file_counts_more_than_an_invalid_line(files: Files) -> None:
+    assert run(["logs", "/no/such.log", files.write("c.log", b"panic\n")]) == ExitStatus.UNUSABLE
 
 
 @pytest.mark.parametrize(
@@ -262,13 +262,13 @@ def test_a_missing_file_counts_more_than_a_stray_line(files: Files) -> None:
 def test_what_cannot_be_asked_for_is_told_in_one_line(
     said: Callable[[], Said], options: list[str], complaint: str
 ) -> None:
-    assert run(["logs", *options]) == Exit.UNUSABLE
+    assert run(["logs", *options]) == ExitStatus.UNUSABLE
     (error,) = said().err
     assert complaint in error
 
 
 def test_help_tells_the_exit_statuses(said: Callable[[], Said]) -> None:
-    assert run(["logs", "--help"]) == Exit.DONE
+    assert run(["logs", "--help"]) == ExitStatus.DONE
     assert any("Exit status: " in printed for printed in said().out)
 
 
@@ -282,9 +282,9 @@ def test_a_closed_pipe_is_no_matter(
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
 ) -> None:
-    stray = files.write("c.log", b"panic\n" * 5000)
+    invalid_line = files.write("c.log", b"panic\n" * 5000)
     with closed_pipe(monkeypatch):
-        assert run(["logs", files.a, files.b, stray, *options]) == Exit.CLOSED_PIPE
+        assert run(["logs", files.a, files.b, invalid_line, *options]) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
@@ -294,7 +294,7 @@ def test_a_full_disk_is_told_in_one_line(
 ) -> None:
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert run(["logs", files.a]) == Exit.UNUSABLE
+        assert run(["logs", files.a]) == ExitStatus.UNUSABLE
     assert said().err == ["firezone-filter: writing stops: No space left on device"]
 
 
@@ -302,7 +302,7 @@ def test_ctrl_c_prints_what_was_read_and_ends(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted(A[0] + b"panic\n"))
-    assert run(["logs"]) == Exit.INTERRUPTED
+    assert run(["logs"]) == ExitStatus.INTERRUPTED
     assert said() == Said(
         ["2026-08-22T12:00:01Z INFO Client connected", "panic"],
         ["firezone-filter: standard input:2: not JSON, passed through"],
@@ -311,7 +311,7 @@ def test_ctrl_c_prints_what_was_read_and_ends(
 
 def test_ctrl_c_counts_more_than_a_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
-    assert run(["logs", "/no/such.log", "-"]) == Exit.INTERRUPTED
+    assert run(["logs", "/no/such.log", "-"]) == ExitStatus.INTERRUPTED
 
 
 def test_streams_that_the_shell_has_closed_are_no_matter(
@@ -319,7 +319,7 @@ def test_streams_that_the_shell_has_closed_are_no_matter(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    assert run(["logs", files.a]) == Exit.DONE
+    assert run(["logs", files.a]) == ExitStatus.DONE
     for stream in (sys.stdout, sys.stderr):
         stream.close()
 
@@ -339,8 +339,8 @@ def test_what_is_appended_is_printed_until_ctrl_c(
         with Path(files.a).open("ab") as stream:
             stream.write(at(len(seen), "too early") + at(59 + len(seen), f"more {len(seen)}"))
 
-    job = LogJob((files.a,), Choice(since="2026-08-22T12:00:03"), follow=True)
-    assert job.run(pytest.fail, sleep) is Exit.INTERRUPTED
+    job = LogJob((files.a,), Selection(since="2026-08-22T12:00:03"), follow=True)
+    assert job.run(pytest.fail, sleep) is ExitStatus.INTERRUPTED
     assert seen == [
         "2026-08-22T12:00:03Z WARN Refused packet\n",
         "2026-08-22T12:01:00.000000000Z INFO more 1\n",
@@ -367,11 +367,11 @@ def test_a_program_that_follows_ends_with_ctrl_c(files: Files) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
     assert [each.split()[1] for each in lines] == ["INFO", "WARN", "DEBUG", "ERROR"]
-    assert (rest, process.returncode) == ("", Exit.INTERRUPTED)
+    assert (rest, process.returncode) == ("", ExitStatus.INTERRUPTED)
 
 
 def test_nothing_to_follow_ends_at_once(said: Callable[[], Said]) -> None:
-    assert run(["logs", "--follow", "/no/such.log"]) == Exit.UNUSABLE
+    assert run(["logs", "--follow", "/no/such.log"]) == ExitStatus.UNUSABLE
     assert len(said().err) == 1
 
 

@@ -149,7 +149,7 @@ def test_an_entry_knows_where_it_is_from() -> None:
     assert (entry.source, entry.piece, entry.fields) == ("a.log", piece, {"a": 1})
 
 
-def test_a_stray_line_is_an_entry_without_fields() -> None:
+def test_an_invalid_line_is_an_entry_without_fields() -> None:
     (entry,) = EntryReader("a.log").read(Piece(1, b"panic"))
     assert entry.fields is None
 

@@ -23,7 +23,7 @@ from firezone_filter import (
     TunnelAddresses,
 )
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 
 PROGRAM: Final = r'"\(.time) \(.severity) \(.message)"'
 
@@ -139,7 +139,7 @@ def test_jq_prints_the_same_numbers(  # pragma: no cover - where jq is installed
 
 @needs_jq_1_6
 @pytest.mark.parametrize("line", STRAYS, ids=range(len(STRAYS)))
-def test_jq_stops_at_a_stray_line(  # pragma: no cover - where jq is installed
+def test_jq_stops_at_an_invalid_line(  # pragma: no cover - where jq is installed
     line: bytes,
 ) -> None:
     assert jq(line).returncode > 0
@@ -170,7 +170,7 @@ def test_jq_prints_the_same_of_any_objects(  # pragma: no cover - where jq is in
     out = path.with_suffix(".out")
     with pytest.MonkeyPatch.context() as patch, out.open("w", encoding="utf-8") as stream:
         patch.setattr("sys.stdout", stream)
-        assert run(["logs", str(path)]) == Exit.DONE
+        assert run(["logs", str(path)]) == ExitStatus.DONE
     assert out.read_bytes() == jq(path.read_bytes()).stdout
 
 

@@ -5,9 +5,9 @@ import io
 import pytest
 
 from firezone_filter.cli.logs.entries import Entry
-from firezone_filter.cli.logs.printing import Printer, others
+from firezone_filter.cli.logs.printing import Printer, other_fields
 
-from .log_entries import entry, stray
+from .log_entries import entry, invalid_line
 
 LINE = {"time": "2026-08-22T12:00:00Z", "severity": "INFO", "message": "Refused packet"}
 
@@ -77,21 +77,21 @@ def test_half_a_character_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("data", [b"panic", b"", b"\x00\xff\x1b[2J", b"crlf\r"])
-def test_into_a_pipe_a_stray_line_goes_as_it_is(data: bytes) -> None:
-    assert piped(stray(data)) == data + b"\n"
+def test_into_a_pipe_an_invalid_line_goes_as_it_is(data: bytes) -> None:
+    assert piped(invalid_line(data)) == data + b"\n"
 
 
 def test_pieces_of_a_line_are_one_line_again() -> None:
     pieces = [
-        stray(b"a", ends=False),
-        stray(b"b", starts=False, ends=False),
-        stray(b"c", starts=False),
+        invalid_line(b"a", ends=False),
+        invalid_line(b"b", starts=False, ends=False),
+        invalid_line(b"c", starts=False),
     ]
     assert piped(*pieces, entry(message="x")) == b"abc\nnull null x\n"
 
 
 def test_a_line_that_is_not_complete_does_not_run_into_the_next() -> None:
-    assert piped(stray(b"a", ends=False), entry(message="x")) == b"a\nnull null x\n"
+    assert piped(invalid_line(b"a", ends=False), entry(message="x")) == b"a\nnull null x\n"
 
 
 def test_a_stream_that_takes_only_text_gets_text() -> None:
@@ -129,14 +129,14 @@ def test_all_fields_follow_in_their_order() -> None:
 def test_a_value_that_would_not_be_told_from_the_next_is_in_quotes(
     value: object, text: str
 ) -> None:
-    assert others({"a": value}) == f" {text}"
+    assert other_fields({"a": value}) == f" {text}"
 
 
 @pytest.mark.parametrize(
     ("name", "text"), [("a b", '"a b"=1'), ("", '""=1'), ("a.b/c", "a.b/c=1")]
 )
 def test_a_name_may_be_in_quotes_too(name: str, text: str) -> None:
-    assert others({name: 1}) == f" {text}"
+    assert other_fields({name: 1}) == f" {text}"
 
 
 # --- To a terminal -----------------------------------------------------------------------
@@ -191,8 +191,8 @@ def test_to_a_terminal_a_message_stays_one_line() -> None:
         (b"a\tb", r"a\tb"),
     ],
 )
-def test_to_a_terminal_a_stray_line_is_safe(data: bytes, text: str) -> None:
-    assert displayed(stray(data)) == f"{text}\n"
+def test_to_a_terminal_an_invalid_line_is_safe(data: bytes, text: str) -> None:
+    assert displayed(invalid_line(data)) == f"{text}\n"
 
 
 def test_a_terminal_may_know_less_than_unicode() -> None:

@@ -53,7 +53,7 @@ def logs(tmp_path: Path) -> Logs:
 
 
 def told(entry: Entry) -> str:
-    """Return the message of an entry, or the line if it is stray."""
+    """Return the message of an entry, or the line if it is invalid_line."""
     return str(entry.fields["message"]) if entry.fields else entry.piece.data.decode()
 
 

@@ -1,23 +1,23 @@
 """What was no JSON."""
 
-from firezone_filter.cli.logs.strays import MAX_NAMED, Strays
+from firezone_filter.cli.logs.invalid_lines import MAX_NAMED, InvalidLines
 
-from .log_entries import entries, stray
+from .log_entries import entries, invalid_line
 
 
-def strays(data: bytes) -> Strays:
-    found = Strays()
+def invalid_lines(data: bytes) -> InvalidLines:
+    found = InvalidLines()
     for entry in entries(data):
         found.add(entry)
     return found
 
 
 def test_at_first_there_is_nothing_to_say() -> None:
-    assert (Strays().count, list(Strays().report())) == (0, [])
+    assert (InvalidLines().count, list(InvalidLines().report())) == (0, [])
 
 
-def test_a_stray_line_is_counted_and_named() -> None:
-    found = strays(b"panic\nat\n")
+def test_an_invalid_line_is_counted_and_named() -> None:
+    found = invalid_lines(b"panic\nat\n")
     assert found.count == 2
     assert list(found.report()) == [
         "a.log:1: not JSON, passed through",
@@ -26,23 +26,23 @@ def test_a_stray_line_is_counted_and_named() -> None:
 
 
 def test_pieces_of_one_line_are_counted_once() -> None:
-    found = Strays()
-    found.add(stray(b"a", ends=False))
-    found.add(stray(b"b", starts=False))
+    found = InvalidLines()
+    found.add(invalid_line(b"a", ends=False))
+    found.add(invalid_line(b"b", starts=False))
     assert found.count == 1
 
 
 def test_the_last_line_that_is_named_is_named() -> None:
-    found = list(strays(b"panic\n" * MAX_NAMED).report())
+    found = list(invalid_lines(b"panic\n" * MAX_NAMED).report())
     assert found[MAX_NAMED - 1 :] == [f"a.log:{MAX_NAMED}: not JSON, passed through"]
 
 
 def test_further_lines_are_only_counted() -> None:
-    found = strays(b"panic\n" * (MAX_NAMED + 1234))
+    found = invalid_lines(b"panic\n" * (MAX_NAMED + 1234))
     assert len(list(found.report())) == MAX_NAMED + 1
     assert list(found.report())[-1] == "and 1,234 more lines that are not JSON"
 
 
 def test_one_further_line_is_one() -> None:
-    found = strays(b"panic\n" * (MAX_NAMED + 1))
+    found = invalid_lines(b"panic\n" * (MAX_NAMED + 1))
     assert list(found.report())[-1] == "and 1 more line that is not JSON"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.cli.logs.times import time_key, to_key
+from firezone_filter.cli.logs.time_keys import time_key, to_key
 
 NOON = "2026-08-22T12:00:00"
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from firezone_filter.cli.logs.values import shown, to_json
+from firezone_filter.cli.logs.jq_text import to_json, to_text
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from firezone_filter.cli.logs.values import shown, to_json
     ],
 )
 def test_text_stands_for_itself_and_all_else_is_json(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert to_text(value) == text
 
 
 @pytest.mark.parametrize(

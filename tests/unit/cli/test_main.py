@@ -60,8 +60,8 @@ def test_a_module_of_our_own_that_is_missing_is_no_missing_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forget(monkeypatch, "firezone_filter.cli")
-    monkeypatch.setitem(sys.modules, "firezone_filter.cli.job", None)
-    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.job"):
+    monkeypatch.setitem(sys.modules, "firezone_filter.cli.replay_job", None)
+    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.replay_job"):
         main()
 
 

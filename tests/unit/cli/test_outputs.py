@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import Outputs, refuse_clashes
 
 FULL = Path("/dev/full")

@@ -6,7 +6,7 @@ import pytest
 
 from firezone_filter.cli.render import MAX_FLOWS_SHOWN, MAX_ROWS_SHOWN, print_summary
 from firezone_filter.cli.terminal import WIDTH
-from firezone_filter.replay.five_tuple import Flow
+from firezone_filter.replay.five_tuple import FiveTuple
 from firezone_filter.replay.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
 from firezone_filter.values.decisions import Decision, Direction, Drop, Forward, Reason, Reject
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
@@ -129,7 +129,7 @@ def test_only_the_busiest_flows_are_shown() -> None:
 
 def test_flows_that_were_not_counted_are_not_denied() -> None:
     counted = Summary()
-    flows = {Flow(bytes(4), bytes(4), 6, port, 22): 1 for port in range(MAX_FLOWS)}
+    flows = {FiveTuple(bytes(4), bytes(4), 6, port, 22): 1 for port in range(MAX_FLOWS)}
     counted.refusals[OUTBOUND, Reason.TCP_PORT] = Refusals(Tally(999, 999), flows)
     assert "    and at least 253 more" in rendered(counted)
 

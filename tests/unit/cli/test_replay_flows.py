@@ -14,7 +14,7 @@ from firezone_filter.accounting import event_queue as events
 from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.policy import load_policy
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Summary
@@ -249,7 +249,7 @@ def test_a_flow_that_is_idle_ends_then_and_not_with_the_capture(
     later = pcap_record(PING, START_S + 3_600)
     (files / "office.pcap").write_bytes(pcap(PING, PONG) + later)
     flows = tmp_path / "flows.jsonl"
-    assert run_in(files, "--flows", flows) == Exit.DONE
+    assert run_in(files, "--flows", flows) == ExitStatus.DONE
     lines = [json.loads(one) for one in flows.read_text().splitlines()]
     assert [one["event"] for one in lines] == [
         "flow-started",
@@ -309,13 +309,13 @@ def test_the_summary_is_the_same_with_flows_and_without() -> None:
 
 def test_flows_go_to_a_file(files: Path) -> None:
     flows = files / "flows.jsonl"
-    assert run_in(files, "--flows", flows) == Exit.DONE
+    assert run_in(files, "--flows", flows) == ExitStatus.DONE
     kinds = Counter(json.loads(one)["event"] for one in flows.read_text().splitlines())
     assert kinds == {"flow-started": 1, "flow-ended": 1, "flow-refused": 1}
 
 
 def test_flows_may_go_to_standard_output(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_in(files, "--flows", "-") == Exit.DONE
+    assert run_in(files, "--flows", "-") == ExitStatus.DONE
     said = capsys.readouterr()
     assert [json.loads(one)["event"] for one in said.out.splitlines()] == [
         "flow-started",
@@ -328,7 +328,7 @@ def test_flows_may_go_to_standard_output(files: Path, capsys: pytest.CaptureFixt
 def test_flows_beside_decisions_and_packets(files: Path) -> None:
     outputs = {name: files / name for name in ("flows", "decisions", "forwarded")}
     options = [part for name, path in outputs.items() for part in (f"--{name}", path)]
-    assert run_in(files, *options) == Exit.DONE
+    assert run_in(files, *options) == ExitStatus.DONE
     decided = [json.loads(one) for one in outputs["decisions"].read_text().splitlines()]
     assert [one["decision"] for one in decided].count("reject") == 1
     assert all(path.stat().st_size for path in outputs.values())
@@ -339,7 +339,7 @@ def test_flows_do_not_destroy_what_is_read(
     files: Path, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (files / other).read_bytes()
-    assert run_in(files, "--flows", files / other) == Exit.UNUSABLE
+    assert run_in(files, "--flows", files / other) == ExitStatus.UNUSABLE
     assert (files / other).read_bytes() == before
     assert "cannot be written, it is in use" in capsys.readouterr().err
 
@@ -348,7 +348,7 @@ def test_flows_do_not_destroy_what_is_read(
 @pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
 def test_flows_do_not_share_an_output(files: Path, option: str, name: str) -> None:
     output = files / name if name != "-" else name
-    assert run_in(files, "--flows", output, option, output) == Exit.UNUSABLE
+    assert run_in(files, "--flows", output, option, output) == ExitStatus.UNUSABLE
     assert not (files / "out").exists()
 
 
@@ -356,25 +356,25 @@ def test_where_flows_cannot_be_written_is_told_in_one_line(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = files / "no" / "flows.jsonl"
-    assert run_in(files, "--flows", nowhere) == Exit.UNUSABLE
+    assert run_in(files, "--flows", nowhere) == ExitStatus.UNUSABLE
     complaint = f"firezone-filter: {nowhere}: No such file or directory\n"
     assert capsys.readouterr().err == complaint
 
 
 def test_no_flows_are_written_before_policy_and_capture_are_good(files: Path) -> None:
     (files / "office.pcap").write_bytes(b"nothing of the kind")
-    assert run_in(files, "--flows", files / "flows.jsonl") == Exit.UNUSABLE
+    assert run_in(files, "--flows", files / "flows.jsonl") == ExitStatus.UNUSABLE
     assert not (files / "flows.jsonl").exists()
 
 
 def test_a_capture_without_packets_makes_an_empty_file(files: Path) -> None:
     (files / "office.pcap").write_bytes(pcap())
-    assert run_in(files, "--flows", files / "flows.jsonl") == Exit.DONE
+    assert run_in(files, "--flows", files / "flows.jsonl") == ExitStatus.DONE
     assert (files / "flows.jsonl").read_text() == ""
 
 
 def test_help_tells_of_flows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["replay", "--help"]) == Exit.DONE
+    assert run(["replay", "--help"]) == ExitStatus.DONE
     assert "--flows FILE" in capsys.readouterr().out
 
 
@@ -387,7 +387,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Line], list[L
     folder = tmp_path_factory.mktemp("office")
     arguments = ["replay", OFFICE / "office.pcap", "--policy", OFFICE / "policy.json"]
     options = ["--flows", folder / "flows", "--decisions", folder / "decisions"]
-    assert run([str(argument) for argument in [*arguments, *options]]) == Exit.DONE
+    assert run([str(argument) for argument in [*arguments, *options]]) == ExitStatus.DONE
     lines = [(folder / name).read_text().splitlines() for name in ("flows", "decisions")]
     flows, decisions = ([json.loads(one) for one in each] for each in lines)
     return flows, decisions

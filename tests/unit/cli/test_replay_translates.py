@@ -10,7 +10,7 @@ from attrs import frozen
 
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 from tests.builders import checksums_hold, icmp_echo, tcp, udp
 
 from .builders import CLIENT, CLIENT_6, POLICY, pcap
@@ -94,7 +94,7 @@ def files(tmp_path: Path) -> Files:
 
 
 def test_what_passes_is_written_as_it_left(files: Files) -> None:
-    assert files.replay(*ASKED) == Exit.DONE
+    assert files.replay(*ASKED) == ExitStatus.DONE
     assert files.forwarded() == SENT
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firezone_filter.replay.five_tuple import read_flow
+from firezone_filter.replay.five_tuple import read_five_tuple
 from firezone_filter.replay.summary import (
     MAX_EVENTS,
     MAX_FLOWS,
@@ -100,7 +100,7 @@ def test_the_packets_of_a_client_are_those_allowed_and_those_refused() -> None:
 def test_what_is_refused_counts_under_its_direction_and_reason() -> None:
     counted = summary((OUTBOUND, REFUSED, REJECT))
     assert counted.refusals == {
-        (OUTBOUND, Reason.TCP_PORT): Refusals(Tally(1, 40), {read_flow(REFUSED): 1})
+        (OUTBOUND, Reason.TCP_PORT): Refusals(Tally(1, 40), {read_five_tuple(REFUSED): 1})
     }
 
 
@@ -132,7 +132,7 @@ def test_a_known_flow_counts_also_when_there_is_no_room_for_more() -> None:
     refusals = Refusals()
     for port in (*range(MAX_FLOWS), 0):
         refusals.add(tcp(port, 22))
-    assert refusals.flows[read_flow(tcp(0, 22))] == 2
+    assert refusals.flows[read_five_tuple(tcp(0, 22))] == 2
 
 
 def test_malformed_packets_that_were_cut_are_told_apart() -> None:

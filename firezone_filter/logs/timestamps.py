@@ -33,7 +33,7 @@ def nanoseconds(seconds: float) -> int:
     return int(Decimal(float.__repr__(seconds)).scaleb(9).to_integral_value())
 
 
-def spelled(seconds: float) -> str | float:
+def format_time(seconds: float) -> str | float:
     """Return *seconds* of Unix time as RFC 3339 has it, or unchanged if no year has it."""
     try:
         return rfc3339(nanoseconds(seconds))

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, assert_never
 
 from attrs import asdict
 
-from firezone_filter.logs.tallies import Client, FarEnd, Others, Untold
-from firezone_filter.logs.times import spelled
+from firezone_filter.logs.suppression import Client, FarEnd, Overflow, SuppressedCount
+from firezone_filter.logs.timestamps import format_time
 from firezone_filter.packet.headers import NO_PORT, Headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.addresses import TunnelAddresses
@@ -71,13 +71,13 @@ def refused(direction: Direction, refusal: Reject | Drop, headers: Headers | Non
     return Line(_level(refusal.reason), "Refused packet", (), fields)
 
 
-def suppressed(untold: Untold) -> Line:
+def suppressed(untold: SuppressedCount) -> Line:
     """Return the line of packets that had none."""
     fields = _refusal(untold.client, untold.direction, untold.reason)
     message = "Refused %d packets" if untold.packets > 1 else "Refused %d packet"
-    if untold.client is Others.CLIENTS:
+    if untold.client is Overflow.CLIENTS:
         message += " of further clients"
-    elif untold.far_end is Others.FAR_ENDS:
+    elif untold.far_end is Overflow.FAR_ENDS:
         message += " of further far ends"
     elif isinstance(untold.far_end, FarEnd):
         fields |= _far_end(untold.direction, untold.far_end)
@@ -92,7 +92,7 @@ def happened(event: Event) -> Line:
             fields = {
                 "cid": event.client_id,
                 "rid": event.resource_id,
-                "expired_at": spelled(event.expired_at),
+                "expired_at": format_time(event.expired_at),
             }
             return Line(logging.INFO, "Authorization expired", (), fields)
         case AccessExhausted():
@@ -127,7 +127,7 @@ def authorized(client_id: str, resource: Resource, expires_at: float | None) -> 
         "rid": resource.id,
         "resource_name": resource.name or None,
         "resource_address": _address(resource),
-        "expires_at": None if expires_at is None else spelled(expires_at),
+        "expires_at": None if expires_at is None else format_time(expires_at),
     }
     return Line(logging.INFO, "Client authorized", (), fields)
 
@@ -159,13 +159,13 @@ def _flow(event: FlowEvent) -> dict[str, object]:
     """Return all fields of *event*, those that have another name in logs in front."""
     fields = asdict(event, recurse=False)
     names = {"cid": fields.pop("client_id"), "rid": fields.pop("resource_id", None)}
-    return names | {name: _spelled(name, value) for name, value in fields.items()}
+    return names | {name: _formatted(name, value) for name, value in fields.items()}
 
 
-def _spelled(name: str, value: object) -> object:
+def _formatted(name: str, value: object) -> object:
     match value:
         case float() | int() if name in _TIMES:
-            return spelled(value)
+            return format_time(value)
         case int() if name == "protocol":
             return _protocol(value)
         case IPv4Address() | IPv6Address():

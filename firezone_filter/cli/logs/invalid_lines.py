@@ -12,7 +12,7 @@ MAX_NAMED: Final = 10
 
 
 @define
-class Strays:
+class InvalidLines:
     """Lines that are not JSON."""
 
     count: int = field(init=False, default=0)

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final
 
 
-class Exit(IntEnum):
+class ExitStatus(IntEnum):
     """The exit statuses of `firezone-filter`."""
 
     DONE = 0
@@ -33,14 +33,3 @@ class UnusableError(Exception):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines: Final = lines
-
-
-def printable(text: str) -> str:
-    """Return *text* with its control characters escaped.
-
-    File names and ids come from elsewhere: a line break in one would break the promise of
-    one line, an escape sequence could rewrite what the terminal shows.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

@@ -12,7 +12,7 @@ _PLAIN_ZEROS: Final = 15
 """As many zeros jq writes behind the digits of a large number before it uses an exponent."""
 
 
-def shown(value: object) -> str:
+def to_text(value: object) -> str:
     """Return *value* as jq interpolates it: text as it is, all else as JSON."""
     return value if isinstance(value, str) else to_json(value)
 

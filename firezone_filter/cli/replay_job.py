@@ -9,8 +9,8 @@ from attrs import frozen
 from rich.console import Console
 
 from firezone_filter.capture.errors import UnreadableCaptureError
-from firezone_filter.cli.faults import Exit, UnusableError
-from firezone_filter.cli.inputs import opened_capture, read_policy, spoken
+from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.inputs import display_name, opened_capture, read_policy
 from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
 from firezone_filter.cli.progress import watched
 from firezone_filter.cli.render import print_summary
@@ -23,7 +23,7 @@ from firezone_filter.replay.writers import DecisionWriter, FlowWriter, Forwarded
 
 
 @frozen
-class Job:
+class ReplayJob:
     """What `firezone-filter replay` was asked for; `-` is standard input or output."""
 
     capture: str
@@ -44,7 +44,7 @@ class Job:
     as_json: bool
     """Whether the summary is for machines."""
 
-    def run(self, say: Callable[[str], None]) -> Exit:
+    def run(self, say: Callable[[str], None]) -> ExitStatus:
         """Do it, and print the summary. *say* warns and complains, a line at a time.
 
         No output is touched before policy and capture have turned out to be good.
@@ -59,9 +59,9 @@ class Job:
         summary = self._replay(policy, say)
         self._print(summary, policy)
         if summary.damage is None:
-            return Exit.DONE
-        say(f"{spoken(self.capture)}: {summary.damage}; decided up to there")
-        return Exit.DAMAGED
+            return ExitStatus.DONE
+        say(f"{display_name(self.capture)}: {summary.damage}; decided up to there")
+        return ExitStatus.DAMAGED
 
     def _outputs(self) -> list[str]:
         return [name for name in (self.decisions, self.forwarded, self.flows) if name is not None]
@@ -76,7 +76,7 @@ class Job:
             try:
                 return replay(records, policy, writers, flows)
             except UnreadableCaptureError as error:
-                raise UnusableError(f"{spoken(self.capture)}: {error}") from None
+                raise UnusableError(f"{display_name(self.capture)}: {error}") from None
 
     def _writers(self, outputs: Outputs) -> list[Writer]:
         writers: list[Writer] = []
@@ -97,5 +97,5 @@ class Job:
         if self.as_json:
             stream.write(json.dumps(report(summary), indent=2) + "\n")
         else:
-            print_summary(stream, summary, policy, spoken(self.capture))
+            print_summary(stream, summary, policy, display_name(self.capture))
         stream.flush()

@@ -12,8 +12,8 @@ from typing import Final
 from attrs import frozen
 
 from firezone_filter.cli.logs.entries import Entry, Fields
-from firezone_filter.cli.logs.times import NO_TIME
-from firezone_filter.cli.logs.values import shown
+from firezone_filter.cli.logs.jq_text import to_text
+from firezone_filter.cli.logs.time_keys import NO_TIME
 
 SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 """From the least to the most."""
@@ -32,7 +32,7 @@ _Check = Callable[[Entry], bool]
 
 
 @frozen
-class Choice:
+class Selection:
     """What is asked for; by default all of it."""
 
     severity: str | None = None
@@ -51,7 +51,7 @@ class Choice:
     until: str | None = None
     """The key of the first moment after the last."""
 
-    def check(self) -> _Check:
+    def predicate(self) -> _Check:
         """Return what tells of an entry whether it is asked for."""
         checks = tuple(self._checks())
         return lambda entry: all(check(entry) for check in checks)
@@ -70,7 +70,7 @@ class Choice:
             yield _message(self.pattern)
 
 
-def to_pattern(text: str) -> re.Pattern[str]:
+def to_regex(text: str) -> re.Pattern[str]:
     """Return the regular expression *text*.
 
     Raises:
@@ -115,7 +115,7 @@ def _severity(lowest: int) -> _Check:
 
 
 def _field(name: str, wanted: str) -> _Check:
-    return lambda entry: entry.fields is None or shown(_found(entry.fields, name)) == wanted
+    return lambda entry: entry.fields is None or to_text(_found(entry.fields, name)) == wanted
 
 
 def _message(pattern: re.Pattern[str]) -> _Check:
@@ -123,7 +123,7 @@ def _message(pattern: re.Pattern[str]) -> _Check:
         if entry.fields is None:
             text = entry.piece.data.decode("utf-8", "replace")
         else:
-            text = shown(entry.fields.get("message"))
+            text = to_text(entry.fields.get("message"))
         return pattern.search(text) is not None
 
     return check

@@ -33,7 +33,7 @@ class FarEnd(NamedTuple):
     """`NO_PORT` where the protocol has none."""
 
 
-class Kind(NamedTuple):
+class RefusalKey(NamedTuple):
     """Refusals that one line may stand for."""
 
     direction: Direction
@@ -46,7 +46,7 @@ class Kind(NamedTuple):
     """`None`: it cannot be read."""
 
 
-class Others(enum.Enum):
+class Overflow(enum.Enum):
     """Stands for what is not told apart."""
 
     CLIENTS = "clients"
@@ -56,23 +56,23 @@ class Others(enum.Enum):
     """In the place of a far end: those for which there was no room."""
 
 
-Client = str | Others | None
+Client = str | Overflow | None
 """`None`: no client was found."""
 
 
 @frozen
-class Untold:
+class SuppressedCount:
     """Packets that have no line yet."""
 
     client: Client
     direction: Direction
     reason: Reason
-    far_end: FarEnd | Others | None
+    far_end: FarEnd | Overflow | None
     packets: int
 
 
 @define
-class _Tally:
+class _Interval:
     """What is counted for one client."""
 
     ends: float
@@ -81,13 +81,13 @@ class _Tally:
     room: int
     """How many kinds are told apart."""
 
-    kinds: dict[Kind, int] = field(factory=dict)
+    kinds: dict[RefusalKey, int] = field(factory=dict)
     """Packets without a line, of each kind that has had one."""
 
     others: dict[tuple[Direction, Reason], int] = field(factory=dict)
     """Packets without a line, of all other kinds."""
 
-    def add(self, kind: Kind) -> bool:
+    def add(self, kind: RefusalKey) -> bool:
         """Count a packet, unless it gets a line; return whether it does."""
         if kind in self.kinds:
             self.kinds[kind] += 1
@@ -99,13 +99,13 @@ class _Tally:
         self.others[key] = self.others.get(key, 0) + 1
         return False
 
-    def untold(self, client: Client) -> Iterator[Untold]:
+    def untold(self, client: Client) -> Iterator[SuppressedCount]:
         """Yield what has been counted."""
         for kind, packets in self.kinds.items():
             if packets:
-                yield Untold(client, *kind, packets)
+                yield SuppressedCount(client, *kind, packets)
         for (direction, reason), packets in self.others.items():
-            yield Untold(client, direction, reason, Others.FAR_ENDS, packets)
+            yield SuppressedCount(client, direction, reason, Overflow.FAR_ENDS, packets)
 
     def begin(self, ends: float) -> bool:
         """Begin the next interval; return whether there is anything to wait for in it.
@@ -118,53 +118,53 @@ class _Tally:
         return bool(self.kinds)
 
 
-class Tallies:
+class Suppression:
     """What is counted for all clients, the one whose interval ends first in front.
 
     All intervals are of one length, so those that begin later end later.
     """
 
-    __slots__ = ("_interval", "_room", "_tallies")
+    __slots__ = ("_intervals", "_length", "_room")
 
     def __init__(self, interval: float, room: int) -> None:
-        self._interval = interval
+        self._length = interval
         self._room = room
-        self._tallies: dict[Client, _Tally] = {}
+        self._intervals: dict[Client, _Interval] = {}
 
-    def add(self, client: str | None, kind: Kind, now: float) -> bool:
+    def add(self, client: str | None, kind: RefusalKey, now: float) -> bool:
         """Count a packet, unless it gets a line; return whether it does."""
-        tally = self._tallies.get(client)
+        tally = self._intervals.get(client)
         return (tally or self._begin(client, now)).add(kind)
 
     def next_end(self) -> float | None:
         """Return when `over` has something to do, if ever."""
-        for tally in self._tallies.values():
+        for tally in self._intervals.values():
             return tally.ends
         return None
 
-    def over(self, now: float) -> Iterator[Untold]:
+    def over(self, now: float) -> Iterator[SuppressedCount]:
         """End the intervals that are over; yield what was counted in them."""
         while (end := self.next_end()) is not None and end <= now:
-            client, tally = next(iter(self._tallies.items()))
+            client, tally = next(iter(self._intervals.items()))
             yield from self.forget(client)
-            if tally.begin(now + self._interval):
-                self._tallies[client] = tally
+            if tally.begin(now + self._length):
+                self._intervals[client] = tally
 
-    def forget(self, client: Client) -> Iterator[Untold]:
+    def forget(self, client: Client) -> Iterator[SuppressedCount]:
         """Forget a client; yield what was counted for it."""
-        tally = self._tallies.pop(client, None)
+        tally = self._intervals.pop(client, None)
         if tally is not None:
             yield from tally.untold(client)
 
-    def forget_all(self) -> Iterator[Untold]:
+    def forget_all(self) -> Iterator[SuppressedCount]:
         """Forget all clients; yield what was counted for them."""
-        for client in list(self._tallies):
+        for client in list(self._intervals):
             yield from self.forget(client)
 
-    def _begin(self, client: Client, now: float) -> _Tally:
+    def _begin(self, client: Client, now: float) -> _Interval:
         """Return a tally for a client that has none."""
         room = self._room
-        if len(self._tallies) >= MAX_CLIENTS:
-            client, room = Others.CLIENTS, 0
-        new = _Tally(now + self._interval, room)
-        return self._tallies.setdefault(client, new)
+        if len(self._intervals) >= MAX_CLIENTS:
+            client, room = Overflow.CLIENTS, 0
+        new = _Interval(now + self._length, room)
+        return self._intervals.setdefault(client, new)

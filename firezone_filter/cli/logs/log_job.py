@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, closing
 
 from attrs import field, frozen
 
-from firezone_filter.cli.faults import Exit, UnusableError
-from firezone_filter.cli.logs.choice import Choice
+from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.logs.entries import Entry
+from firezone_filter.cli.logs.invalid_lines import InvalidLines
 from firezone_filter.cli.logs.printing import Printer
 from firezone_filter.cli.logs.reading import Reading
-from firezone_filter.cli.logs.strays import Strays
+from firezone_filter.cli.logs.selection import Selection
 from firezone_filter.cli.outputs import STANDARD
 from firezone_filter.cli.progress import watched
 from firezone_filter.cli.terminal import console
@@ -25,7 +25,7 @@ class LogJob:
     names: tuple[str, ...]
     """The files to read; `-` is standard input, and so is none at all."""
 
-    choice: Choice = field(factory=Choice)
+    selection: Selection = field(factory=Selection)
     """Which entries to print."""
 
     merge: bool = False
@@ -37,7 +37,9 @@ class LogJob:
     follow: bool = False
     """Whether to go on when the files grow."""
 
-    def run(self, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep) -> Exit:
+    def run(
+        self, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    ) -> ExitStatus:
         """Do it. *say* warns and complains, a line at a time; *sleep* waits for files to grow.
 
         Raises:
@@ -47,21 +49,29 @@ class LogJob:
         self._check()
         printer = Printer(sys.stdout, all_fields=self.all_fields)
         reading = Reading(self.names or (STANDARD,), self.merge, say, printer.flush)
-        strays = Strays()
+        invalid_lines = InvalidLines()
         try:
             with self._entries(reading, sleep) as entries:
-                self._print(entries, strays, printer)
-            status = Exit.DAMAGED if strays.count else Exit.DONE
+                self._print(entries, invalid_lines, printer)
+            status = ExitStatus.DAMAGED if invalid_lines.count else ExitStatus.DONE
         except KeyboardInterrupt:
-            status = Exit.INTERRUPTED
+            status = ExitStatus.INTERRUPTED
         printer.flush()
-        for line in strays.report():
+        for line in invalid_lines.report():
             say(line)
-        return status if status is Exit.INTERRUPTED or not reading.complaints else Exit.UNUSABLE
+        return (
+            status
+            if status is ExitStatus.INTERRUPTED or not reading.complaints
+            else ExitStatus.UNUSABLE
+        )
 
     def _check(self) -> None:
-        choice = self.choice
-        if choice.since is not None and choice.until is not None and choice.until <= choice.since:
+        selection = self.selection
+        if (
+            selection.since is not None
+            and selection.until is not None
+            and selection.until <= selection.since
+        ):
             raise UnusableError("--until is not after --since")
         if self.names.count(STANDARD) > 1:
             raise UnusableError("standard input can be read only once")
@@ -78,10 +88,12 @@ class LogJob:
         shown = size is not None and not sys.stdout.isatty()
         return watched(reading, size, console(sys.stderr, interactive=None if shown else False))
 
-    def _print(self, entries: Iterable[Entry], strays: Strays, printer: Printer) -> None:
-        is_asked_for = self.choice.check()
+    def _print(
+        self, entries: Iterable[Entry], invalid_lines: InvalidLines, printer: Printer
+    ) -> None:
+        is_asked_for = self.selection.predicate()
         for entry in entries:
             if entry.fields is None:
-                strays.add(entry)
+                invalid_lines.add(entry)
             if is_asked_for(entry):
                 printer.add(entry)
