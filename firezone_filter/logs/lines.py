@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, assert_never
 
 from attrs import asdict
 
-from firezone_filter.logs.suppression import Client, FarEnd, Overflow, SuppressedCount
+from firezone_filter.logs.suppression import ClientKey, FarEnd, Overflow, SuppressedCount
 from firezone_filter.logs.timestamps import format_time
 from firezone_filter.packet.headers import NO_PORT, Headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
@@ -138,7 +138,7 @@ def revoked(client_id: str, resource_id: str) -> Line:
     return Line(logging.INFO, "Authorization revoked", (), fields)
 
 
-def _refusal(client: Client, direction: Direction, reason: Reason) -> dict[str, object]:
+def _refusal(client: ClientKey, direction: Direction, reason: Reason) -> dict[str, object]:
     return {
         "cid": client if isinstance(client, str) else None,
         "reason": reason.value,

@@ -130,7 +130,7 @@ class DecisionLog:
     def handle_timeout(self, now: float) -> None:
         """Tell of the packets that had no line, of all intervals that are over."""
         self._advance(now)
-        self._tell(self._suppression.over(self._now))
+        self._tell(self._suppression.end_intervals(self._now))
 
     def flush(self, now: float) -> None:
         """Tell of all packets that had no line, and begin anew: the host is about to end."""

@@ -1,9 +1,9 @@
-"""Which refusals get a line of their own, and how many did not.
+"""Which refused packets get a line of their own, and how many do not.
 
-Time is cut into intervals, for each client from its first refusal on. Within one, the first
-packet to each far end gets a line, for a few far ends; all else is counted, and told when the
-interval is over. So nothing that a client does makes more than a few lines, and none of its
-packets is in none of them.
+Time is cut into intervals, for each client from its first refused packet on. Within one, the
+first packet to each far end gets a line, for a limited number of far ends; every other packet
+is counted, and the counts are logged when the interval is over. So a client cannot cause more
+than a few lines, and each of its packets is in exactly one of them.
 """
 
 import enum
@@ -12,16 +12,17 @@ from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
+from firezone_filter.structures.key_slots import KeySlots
 from firezone_filter.values.decisions import Direction, Reason
 
 MAX_CLIENTS: Final = 1_024
-"""Clients that are told apart at a time. Each may have lines of its own, so that this is
-more than anybody reads; and with 20 far ends each it comes to some 5 MiB. The packets of all
-others are counted together."""
+"""Clients that are told apart at a time. With 20 far ends each they take some 5 MiB, and their
+lines are more than an operator reads. The packets of all further clients are counted
+together."""
 
 
 class FarEnd(NamedTuple):
-    """Whom a client would have talked with."""
+    """The other end of a client's conversation."""
 
     protocol: int
     """IANA protocol number."""
@@ -33,8 +34,18 @@ class FarEnd(NamedTuple):
     """`NO_PORT` where the protocol has none."""
 
 
+class Overflow(enum.Enum):
+    """Stands for everything that is not told apart."""
+
+    CLIENTS = "clients"
+    """In the place of a client: all clients beyond the limit."""
+
+    FAR_ENDS = "far-ends"
+    """In the place of a far end: all far ends beyond the limit."""
+
+
 class RefusalKey(NamedTuple):
-    """Refusals that one line may stand for."""
+    """What the packets that share a line have in common, beside their client."""
 
     direction: Direction
     """Which way the packets were going."""
@@ -42,29 +53,19 @@ class RefusalKey(NamedTuple):
     reason: Reason
     """Why they were refused."""
 
-    far_end: FarEnd | None
-    """`None`: it cannot be read."""
+    far_end: FarEnd | Overflow | None
+    """`None` if the headers cannot be read."""
 
 
-class Overflow(enum.Enum):
-    """Stands for what is not told apart."""
-
-    CLIENTS = "clients"
-    """In the place of a client: those for which there was no room."""
-
-    FAR_ENDS = "far-ends"
-    """In the place of a far end: those for which there was no room."""
-
-
-Client = str | Overflow | None
-"""`None`: no client was found."""
+ClientKey = str | Overflow | None
+"""A client's id; `None` if the packet belongs to no known client."""
 
 
 @frozen
 class SuppressedCount:
-    """Packets that have no line yet."""
+    """Packets that got no line of their own."""
 
-    client: Client
+    client: ClientKey
     direction: Direction
     reason: Reason
     far_end: FarEnd | Overflow | None
@@ -73,98 +74,98 @@ class SuppressedCount:
 
 @define
 class _Interval:
-    """What is counted for one client."""
+    """The current interval of one client."""
 
     ends: float
-    """When its interval is over."""
+    """When it is over."""
 
-    room: int
-    """How many kinds are told apart."""
+    slots: KeySlots[RefusalKey]
+    """The keys that have had a line."""
 
-    kinds: dict[RefusalKey, int] = field(factory=dict)
-    """Packets without a line, of each kind that has had one."""
+    suppressed: dict[RefusalKey, int] = field(factory=dict)
+    """Packets without a line, of those keys (0 at first) and of the overflow."""
 
-    others: dict[tuple[Direction, Reason], int] = field(factory=dict)
-    """Packets without a line, of all other kinds."""
-
-    def add(self, kind: RefusalKey) -> bool:
+    def add(self, key: RefusalKey) -> bool:
         """Count a packet, unless it gets a line; return whether it does."""
-        if kind in self.kinds:
-            self.kinds[kind] += 1
-            return False
-        if len(self.kinds) < self.room:
-            self.kinds[kind] = 0
+        has_slot = self.slots.take(key)
+        if not has_slot:
+            key = RefusalKey(key.direction, key.reason, Overflow.FAR_ENDS)
+        count = self.suppressed.get(key)
+        if count is None and has_slot:
+            self.suppressed[key] = 0
             return True
-        key = kind.direction, kind.reason
-        self.others[key] = self.others.get(key, 0) + 1
+        self.suppressed[key] = (count or 0) + 1
         return False
 
-    def untold(self, client: Client) -> Iterator[SuppressedCount]:
-        """Yield what has been counted."""
-        for kind, packets in self.kinds.items():
+    def counts(self, client: ClientKey) -> Iterator[SuppressedCount]:
+        """Yield the counts that are not 0."""
+        for key, packets in self.suppressed.items():
             if packets:
-                yield SuppressedCount(client, *kind, packets)
-        for (direction, reason), packets in self.others.items():
-            yield SuppressedCount(client, direction, reason, Overflow.FAR_ENDS, packets)
+                yield SuppressedCount(client, *key, packets)
 
-    def begin(self, ends: float) -> bool:
-        """Begin the next interval; return whether there is anything to wait for in it.
+    def restart(self, ends: float) -> bool:
+        """Begin the next interval; return whether there is anything to count in it.
 
-        What has been counted has had a line just now, so it is counted further.
+        A key with suppressed packets has just had a line with their number, so its packets
+        stay suppressed. A quiet key makes room for another one.
         """
         self.ends = ends
-        self.kinds = {kind: 0 for kind, packets in self.kinds.items() if packets}
-        self.others.clear()
-        return bool(self.kinds)
+        for key, packets in list(self.suppressed.items()):
+            if packets and key.far_end is not Overflow.FAR_ENDS:
+                self.suppressed[key] = 0
+            else:
+                del self.suppressed[key]
+                self.slots.release(key)
+        return bool(self.suppressed)
 
 
 class Suppression:
-    """What is counted for all clients, the one whose interval ends first in front.
+    """The intervals of all clients, in the order in which they end.
 
-    All intervals are of one length, so those that begin later end later.
+    All intervals have the same length, so one that begins later ends later.
     """
 
-    __slots__ = ("_intervals", "_length", "_room")
+    __slots__ = ("_intervals", "_length", "_limit")
 
-    def __init__(self, interval: float, room: int) -> None:
+    def __init__(self, interval: float, max_far_ends: int) -> None:
         self._length = interval
-        self._room = room
-        self._intervals: dict[Client, _Interval] = {}
+        self._limit = max_far_ends
+        self._intervals: dict[ClientKey, _Interval] = {}
 
-    def add(self, client: str | None, kind: RefusalKey, now: float) -> bool:
+    def add(self, client: str | None, key: RefusalKey, now: float) -> bool:
         """Count a packet, unless it gets a line; return whether it does."""
-        tally = self._intervals.get(client)
-        return (tally or self._begin(client, now)).add(kind)
+        interval = self._intervals.get(client)
+        return (interval or self._begin(client, now)).add(key)
 
     def next_end(self) -> float | None:
-        """Return when `over` has something to do, if ever."""
-        for tally in self._intervals.values():
-            return tally.ends
+        """Return when `end_intervals` has something to do; `None` if never."""
+        for interval in self._intervals.values():
+            return interval.ends
         return None
 
-    def over(self, now: float) -> Iterator[SuppressedCount]:
-        """End the intervals that are over; yield what was counted in them."""
+    def end_intervals(self, now: float) -> Iterator[SuppressedCount]:
+        """End the intervals that are over at *now*; yield their counts."""
         while (end := self.next_end()) is not None and end <= now:
-            client, tally = next(iter(self._intervals.items()))
+            client, interval = next(iter(self._intervals.items()))
             yield from self.forget(client)
-            if tally.begin(now + self._length):
-                self._intervals[client] = tally
+            if interval.restart(now + self._length):
+                self._intervals[client] = interval
 
-    def forget(self, client: Client) -> Iterator[SuppressedCount]:
-        """Forget a client; yield what was counted for it."""
-        tally = self._intervals.pop(client, None)
-        if tally is not None:
-            yield from tally.untold(client)
+    def forget(self, client: ClientKey) -> Iterator[SuppressedCount]:
+        """Forget a client; yield its counts."""
+        interval = self._intervals.pop(client, None)
+        if interval is not None:
+            yield from interval.counts(client)
 
     def forget_all(self) -> Iterator[SuppressedCount]:
-        """Forget all clients; yield what was counted for them."""
+        """Forget all clients; yield their counts."""
         for client in list(self._intervals):
             yield from self.forget(client)
 
-    def _begin(self, client: Client, now: float) -> _Interval:
-        """Return a tally for a client that has none."""
-        room = self._room
+    def _begin(self, client: ClientKey, now: float) -> _Interval:
+        """Return a new interval of *client*, which has none, or that of all further clients."""
+        limit = self._limit
         if len(self._intervals) >= MAX_CLIENTS:
-            client, room = Overflow.CLIENTS, 0
-        new = _Interval(now + self._length, room)
+            client, limit = Overflow.CLIENTS, 0
+        new = _Interval(now + self._length, KeySlots(limit))
         return self._intervals.setdefault(client, new)

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from attrs import Factory, define, field, frozen
 
 from firezone_filter.replay.five_tuple import FiveTuple, read_five_tuple
+from firezone_filter.structures.key_slots import KeySlots
 from firezone_filter.values.decisions import (
     Decision,
     Direction,
@@ -91,11 +92,15 @@ class Refusals:
     flows: dict[FiveTuple, int] = Factory(dict)
     """Packets of each flow, the first `MAX_FLOWS` that were seen."""
 
+    _slots: KeySlots[FiveTuple] = field(
+        init=False, eq=False, repr=False, factory=lambda: KeySlots(MAX_FLOWS)
+    )
+
     def add(self, packet: bytes) -> None:
         """Count *packet*, which has addresses."""
         self.tally.add(len(packet))
         flow = read_five_tuple(packet)
-        if flow in self.flows or len(self.flows) < MAX_FLOWS:
+        if self._slots.take(flow):
             self.flows[flow] = self.flows.get(flow, 0) + 1
 
     def busiest(self, count: int = MAX_FLOWS) -> list[tuple[FiveTuple, int]]:

@@ -155,12 +155,12 @@ def test_nothing_is_remembered_of_what_has_been_reported(log: Log) -> None:
     log.add(to_host(number) for number in range(1, 100))
     log.add([b""], refused=NOBODYS)
     log.log.forget_old(60.0)
-    assert (len(log.log._records), len(log.log._far_ends)) == (0, 0)
+    assert (len(log.log._records), len(log.log._slots)) == (0, 0)
 
 
 def test_a_scan_keeps_no_more_than_it_reports(log: Log) -> None:
     log.add(to_host(number % 250, number % 65_536) for number in range(5_000))
-    assert (len(log.log._records), len(log.log._far_ends)) == (MAX_FAR_ENDS + 1, 1)
+    assert (len(log.log._records), len(log.log._slots)) == (MAX_FAR_ENDS + 1, 1)
 
 
 # --- The counts -----------------------------------------------------------------------------
