@@ -8,7 +8,6 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from firezone_filter import Counters, Direction, Gateway, Reason, prometheus_text
-from firezone_filter.accounting.prometheus import CONTENT_TYPE
 from tests.builders import SYN, tcp
 from tests.records import recording
 from tests.scenes import GATEWAY, INBOUND, OUTBOUND, V4, gateway_for_alice
@@ -143,10 +142,6 @@ def test_no_sample_comes_twice_and_each_family_is_in_one_piece(counters: Counter
     assert len(typed) == len(set(typed))
     assert text.endswith("\n")
     assert "\n\n" not in text
-
-
-def test_the_text_is_served_as_the_version_that_it_has() -> None:
-    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
 
 
 @pytest.mark.parametrize("value", [None, {}, 1, "text"])
