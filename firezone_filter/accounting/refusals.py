@@ -73,7 +73,7 @@ class RefusalLog:
         """Report to *events*."""
         self._events = events
         # Every record is reported `PERIOD` after its first packet, so the oldest stands first.
-        # The address is `None` for packets without one and for those that found no slot.
+        # The address is `None` for packets without one, and for addresses beyond the limit.
         self._records: OrderedDict[tuple[_Group, bytes | None], _Record] = OrderedDict()
         self._slots: defaultdict[_Group, KeySlots[bytes]] = defaultdict(
             lambda: KeySlots(MAX_FAR_ENDS)

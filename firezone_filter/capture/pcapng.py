@@ -1,8 +1,8 @@
 """Reads pcapng: sections, interfaces, and the three kinds of packet blocks.
 
 Each section has its own byte order, each interface its own link type and time resolution
-(draft-ietf-opsawg-pcapng). Other blocks hold names, statistics and secrets: nothing to
-decide about, so they are skipped.
+(draft-ietf-opsawg-pcapng). Other blocks hold names, statistics and secrets, but no packets:
+they are skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,23 +17,23 @@ from firezone_filter.capture.formats import PcapngFormat
 from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 MAX_BLOCK: Final = 16 * 1024 * 1024
-"""Bytes of one block: libpcap's limit. A larger length field is damage, and must not become
-an allocation."""
+"""The longest block, in bytes: libpcap's limit. A larger length field is damage, and must not
+become an allocation."""
 
 MAX_INTERFACES: Final = 65_536
-"""Interfaces of one section, as many as the older packet block can name. A file of nothing
-but interfaces must not fill the memory."""
+"""The most interfaces of one section: as many as the older packet block can number. A file
+full of interface blocks must not exhaust the memory."""
 
 _MICROSECONDS: Final = 1_000_000
 
 
 @frozen
 class _Interface:
-    """What the packets of one interface of a pcapng section have in common."""
+    """One interface of a pcapng section: how to read its packets and their times."""
 
     link_type: int
     snap_length: int
-    """0 means that there is none."""
+    """0 means no limit."""
 
     ticks_per_second: int
     offset_ns: int
@@ -44,7 +44,7 @@ class _Interface:
 
 @define
 class Pcapng:
-    """Reads the blocks of a pcapng file whose first four bytes have been taken."""
+    """Reads the blocks of a pcapng file, from behind its first four bytes on."""
 
     _stream: ByteStream
     _format: PcapngFormat = field(init=False)
@@ -58,8 +58,8 @@ class Pcapng:
         """Yield the packets of all sections.
 
         Raises:
-            DamagedCaptureError: After the last good one, if the file does not end well.
-            UnreadableCaptureError: A later section is of an unknown version.
+            DamagedCaptureError: After the last good packet, if the file is damaged there.
+            UnreadableCaptureError: A later section has an unknown version.
         """
         readers: dict[int, Callable[[bytes], Record]] = {
             formats.ENHANCED_PACKET_BLOCK: self._enhanced_packet,
@@ -76,7 +76,7 @@ class Pcapng:
                 yield record
 
     def _next_block(self) -> tuple[int, bytes] | None:
-        """Return type and bytes of the next block that is no section header."""
+        """Return type and bytes of the next block, after reading any section headers."""
         while start := self._stream.take(len(formats.PCAPNG_MAGIC)):
             if start == formats.PCAPNG_MAGIC:
                 self._read_section()
@@ -87,7 +87,7 @@ class Pcapng:
         return None
 
     def _read_section(self) -> None:
-        # The byte order stands behind the length that it is needed for.
+        # The byte order comes after the length, but is needed to read it.
         length_and_order = self._stream.need(8)
         order = length_and_order[4:]
         if order not in formats.PCAPNG_FORMATS:
@@ -102,7 +102,7 @@ class Pcapng:
             raise UnreadableCaptureError(f"pcapng version {major}.{minor} is not supported")
 
     def _rest_of_block(self, start: bytes, length: int) -> bytes:
-        """Return the block that begins with *start*, without its repeated length."""
+        """Return the block that begins with *start*, without the repeated length at its end."""
         tail = self._format.length
         if length % 4 or not len(start) + tail.size <= length <= MAX_BLOCK:
             raise self._damage(f"claims {length} bytes")
@@ -150,7 +150,7 @@ class Pcapng:
         if len(value) != 1:
             raise self._damage("has a time resolution that is not one byte")
         exponent = value[0] & 0x7F
-        # The highest bit says of which number the rest is a negative power.
+        # The other seven bits are the negative exponent; the highest one selects the base.
         return int(2**exponent if value[0] & 0x80 else 10**exponent)
 
     def _seconds(self, value: bytes) -> int:
@@ -184,7 +184,7 @@ class Pcapng:
         interface = self._interface(0)
         captured = min(original, interface.snap_length or original)
         frame = self._frame(block, layout.size, captured)
-        # It has no time: it came when the packet before it came.
+        # This block has no time stamp: it gets that of the packet before it.
         return Record(self._time_ns, interface.link_type, frame, original)
 
     def _frame(self, block: bytes, start: int, captured: int) -> bytes:

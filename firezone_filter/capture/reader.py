@@ -1,8 +1,8 @@
 """Reads capture files as a stream: pcap and pcapng in, `Record`s out.
 
-It owns framing and time stamps, looks at no packet, and holds one packet at a time, so
-that memory does not grow with the capture. What no file can mean is
-`DamagedCaptureError`, also a file cut short: what came before was yielded and stays good.
+It owns framing and time stamps, looks into no packet, and holds one packet at a time, so
+that memory does not grow with the capture. A file that is damaged or cut short raises
+`DamagedCaptureError` after its last good record.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from firezone_filter.capture.pcapng import Pcapng
 from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 TIME_END_NS: Final = (1 << 32) * NS_PER_S
-"""Where time stamps end, in 2106: seconds in a classic capture file have 32 bits. Beyond it
-a time stamp is damage; it would end every authorization."""
+"""The end of time stamps, in 2106: seconds in a classic capture file have 32 bits. A later
+time stamp is damage, and would make every authorization expire."""
 
 _MAGIC_SIZE: Final = 4
 _LINK_TYPE_BITS: Final = 0x03FF_FFFF
-"""libpcap's LT_LINKTYPE: the bits above tell about frame check sequences."""
+"""libpcap's LT_LINKTYPE: the bits above describe frame check sequences."""
 
 _FOREIGN: Final = {
     b"\x1f\x8b": "compressed with gzip; unpack it first",
@@ -34,13 +34,13 @@ class Capture:
     """A capture that is being read, forward only; iterate it once."""
 
     link_type: int | None
-    """That of all records; `None` if every interface has its own (pcapng)."""
+    """The link type of all records; `None` if each interface has its own (pcapng)."""
 
     def __init__(self, stream: BinaryIO) -> None:
         """Read the file header; *stream* stays the caller's to close.
 
         Raises:
-            UnreadableCaptureError: It is no capture, or of a kind that is not supported.
+            UnreadableCaptureError: It is no capture, or its format is not supported.
         """
         self._stream = ByteStream(stream)
         self.link_type, self._records = _start(self._stream)
@@ -54,8 +54,8 @@ class Capture:
         """Yield the records.
 
         Raises:
-            DamagedCaptureError: After the last good record, if the file does not end well.
-            UnreadableCaptureError: A section of a pcapng file is of an unknown version.
+            DamagedCaptureError: After the last good record, if the file is damaged there.
+            UnreadableCaptureError: A section of a pcapng file has an unknown version.
         """
         for number, record in enumerate(self._records, 1):
             if not 0 <= record.time_ns < TIME_END_NS:
@@ -71,12 +71,12 @@ def _start(stream: ByteStream) -> tuple[int | None, Iterator[Record]]:
         if magic in formats.PCAP_FORMATS:
             return _pcap(stream, magic, formats.PCAP_FORMATS[magic])
     except DamagedCaptureError as error:
-        # Without its header there is no link type, so nothing could be decided at all.
+        # Without a header there is no link type, so not one packet can be read.
         raise UnreadableCaptureError(f"no capture can be read: {error}") from None
-    raise UnreadableCaptureError(_what_it_is(magic))
+    raise UnreadableCaptureError(_diagnosis(magic))
 
 
-def _what_it_is(magic: bytes) -> str:
+def _diagnosis(magic: bytes) -> str:
     if not magic:
         return "not a capture: it is empty"
     for start, name in _FOREIGN.items():
@@ -88,7 +88,7 @@ def _what_it_is(magic: bytes) -> str:
 def _pcap(stream: ByteStream, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
     header = magic + stream.need(kind.file_header.size - _MAGIC_SIZE)
     _, major, minor, _, _, _, link = kind.file_header.unpack(header)
-    # Before 2.4 the two lengths of a packet stood the other way round, in some writers.
+    # Before 2.4, some writers swapped the two lengths of a packet.
     if (major, minor) < (2, 4) or major > 2:  # noqa: PLR2004 - the version's number
         raise UnreadableCaptureError(f"pcap version {major}.{minor} is not supported")
     link_type = link & _LINK_TYPE_BITS

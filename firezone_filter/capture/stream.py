@@ -1,4 +1,4 @@
-"""What the readers of capture files share: the record, the stream, and the limits."""
+"""The record, the byte stream and the size limit that both readers of captures share."""
 
 from typing import BinaryIO, Final
 
@@ -18,13 +18,13 @@ class Record:
     """Nanoseconds of Unix time."""
 
     link_type: int
-    """LINKTYPE number: how *frame* starts."""
+    """LINKTYPE number: the kind of header at the start of *frame*."""
 
     frame: bytes
-    """The bytes that were captured."""
+    """The captured bytes."""
 
     wire_length: int
-    """The bytes that the frame had; more than *frame* if the snap length cut it."""
+    """The length of the frame on the wire; more than *frame* has if the snap length cut it."""
 
     @property
     def seconds(self) -> float:
@@ -39,13 +39,18 @@ class Record:
 
 @define
 class ByteStream:
-    """A stream that is read forward and knows how far it has come."""
+    """A stream that is read forward only, and counts the bytes."""
 
     _stream: BinaryIO
     position: int = 0
+    """Bytes read so far."""
 
     def take(self, size: int) -> bytes:
-        """Return the next *size* bytes; fewer only at the end of the stream."""
+        """Return the next *size* bytes; fewer only at the end of the stream.
+
+        Raises:
+            DamagedCaptureError: Reading fails.
+        """
         try:
             data = self._stream.read(size)
         except OSError as error:
@@ -57,7 +62,7 @@ class ByteStream:
         """Return the next *size* bytes.
 
         Raises:
-            DamagedCaptureError: There are fewer.
+            DamagedCaptureError: The stream ends before, or reading fails.
         """
         data = self.take(size)
         if len(data) < size:
@@ -66,10 +71,10 @@ class ByteStream:
 
 
 def check_size(captured: int, stream: ByteStream) -> None:
-    """Refuse a packet of *captured* bytes, which was announced where *stream* stands.
+    """Check the length of the packet whose header ends at the position of *stream*.
 
     Raises:
-        DamagedCaptureError: No packet is that long.
+        DamagedCaptureError: *captured* is more than `MAX_PACKET`.
     """
     if captured > MAX_PACKET:
         raise DamagedCaptureError(

@@ -1,6 +1,6 @@
-"""What stops a run, each with the exit status that it ends in.
+"""The exit statuses of a run, and the error that stops one.
 
-The messages are for people: one line each, without the name of an exception.
+Its messages are for people: one line each, without the name of an exception.
 """
 
 from enum import IntEnum
@@ -11,24 +11,24 @@ class ExitStatus(IntEnum):
     """The exit statuses of `firezone-filter`."""
 
     DONE = 0
-    """All was read."""
+    """Everything was read."""
 
     DAMAGED = 1
-    """Part of the input was not as it should be: a capture was cut short or damaged, a log had
-    lines that are not JSON."""
+    """Part of the input is bad: a capture is cut short or damaged, or a log has lines that are
+    not JSON."""
 
     UNUSABLE = 2
-    """Arguments or files cannot be used, as click says it for arguments."""
+    """Arguments or files cannot be used; click's status for bad arguments."""
 
     INTERRUPTED = 130
-    """Ctrl-C: 128 + SIGINT, what a shell expects."""
+    """Ctrl-C: 128 + SIGINT, as shells expect."""
 
     CLOSED_PIPE = 141
-    """Nobody reads any more (`| head`): 128 + SIGPIPE, what a shell expects."""
+    """The reader of the output has gone (`| head`): 128 + SIGPIPE, as shells expect."""
 
 
 class UnusableError(Exception):
-    """An argument or a file cannot be used."""
+    """An argument or a file cannot be used; each of *lines* is a complaint."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))

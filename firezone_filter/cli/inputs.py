@@ -1,4 +1,4 @@
-"""The files that a run reads: the policy, and the capture."""
+"""The files that a replay reads: the policy and the capture."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def read_policy(name: str) -> Policy:
     """Return the policy in the file *name*.
 
     Raises:
-        UnusableError: It cannot be read, or is no policy: one line for each fault in it.
+        UnusableError: It cannot be read, or is no valid policy: a line for each fault.
     """
     try:
         return load_policy(Path(name).read_bytes())
@@ -32,17 +32,16 @@ def read_policy(name: str) -> Policy:
 
 
 def display_name(name: str) -> str:
-    """Return what to call the capture *name*."""
+    """Return the name of an input in messages, which is not `-`."""
     return "standard input" if name == STANDARD else name
 
 
 @contextmanager
 def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
-    """Give the capture in the file *name*, and its size in bytes if that is known.
+    """Open the capture in the file *name*; also return its size in bytes, if known.
 
     Raises:
-        UnusableError: It cannot be read, is no capture, or has a link type that is not
-            supported.
+        UnusableError: It cannot be read, is no capture, or has an unsupported link type.
     """
     if name == STANDARD:
         if sys.stdin is None:
@@ -50,7 +49,7 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
         yield _capture(name, sys.stdin.buffer), None
         return
     try:
-        stream = Path(name).open("rb")  # noqa: SIM115 - what is done with it may fail too
+        stream = Path(name).open("rb")  # noqa: SIM115 - only errors of opening it are handled here
     except OSError as error:
         raise UnusableError(f"{name}: {error.strerror}") from None
     with stream:

@@ -1,4 +1,4 @@
-"""One replay, from the names of files to the summary: opens, wires, prints."""
+"""One run of `firezone-filter replay`, from the names of files to the summary."""
 
 import json
 import sys
@@ -24,35 +24,35 @@ from firezone_filter.replay.writers import DecisionWriter, FlowWriter, Forwarded
 
 @frozen
 class ReplayJob:
-    """What `firezone-filter replay` was asked for; `-` is standard input or output."""
+    """The arguments of `firezone-filter replay`; `-` is standard input or output."""
 
     capture: str
     """The capture to read."""
 
     policy: str
-    """The policy to replay it under."""
+    """The policy to replay it through."""
 
     decisions: str | None
-    """Where the decisions go, as JSON lines."""
+    """The file for the decisions, as JSON lines."""
 
     forwarded: str | None
-    """Where the packets go that pass, as a capture."""
+    """The file for the packets that pass, a capture."""
 
     flows: str | None
-    """Where flow records go, as JSON lines."""
+    """The file for flow records, as JSON lines."""
 
     as_json: bool
-    """Whether the summary is for machines."""
+    """Whether to print the summary as JSON."""
 
     def run(self, say: Callable[[str], None]) -> ExitStatus:
-        """Do it, and print the summary. *say* warns and complains, a line at a time.
+        """Replay the capture and print the summary; *say* gets warnings, one line at a time.
 
-        No output is touched before policy and capture have turned out to be good.
+        No output is opened before the policy and the start of the capture have been read.
 
         Raises:
             UnusableError: A file cannot be used.
-            FirezoneFilterError: The policy does not go with the times of the capture.
-            OSError: Writing failed; `BrokenPipeError` if nobody reads any more.
+            FirezoneFilterError: The policy cannot begin at the time of the capture.
+            OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
         refuse_clashes([self.capture, self.policy], self._outputs())
         policy = read_policy(self.policy)
@@ -87,7 +87,7 @@ class ReplayJob:
         return writers
 
     def _bar_console(self) -> Console:
-        # A bar between the lines of `--decisions -` would garble both.
+        # A progress bar among the lines of `--decisions -` would garble both.
         garbles = STANDARD in self._outputs() and sys.stdout.isatty()
         return console(sys.stderr, interactive=False if garbles else None)
 

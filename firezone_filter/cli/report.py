@@ -1,4 +1,4 @@
-"""The summary for machines: plain values that `json` can write, and all of them."""
+"""The summary for machines: all of it, as plain values that `json` can write."""
 
 from typing import assert_never
 
@@ -20,7 +20,7 @@ Report = dict[str, object]
 
 
 def report(summary: Summary) -> Report:
-    """Return *summary* as JSON has it; times are RFC 3339 or, in events, Unix seconds."""
+    """Return *summary* as a JSON object; times are RFC 3339 or, in events, Unix seconds."""
     return {
         "complete": summary.damage is None,
         "damage": summary.damage,

@@ -1,7 +1,7 @@
-"""What log lines say: the message, how grave it is, and the fields behind it.
+"""The wording of log lines: their message, severity and fields.
 
-Fields are called as Firezone calls them: `cid` is a client's id, `rid` a resource's. What is
-not known is left out; readers see `null` for it.
+Fields have Firezone's names: `cid` is the id of a client, `rid` that of a resource. Unknown
+values are left out, and readers see `null` for them.
 """
 
 import enum
@@ -29,36 +29,36 @@ from firezone_filter.values.events import (
 )
 from firezone_filter.values.resources import CidrResource, DnsResource, InternetResource, Resource
 
-# Somebody uses addresses that are another's, or would reach another client; or there is no
-# room left for what is permitted. Somebody should look.
-_GRAVE: Final = frozenset({Reason.SOURCE_NOT_ALLOWED, Reason.PEER_ADDRESS, Reason.NAT_EXHAUSTED})
+# A client spoofs its source address or tries to reach another client, or the NAT has no room
+# left for permitted traffic: an operator should look.
+_SERIOUS: Final = frozenset({Reason.SOURCE_NOT_ALLOWED, Reason.PEER_ADDRESS, Reason.NAT_EXHAUSTED})
 
-# Every laptop looks around with multicast, the kernel routes us what concerns no client, and
-# late packets of closed connections come all day: the gateway does nothing but its work.
-_USUAL: Final = frozenset({Reason.MULTICAST, Reason.NOT_A_PEER, Reason.EXPIRED_NAT_SESSION})
+# Every laptop discovers its neighbours by multicast, the kernel routes us packets of no client,
+# and late packets of closed connections come all day: nothing is wrong.
+_ROUTINE: Final = frozenset({Reason.MULTICAST, Reason.NOT_A_PEER, Reason.EXPIRED_NAT_SESSION})
 
 _PROTOCOLS: Final = {ICMPV4: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmpv6"}
 _TIMES: Final = frozenset({"flow_start", "flow_end", "first_packet", "last_packet"})
 
 
 class Line(NamedTuple):
-    """What `logging` is to write."""
+    """A line for `logging` to write."""
 
     level: int
-    """As `logging` counts."""
+    """The level, as a number of `logging`."""
 
     message: str
-    """The message; with a `%d` for each of *numbers*."""
+    """The message, with a `%d` for each of *numbers*."""
 
     numbers: tuple[int, ...]
-    """What stands in it."""
+    """The numbers in the message."""
 
     fields: Mapping[str, object]
-    """In the order in which they are written; `None` is left out."""
+    """The fields in their order; a value of `None` is left out."""
 
 
 def refused(direction: Direction, refusal: Reject | Drop, headers: Headers | None) -> Line:
-    """Return the line of one packet; *headers* are `None` if they cannot be read."""
+    """Return the line of one refused packet; *headers* are `None` if they cannot be read."""
     fields = _refusal(refusal.client_id, direction, refusal.reason)
     if headers is not None:
         fields |= {
@@ -71,18 +71,18 @@ def refused(direction: Direction, refusal: Reject | Drop, headers: Headers | Non
     return Line(_level(refusal.reason), "Refused packet", (), fields)
 
 
-def suppressed(untold: SuppressedCount) -> Line:
-    """Return the line of packets that had none."""
-    fields = _refusal(untold.client, untold.direction, untold.reason)
-    message = "Refused %d packets" if untold.packets > 1 else "Refused %d packet"
-    if untold.client is Overflow.CLIENTS:
+def suppressed(count: SuppressedCount) -> Line:
+    """Return the line that counts packets without a line of their own."""
+    fields = _refusal(count.client, count.direction, count.reason)
+    message = "Refused %d packets" if count.packets > 1 else "Refused %d packet"
+    if count.client is Overflow.CLIENTS:
         message += " of further clients"
-    elif untold.far_end is Overflow.FAR_ENDS:
+    elif count.far_end is Overflow.FAR_ENDS:
         message += " of further far ends"
-    elif isinstance(untold.far_end, FarEnd):
-        fields |= _far_end(untold.direction, untold.far_end)
-    fields["suppressed"] = untold.packets
-    return Line(_level(untold.reason), message, (untold.packets,), fields)
+    elif isinstance(count.far_end, FarEnd):
+        fields |= _far_end(count.direction, count.far_end)
+    fields["suppressed"] = count.packets
+    return Line(_level(count.reason), message, (count.packets,), fields)
 
 
 def happened(event: Event) -> Line:
@@ -108,7 +108,7 @@ def happened(event: Event) -> Line:
 
 
 def connected(client_id: str, addresses: TunnelAddresses) -> Line:
-    """Return the line of a client's new tunnel session."""
+    """Return the line of a new tunnel session."""
     ipv4, ipv6 = (address and str(address) for address in (addresses.ipv4, addresses.ipv6))
     return Line(
         logging.INFO, "Client connected", (), {"cid": client_id, "ipv4": ipv4, "ipv6": ipv6}
@@ -116,7 +116,7 @@ def connected(client_id: str, addresses: TunnelAddresses) -> Line:
 
 
 def disconnected(client_id: str) -> Line:
-    """Return the line of the end of it."""
+    """Return the line of the end of a tunnel session."""
     return Line(logging.INFO, "Client disconnected", (), {"cid": client_id})
 
 
@@ -133,7 +133,7 @@ def authorized(client_id: str, resource: Resource, expires_at: float | None) -> 
 
 
 def revoked(client_id: str, resource_id: str) -> Line:
-    """Return the line of the end of an authorization before its time."""
+    """Return the line of an authorization that was revoked before it expired."""
     fields = {"cid": client_id, "rid": resource_id}
     return Line(logging.INFO, "Authorization revoked", (), fields)
 
@@ -156,7 +156,7 @@ def _far_end(direction: Direction, far_end: FarEnd) -> dict[str, object]:
 
 
 def _flow(event: FlowEvent) -> dict[str, object]:
-    """Return all fields of *event*, those that have another name in logs in front."""
+    """Return all fields of *event*, first the two ids, which have other names in logs."""
     fields = asdict(event, recurse=False)
     names = {"cid": fields.pop("client_id"), "rid": fields.pop("resource_id", None)}
     return names | {name: _formatted(name, value) for name, value in fields.items()}
@@ -197,6 +197,6 @@ def _address(resource: Resource) -> str | None:
 
 
 def _level(reason: Reason) -> int:
-    if reason in _GRAVE:
+    if reason in _SERIOUS:
         return logging.WARNING
-    return logging.DEBUG if reason in _USUAL else logging.INFO
+    return logging.DEBUG if reason in _ROUTINE else logging.INFO

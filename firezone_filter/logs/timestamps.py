@@ -1,4 +1,4 @@
-"""Times as log lines spell them: UTC, RFC 3339, nine digits. Nobody reads a clock here."""
+"""Times as log lines write them: UTC, RFC 3339, nine digits. No clock is read here."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ def rfc3339(time_ns: int) -> str:
     """Return *time_ns*, nanoseconds of Unix time, as UTC with nine digits.
 
     Raises:
-        OverflowError: It is not in the years 1 to 9999.
+        OverflowError: It is outside the years 1 to 9999.
     """
     seconds, ns = divmod(time_ns, NS_PER_S)
     moment = _EPOCH + timedelta(seconds=seconds)
@@ -22,20 +22,20 @@ def rfc3339(time_ns: int) -> str:
 
 
 def nanoseconds(seconds: float) -> int:
-    """Return *seconds*, a finite number, in nanoseconds, as exact as its digits.
+    """Return *seconds*, a finite number, in nanoseconds, as exact as its decimal digits.
 
-    A float is taken for the decimal number that it is written as: multiplied out it would
-    end in digits that nobody has measured.
+    A float counts as the shortest decimal number that stands for it: its exact binary value
+    would end in digits that were never measured.
     """
     if isinstance(seconds, int):
         return seconds * NS_PER_S
-    # As a float writes itself: a subclass may write anything.
+    # Not `repr(seconds)`: a subclass of float may override it.
     return int(Decimal(float.__repr__(seconds)).scaleb(9).to_integral_value())
 
 
 def format_time(seconds: float) -> str | float:
-    """Return *seconds* of Unix time as RFC 3339 has it, or unchanged if no year has it."""
+    """Return *seconds* of Unix time as RFC 3339 text, or unchanged if they cannot be written."""
     try:
         return rfc3339(nanoseconds(seconds))
-    except (OverflowError, ValueError):  # the second for what is no number
+    except (OverflowError, ValueError):  # ValueError: not a number
         return seconds

@@ -1,7 +1,7 @@
-"""What a report says of a packet: addresses, protocol, ports.
+"""The 5-tuple of a packet, for reports: addresses, protocol and ports.
 
-For telling, not for deciding: it reads what it can of any bytes and refuses nothing. The
-library's own reader decides, and knows nothing of this one.
+It reads as much as it can of any bytes and refuses nothing, so it must never decide about a
+packet; the gateway decides by `packet.headers`, which is strict.
 """
 
 from ipaddress import ip_address
@@ -17,11 +17,11 @@ _UDP: Final = 17
 _AUTHENTICATION: Final = 51
 _FRAGMENT: Final = 44
 _OPTIONS: Final = frozenset({0, 43, 60})
-"""Hop-by-hop options, routing, destination options: all of one shape."""
+"""Hop-by-hop options, routing, destination options: all with the same layout."""
 
 _EXTENSIONS: Final = _OPTIONS | {_AUTHENTICATION, _FRAGMENT}
 _MAX_EXTENSIONS: Final = 8
-"""As many as the library walks; a packet full of them must not cost a second."""
+"""As many as the gateway walks; a packet full of them must not take a second."""
 
 _WITH_PORTS: Final = frozenset({_TCP, _UDP, 33, 132, 136})
 """TCP, UDP, DCCP, SCTP, UDP-Lite: both ports are their first four bytes."""
@@ -33,7 +33,7 @@ _NAMES: Final = {1: "icmp", 2: "igmp", _TCP: "tcp", _UDP: "udp", 41: "ipv6", 47:
 
 @frozen
 class FiveTuple:
-    """What packets that belong together have in common."""
+    """The addresses, protocol and ports that all packets of one direction of a flow share."""
 
     source: bytes
     """Source address, packed."""
@@ -42,16 +42,16 @@ class FiveTuple:
     """Destination address, packed."""
 
     protocol: int
-    """IANA protocol number; where extension headers do not end, that of the last one."""
+    """IANA protocol number; that of the last extension header read if they do not end."""
 
     source_port: int | None = None
-    """`None` where there is none: no such protocol, a later fragment, cut short."""
+    """`None` for a protocol without ports, a later fragment, or a packet cut short."""
 
     destination_port: int | None = None
     """As `source_port`."""
 
     def ends(self) -> tuple[str, str]:
-        """Return source and destination as a person writes them, with their ports."""
+        """Return source and destination as text, with their ports."""
         return (
             _end(self.source, self.source_port),
             _end(self.destination, self.destination_port),
@@ -59,7 +59,7 @@ class FiveTuple:
 
     @property
     def protocol_name(self) -> str:
-        """The protocol as a person calls it."""
+        """The usual name of the protocol."""
         return _NAMES.get(self.protocol, f"protocol {self.protocol}")
 
 
@@ -71,10 +71,10 @@ def _end(address: bytes, port: int | None) -> str:
 
 
 def read_addresses(packet: bytes) -> tuple[bytes, bytes] | None:
-    """Return source and destination, packed, as far as *packet* has them.
+    """Return source and destination, packed, even of a packet that is otherwise broken.
 
-    A packet that is broken elsewhere has addresses all the same. `None`: it is neither
-    IPv4 nor IPv6, or ends before them.
+    Returns:
+        `None` if it is neither IPv4 nor IPv6, or shorter than a header.
     """
     version = packet[0] >> 4 if packet else None
     if version == 4 and len(packet) >= _IPV4_HEADER:  # noqa: PLR2004 - IP version
@@ -85,7 +85,7 @@ def read_addresses(packet: bytes) -> tuple[bytes, bytes] | None:
 
 
 def read_five_tuple(packet: bytes) -> FiveTuple:
-    """Return the flow of *packet*, which has addresses (`read_addresses`)."""
+    """Return the 5-tuple of *packet*, for which `read_addresses` must have found addresses."""
     if packet[0] >> 4 == 4:  # noqa: PLR2004 - IP version
         protocol, ports_at = _ipv4_transport(packet)
         source, destination = packet[12:16], packet[16:20]

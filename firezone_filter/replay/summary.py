@@ -1,6 +1,6 @@
-"""Counts what a replay decided; prints nothing.
+"""The counts of a replay.
 
-What a capture can make grow has a maximum here; what else grows, grows with the policy.
+Everything that a capture could make grow is bounded; the rest grows with the policy alone.
 """
 
 from collections import defaultdict
@@ -23,11 +23,11 @@ from firezone_filter.values.decisions import (
 from firezone_filter.values.events import AccessEvent
 
 MAX_FLOWS: Final = 256
-"""Refused flows that are counted one by one, for each direction and reason: enough to find
-the busiest few, while a scan costs a few hundred kilobytes at most."""
+"""Refused flows that are told apart, for each direction and reason: enough to find the busiest
+few, while a scan takes a few hundred kilobytes at most."""
 
 MAX_EVENTS: Final = 100
-"""Events that are kept to be listed: more than a person reads. Every one is counted."""
+"""Events kept for the list, more than a person reads. All of them are counted."""
 
 KINDS: Final = ("forward", "translate", "reject", "drop")
 """The kinds of decisions, as reports name them."""
@@ -35,7 +35,7 @@ KINDS: Final = ("forward", "translate", "reject", "drop")
 
 @frozen
 class Decided:
-    """One packet of a client, and what the gateway said."""
+    """One packet of a client, and the gateway's decision."""
 
     time_ns: int
     """Nanoseconds of Unix time."""
@@ -65,7 +65,7 @@ def kind_of(decision: Decision) -> str:
 
 @define
 class Tally:
-    """How many packets, and how many bytes."""
+    """A number of packets and of their bytes."""
 
     packets: int = 0
     bytes: int = 0
@@ -85,12 +85,12 @@ def _by_direction() -> ByDirection:
 
 @define
 class Refusals:
-    """What was refused in one direction for one reason."""
+    """The packets refused in one direction for one reason."""
 
     tally: Tally = Factory(Tally)
 
     flows: dict[FiveTuple, int] = Factory(dict)
-    """Packets of each flow, the first `MAX_FLOWS` that were seen."""
+    """Packets of each flow, for the first `MAX_FLOWS` flows."""
 
     _slots: KeySlots[FiveTuple] = field(
         init=False, eq=False, repr=False, factory=lambda: KeySlots(MAX_FLOWS)
@@ -110,38 +110,38 @@ class Refusals:
 
 @define
 class ClientSummary:
-    """What one client was allowed and refused."""
+    """The packets of one client, allowed and refused."""
 
     allowed: dict[str | None, ByDirection] = Factory(lambda: defaultdict(_by_direction))
-    """By resource id; `None` is the gateway itself."""
+    """By resource id; `None` stands for the gateway itself."""
 
     refused: ByDirection = Factory(_by_direction)
 
     @property
     def packets(self) -> int:
-        """How many packets there were, allowed and refused."""
+        """The number of packets, allowed and refused together."""
         tallies = (self.refused, *self.allowed.values())
         return sum(tally.packets for each in tallies for tally in each.values())
 
 
 @define
 class Summary:
-    """All that a replay counts."""
+    """All counts of a replay."""
 
     frames: Tally = Factory(Tally)
-    """Every frame of the capture, as captured."""
+    """All frames of the capture, with the bytes that were captured."""
 
     not_ip: Tally = Factory(Tally)
-    """Frames without an IP packet: ARP and the like."""
+    """Frames without an IP packet, such as ARP."""
 
     not_ours: Tally = Factory(Tally)
-    """IP packets that concern no client of the policy."""
+    """IP packets that belong to no client of the policy."""
 
     cut: Tally = Factory(Tally)
-    """Clients' packets that the snap length cut, and that are `MALFORMED` since."""
+    """Clients' packets that are `MALFORMED` because the snap length cut them."""
 
     damage: str | None = None
-    """Where and why the capture could not be read further."""
+    """Where and why the capture could not be read to its end; `None` if it could."""
 
     first_ns: int | None = None
     """The earliest time stamp."""
@@ -152,22 +152,22 @@ class Summary:
     decisions: dict[tuple[Direction, str], Tally] = field(
         factory=lambda: {(direction, kind): Tally() for direction in Direction for kind in KINDS}
     )
-    """By direction and kind; all of them, from the start."""
+    """By direction and kind, for every combination."""
 
     refusals: dict[tuple[Direction, Reason], Refusals] = Factory(lambda: defaultdict(Refusals))
-    """Only what came up."""
+    """By direction and reason, for those that occurred."""
 
     clients: dict[str | None, ClientSummary] = Factory(lambda: defaultdict(ClientSummary))
-    """Only those with packets; `None` where the decision names no client."""
+    """By client id, for those with packets; `None` for decisions that name no client."""
 
     events: list[AccessEvent] = Factory(list)
     """The first `MAX_EVENTS`."""
 
     event_count: int = 0
-    """How many there were."""
+    """The number of all events."""
 
     def add_frame(self, time_ns: int, size: int) -> None:
-        """Count a frame of *size* captured bytes, whatever is in it."""
+        """Count a frame of *size* captured bytes, whatever its content."""
         self.frames.add(size)
         if self.first_ns is None or time_ns < self.first_ns:
             self.first_ns = time_ns
@@ -175,7 +175,7 @@ class Summary:
             self.last_ns = time_ns
 
     def add(self, decided: Decided) -> None:
-        """Count a packet that was decided."""
+        """Count a packet and its decision."""
         decision, size = decided.decision, len(decided.packet)
         self.decisions[decided.direction, kind_of(decision)].add(size)
         client = self.clients[decision.client_id]
@@ -189,14 +189,14 @@ class Summary:
                 assert_never(decision)
 
     def add_events(self, events: Iterable[AccessEvent]) -> None:
-        """Count *events*, and keep the first of them."""
+        """Count *events*, and keep the first `MAX_EVENTS`."""
         for event in events:
             self.event_count += 1
             if len(self.events) < MAX_EVENTS:
                 self.events.append(event)
 
     def decided(self, direction: Direction) -> Tally:
-        """Return everything that was decided in *direction*."""
+        """Return the total of all decisions in *direction*."""
         tallies = [self.decisions[direction, kind] for kind in KINDS]
         return Tally(
             sum(tally.packets for tally in tallies),
@@ -204,7 +204,7 @@ class Summary:
         )
 
     def refused_first(self) -> list[tuple[Direction, Reason, Refusals]]:
-        """Return the refusals, those of the most packets first."""
+        """Return the refusals, those with the most packets first."""
         items = [(direction, reason, each) for (direction, reason), each in self.refusals.items()]
         return sorted(items, key=lambda item: -item[2].tally.packets)
 

@@ -1,6 +1,6 @@
-"""What a replay writes packet by packet: decisions as JSON lines, and a capture.
+"""The outputs of a replay: decisions and flow records as JSON lines, and a capture.
 
-Both write to a stream that somebody else opens, flushes and closes.
+Each writer writes to a stream that its owner opens, flushes and closes.
 """
 
 import json
@@ -18,14 +18,14 @@ from firezone_filter.values.events import FlowEnded, FlowEvent, FlowRefused, Flo
 
 
 class Writer(Protocol):
-    """Takes every decided packet, in the order of the capture."""
+    """Receives every decided packet, in the order of the capture."""
 
     def add(self, decided: Decided) -> None:
-        """Write what there is to write about *decided*."""
+        """Write about *decided*, if there is anything to write."""
 
 
 class DecisionWriter:
-    """Writes one JSON object a line for every decided packet."""
+    """Writes a line with a JSON object for every decided packet."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -36,26 +36,26 @@ class DecisionWriter:
 
 
 class ForwardedWriter:
-    """Writes a capture of what passed, as it left: translated where it was translated."""
+    """Writes a capture of the packets that passed, as they left: after any translation."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._pcap = PcapWriter(stream)
 
     def add(self, decided: Decided) -> None:
-        """Write what goes on in the place of *decided*'s packet, if anything does."""
+        """Write the packet that is sent on for *decided*, if there is one."""
         if (out := decided.decision.to_send(decided.packet)) is not None:
             self._pcap.write(decided.time_ns, out)
 
 
 class FlowWriter:
-    """Writes one JSON object a line for everything that is reported of flows."""
+    """Writes a line with a JSON object for every flow event."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def add(self, event: FlowEvent) -> None:
         """Write the line of *event*."""
-        fields = asdict(event, value_serializer=_written)
+        fields = asdict(event, value_serializer=_json_value)
         self._stream.write(json.dumps({"event": _NAMES[type(event)], **fields}) + "\n")
 
 
@@ -68,7 +68,7 @@ _NAMES: Final[dict[type, str]] = {
 _TIMES: Final = frozenset({"flow_start", "flow_end", "first_packet", "last_packet"})
 
 
-def _written(_: object, attribute: "Attribute[object]", value: object) -> object:
+def _json_value(_: object, attribute: "Attribute[object]", value: object) -> object:
     if attribute.name in _TIMES and isinstance(value, int | float):
         return format_time(value)
     if isinstance(value, Direction):
@@ -77,7 +77,7 @@ def _written(_: object, attribute: "Attribute[object]", value: object) -> object
 
 
 def flow_fields(flow: FiveTuple) -> dict[str, object]:
-    """Return *flow* as reports for machines spell it."""
+    """Return *flow* as the fields of a JSON object."""
     return {
         "source": str(ip_address(flow.source)),
         "destination": str(ip_address(flow.destination)),

@@ -1,6 +1,6 @@
 """JSON values as text, as jq writes them (`jq -r`, string interpolation).
 
-Numbers as jq 1.6 has them, but that integers keep all their digits, as from jq 1.7 on.
+Numbers look as in jq 1.6, except that integers keep all their digits, as in jq 1.7 and later.
 """
 
 import json
@@ -9,18 +9,18 @@ from typing import Final
 
 _LARGEST: Final = "1.7976931348623157e+308"
 _PLAIN_ZEROS: Final = 15
-"""As many zeros jq writes behind the digits of a large number before it uses an exponent."""
+"""The most zeros that jq appends to the digits of a large number before it uses an exponent."""
 
 
 def to_text(value: object) -> str:
-    """Return *value* as jq interpolates it: text as it is, all else as JSON."""
+    """Return *value* as jq interpolates it: a string as it is, everything else as JSON."""
     return value if isinstance(value, str) else to_json(value)
 
 
 def to_json(value: object) -> str:
     """Return *value* as compact JSON."""
     if isinstance(value, str):
-        # jq escapes one character more than Python does.
+        # The one character that jq escapes and Python does not.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
     if isinstance(value, dict):
         return "{" + ",".join(f"{to_json(k)}:{to_json(v)}" for k, v in value.items()) + "}"

@@ -1,4 +1,4 @@
-"""One reading of logs, from the names of files to what is printed."""
+"""One run of `firezone-filter logs`, from the names of files to the printed lines."""
 
 import sys
 import time
@@ -20,31 +20,35 @@ from firezone_filter.cli.terminal import console
 
 @frozen
 class LogJob:
-    """What `firezone-filter logs` was asked for."""
+    """The arguments of `firezone-filter logs`."""
 
     names: tuple[str, ...]
-    """The files to read; `-` is standard input, and so is none at all."""
+    """The files to read; `-` is standard input, the default if there are none."""
 
     selection: Selection = field(factory=Selection)
     """Which entries to print."""
 
     merge: bool = False
-    """Whether to print them in the order of their times."""
+    """Whether to print the entries of all files in order of time."""
 
     all_fields: bool = False
-    """Whether to print all their fields."""
+    """Whether to print all fields of an entry."""
 
     follow: bool = False
-    """Whether to go on when the files grow."""
+    """Whether to keep reading when the files grow."""
 
     def run(
         self, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
     ) -> ExitStatus:
-        """Do it. *say* warns and complains, a line at a time; *sleep* waits for files to grow.
+        """Print the selected entries.
+
+        Args:
+            say: Gets warnings and complaints, one line at a time.
+            sleep: Waits for files to grow.
 
         Raises:
-            UnusableError: What was asked for does not go together.
-            OSError: Writing failed; `BrokenPipeError` if nobody reads any more.
+            UnusableError: The arguments contradict each other.
+            OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
         self._check()
         printer = Printer(sys.stdout, all_fields=self.all_fields)
@@ -84,16 +88,16 @@ class LogJob:
         if self.follow:
             return closing(reading.follow(sleep))
         size = reading.size()
-        # A pipe may have no end, and a bar between the lines would garble both.
+        # A pipe may have no end, and a bar among the lines would garble both.
         shown = size is not None and not sys.stdout.isatty()
         return watched(reading, size, console(sys.stderr, interactive=None if shown else False))
 
     def _print(
         self, entries: Iterable[Entry], invalid_lines: InvalidLines, printer: Printer
     ) -> None:
-        is_asked_for = self.selection.predicate()
+        is_selected = self.selection.predicate()
         for entry in entries:
             if entry.fields is None:
                 invalid_lines.add(entry)
-            if is_asked_for(entry):
+            if is_selected(entry):
                 printer.add(entry)

@@ -1,7 +1,7 @@
-"""Which entries are asked for.
+"""Selects entries by severity, message, fields and time.
 
-A line that is no JSON may be a panic: it passes, unless its text or its place in time speaks
-against it.
+A line that is not JSON may be a panic, so it is selected unless the message pattern or the time
+rules it out.
 """
 
 import re
@@ -16,10 +16,10 @@ from firezone_filter.cli.logs.jq_text import to_text
 from firezone_filter.cli.logs.time_keys import NO_TIME
 
 SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
-"""From the least to the most."""
+"""From the least to the most severe."""
 
 _RANKS: Final = {name: rank for rank, name in enumerate(SEVERITIES)} | {
-    # Google Cloud's names, which tracing-stackdriver writes, and so Firezone at times.
+    # Google Cloud's names: Firezone can log through tracing-stackdriver.
     "NOTICE": SEVERITIES.index("INFO"),
     "WARNING": SEVERITIES.index("WARN"),
     "CRITICAL": SEVERITIES.index("ERROR"),
@@ -33,26 +33,26 @@ _Check = Callable[[Entry], bool]
 
 @frozen
 class Selection:
-    """What is asked for; by default all of it."""
+    """The conditions that an entry has to meet; by default none."""
 
     severity: str | None = None
-    """The lowest, of `SEVERITIES`."""
+    """The lowest severity, one of `SEVERITIES`."""
 
     pattern: re.Pattern[str] | None = None
-    """What the message has somewhere in it, as it is printed."""
+    """Must match somewhere in the message, as printed."""
 
     fields: tuple[tuple[str, str], ...] = ()
-    """Fields and their values, as they are printed; `null` for one that is not there. A dot
-    leads into an object, unless there is a field of the whole name."""
+    """Fields and their values, as printed; `null` for a missing field. A dot leads into an
+    object, unless a field has the whole name."""
 
     since: str | None = None
-    """The key (`times`) of the first moment."""
+    """The key (`time_keys`) of the earliest time."""
 
     until: str | None = None
-    """The key of the first moment after the last."""
+    """The key of the time before which entries must be."""
 
     def predicate(self) -> _Check:
-        """Return what tells of an entry whether it is asked for."""
+        """Return a function that tells whether an entry meets all conditions."""
         checks = tuple(self._checks())
         return lambda entry: all(check(entry) for check in checks)
 
@@ -74,10 +74,10 @@ def to_regex(text: str) -> re.Pattern[str]:
     """Return the regular expression *text*.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a regular expression.
     """
     with warnings.catch_warnings():
-        # What a later Python may read differently is not for the user of a command to know.
+        # Warnings about syntax that a later Python may read differently are no help to users.
         warnings.simplefilter("ignore")
         try:
             return re.compile(text)
@@ -86,10 +86,10 @@ def to_regex(text: str) -> re.Pattern[str]:
 
 
 def to_field(text: str) -> tuple[str, str]:
-    """Return the name and the value that *text*, `name=value`, asks for.
+    """Return the name and the value in *text*, which is `name=value`.
 
     Raises:
-        ValueError: It asks for none.
+        ValueError: It has no `=`, or no name before it.
     """
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -98,7 +98,7 @@ def to_field(text: str) -> tuple[str, str]:
 
 
 def rank(severity: object) -> int:
-    """Return the place of *severity* in `SEVERITIES`, -1 if it has none."""
+    """Return the index of *severity* in `SEVERITIES`, -1 if it is none of them."""
     return _RANKS.get(severity.upper(), _NO_RANK) if isinstance(severity, str) else _NO_RANK
 
 
@@ -130,7 +130,7 @@ def _message(pattern: re.Pattern[str]) -> _Check:
 
 
 def _found(fields: Fields, name: str) -> object:
-    """Return what stands at *name* in *fields*, or in an object that its dots lead to."""
+    """Return the value of *name* in *fields*, or in the object that its dots lead to."""
     if name in fields:
         return fields[name]
     outer, dot, rest = name.partition(".")

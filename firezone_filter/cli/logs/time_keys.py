@@ -1,7 +1,7 @@
-"""Times of log lines, as something that sorts.
+"""Sort keys for the times of log lines.
 
-A key is the time in UTC, as text, down to the last digit that is not 0: what is earlier sorts
-first, however many digits either has. No number holds that many.
+A key is the time in UTC, as text without trailing zeros in the fraction, so that earlier times
+sort first whatever their number of digits. A float could not hold them all.
 """
 
 import re
@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 NO_TIME: Final = ""
-"""The key of what comes before any time."""
+"""The key of lines before the first time."""
 
-# RFC 3339, section 5.6, the leap second included. A time without a zone is taken for UTC, as
-# all of Firezone's are.
+# RFC 3339, section 5.6, leap seconds included. A time without a zone counts as UTC, as all of
+# Firezone's times are.
 _MOMENT: Final = re.compile(
     r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))"
     r"[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9])(:(?:[0-5][0-9]|60))"
@@ -22,7 +22,7 @@ _MOMENT: Final = re.compile(
 
 
 def time_key(text: str) -> str | None:
-    """Return the key of the time *text*; `None` if it is none."""
+    """Return the key of the time *text*; `None` if it is not a time."""
     if (found := _MOMENT(text)) is None:
         return None
     day, minute, second, fraction, offset = found.groups()
@@ -30,14 +30,14 @@ def time_key(text: str) -> str | None:
     if offset is not None:
         try:
             start = _in_utc(start, offset)
-        except (OverflowError, ValueError):  # there is no such day, or no such year
+        except (OverflowError, ValueError):  # no such day, or no such year
             return None
     digits = fraction.rstrip("0") if fraction else ""
     return f"{start}{second}.{digits}" if digits else start + second
 
 
 def to_key(text: str) -> str:
-    """Return the key of *text*, a time or a date; a date stands for its start in UTC.
+    """Return the key of *text*, a time or a date; a date means its first moment in UTC.
 
     Raises:
         ValueError: It is neither.
