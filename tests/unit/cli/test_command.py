@@ -15,8 +15,7 @@ from firezone_filter.capture.reader import Capture
 from firezone_filter.cli import command
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
-
-from .builders import (
+from tests.captures import (
     ALLOWED,
     ANSWER,
     FOREIGN,
@@ -30,6 +29,7 @@ from .builders import (
     pcap_record,
     section,
 )
+
 from .terminal import Said, closed_pipe
 
 FULL = Path("/dev/full")

@@ -11,8 +11,7 @@ import pytest
 
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import opened_capture, read_policy
-
-from .builders import POLICY, pcap, policy
+from tests.captures import POLICY, pcap, policy
 
 
 def unusable_policy(path: Path) -> tuple[str, ...]:

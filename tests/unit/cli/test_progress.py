@@ -7,8 +7,7 @@ from rich.console import Console
 
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.progress import PATIENCE_S, STEP, watched
-
-from .builders import pcap
+from tests.captures import pcap
 
 FRAMES = [b"E"] * (2 * STEP + 1)
 

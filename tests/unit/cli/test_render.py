@@ -10,8 +10,7 @@ from firezone_filter.replay.five_tuple import FiveTuple
 from firezone_filter.replay.summary import MAX_FLOWS, Decided, Refusals, Summary, Tally
 from firezone_filter.values.decisions import Decision, Direction, Drop, Forward, Reason, Reject
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-
-from .builders import ALLOWED, ANSWER, REFUSED, REFUSED_ANSWER, ipv6, policy, ports, tcp
+from tests.captures import ALLOWED, ANSWER, REFUSED, REFUSED_ANSWER, ipv6, policy, ports, tcp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
 START_NS = 1_700_000_000_000_000_000

@@ -22,8 +22,7 @@ from firezone_filter.replay.writers import FlowWriter
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowEvent, FlowRefused, FlowStarted
 from tests.builders import ACK, FIN, SYN, icmp_echo, tcp, udp
-
-from .builders import CLIENT, POLICY, REFUSED, RESOURCE, pcap, pcap_record, policy
+from tests.captures import CLIENT, POLICY, REFUSED, RESOURCE, pcap, pcap_record, policy
 
 OFFICE = Path(__file__).parents[3] / "examples/office"
 START_S = 1_700_000_000

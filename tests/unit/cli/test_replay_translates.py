@@ -12,8 +12,7 @@ from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
 from tests.builders import checksums_hold, icmp_echo, tcp, udp
-
-from .builders import CLIENT, CLIENT_6, POLICY, pcap
+from tests.captures import CLIENT, CLIENT_6, POLICY, pcap
 
 PROXY, PROXY_6 = "100.96.0.1", "fd00:2021:1111:8000::1"
 REAL, REAL_6 = "10.20.0.10", "2001:db8:20::10"

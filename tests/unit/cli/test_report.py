@@ -6,8 +6,7 @@ from firezone_filter.cli.report import report
 from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-
-from .builders import ALLOWED, REFUSED
+from tests.captures import ALLOWED, REFUSED
 
 OUTBOUND = Direction.OUTBOUND
 NOTHING = {"packets": 0, "bytes": 0}

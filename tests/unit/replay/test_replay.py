@@ -12,8 +12,7 @@ from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-
-from .builders import (
+from tests.captures import (
     ALLOWED,
     ANSWER,
     FOREIGN,

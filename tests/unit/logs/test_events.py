@@ -26,7 +26,7 @@ from firezone_filter import (
     TunnelAddresses,
 )
 
-from .test_logs_decisions import Written
+from .test_decisions import Written
 
 T = 1_790_000_000.0
 NOW = "2026-09-21T14:13:20.000000000Z"

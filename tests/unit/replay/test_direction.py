@@ -4,8 +4,7 @@ import pytest
 
 from firezone_filter.replay.direction import ClientAddresses
 from firezone_filter.values.decisions import Direction
-
-from .builders import CLIENT, CLIENT_6, GATEWAY, RESOURCE, RESOURCE_6, ipv4, ipv6, policy
+from tests.captures import CLIENT, CLIENT_6, GATEWAY, RESOURCE, RESOURCE_6, ipv4, ipv6, policy
 
 FAMILIES = ["IPv4", "IPv6"]
 

@@ -11,8 +11,7 @@ from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptur
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
-
-from .builders import ByteOrder, interface, pcap, pcap_header, pcap_record, section, simple
+from tests.captures import ByteOrder, interface, pcap, pcap_header, pcap_record, section, simple
 
 CAPTURES = Path(__file__).parents[4] / "shared/captures"
 REAL = {

@@ -16,11 +16,11 @@ from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import Selection
 from firezone_filter.cli.logs.splitter import MAX_LINE
+from tests.unit.cli.terminal import Said, closed_pipe
 
 from .log_entries import at, line
-from .terminal import Said, closed_pipe
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 

@@ -23,8 +23,7 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.events import AccessExhausted
-
-from .builders import ALLOWED, REFUSED, tcp
+from tests.captures import ALLOWED, REFUSED, tcp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
 FORWARD = Forward("alice", "db")

@@ -17,8 +17,7 @@ from firezone_filter.values.decisions import (
     Reject,
     Translate,
 )
-
-from .builders import ALLOWED, REFUSED_ANSWER, ipv4, ipv6, pcap_header, pcap_record
+from tests.captures import ALLOWED, REFUSED_ANSWER, ipv4, ipv6, pcap_header, pcap_record
 
 TIME_NS = 1_700_000_000_123_456_789
 FORWARD = Forward("alice", "db")

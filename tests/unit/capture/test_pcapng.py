@@ -10,8 +10,7 @@ from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptur
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
-
-from .builders import (
+from tests.captures import (
     ByteOrder,
     block,
     enhanced,

@@ -6,8 +6,7 @@ import pytest
 
 from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.link import link_reader
-
-from .builders import ethernet, ipv4, ipv6
+from tests.captures import ethernet, ipv4, ipv6
 
 V4 = ipv4(payload=b"four")
 V6 = ipv6(payload=b"six")

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firezone_filter.replay.five_tuple import FiveTuple, read_addresses, read_five_tuple
-
-from .builders import CLIENT, CLIENT_6, RESOURCE, RESOURCE_6, ipv4, ipv6, ping, ports, tcp
+from tests.captures import CLIENT, CLIENT_6, RESOURCE, RESOURCE_6, ipv4, ipv6, ping, ports, tcp
 
 A, B = ip_address(CLIENT).packed, ip_address(RESOURCE).packed
 A6, B6 = ip_address(CLIENT_6).packed, ip_address(RESOURCE_6).packed
