@@ -1,4 +1,4 @@
-"""Which packets concern a client, and which way they travel."""
+"""Which packets belong to a client, and which way they travel."""
 
 import pytest
 
@@ -6,47 +6,23 @@ from firezone_filter.replay.direction import ClientAddresses
 from firezone_filter.values.decisions import Direction
 from tests.captures import CLIENT, CLIENT_6, GATEWAY, RESOURCE, RESOURCE_6, ipv4, ipv6, policy
 
-FAMILIES = ["IPv4", "IPv6"]
-
-
-def direction(packet: bytes) -> Direction | None:
-    return ClientAddresses(policy()).direction(packet)
-
 
 @pytest.mark.parametrize(
-    "packet", [ipv4(CLIENT, RESOURCE), ipv6(CLIENT_6, RESOURCE_6)], ids=FAMILIES
+    ("packet", "direction"),
+    [
+        pytest.param(ipv4(CLIENT, RESOURCE), Direction.OUTBOUND, id="client to resource"),
+        pytest.param(ipv6(CLIENT_6, RESOURCE_6), Direction.OUTBOUND, id="the same in IPv6"),
+        pytest.param(ipv4(RESOURCE, CLIENT), Direction.INBOUND, id="resource to client"),
+        pytest.param(ipv6(RESOURCE_6, CLIENT_6), Direction.INBOUND, id="resource to client, IPv6"),
+        pytest.param(ipv4(CLIENT, CLIENT), Direction.OUTBOUND, id="client to client"),
+        pytest.param(ipv4(CLIENT, GATEWAY), Direction.OUTBOUND, id="client to gateway"),
+        pytest.param(ipv4(GATEWAY, CLIENT), Direction.INBOUND, id="gateway to client"),
+        pytest.param(ipv4(GATEWAY, RESOURCE), None, id="gateway to resource"),
+        pytest.param(ipv4("100.64.0.3", RESOURCE), None, id="unknown tunnel address"),
+        pytest.param(ipv4("10.0.0.9", RESOURCE), None, id="stranger to resource"),
+        pytest.param(b"\x41" + ipv4()[1:], Direction.OUTBOUND, id="broken packet of a client"),
+        pytest.param(ipv4()[:19], None, id="no addresses"),
+    ],
 )
-def test_what_a_client_sends_is_outbound(packet: bytes) -> None:
-    assert direction(packet) is Direction.OUTBOUND
-
-
-@pytest.mark.parametrize(
-    "packet", [ipv4(RESOURCE, CLIENT), ipv6(RESOURCE_6, CLIENT_6)], ids=FAMILIES
-)
-def test_what_is_sent_to_a_client_is_inbound(packet: bytes) -> None:
-    assert direction(packet) is Direction.INBOUND
-
-
-def test_what_a_client_sends_to_a_client_is_outbound() -> None:
-    assert direction(ipv4(CLIENT, CLIENT)) is Direction.OUTBOUND
-
-
-def test_what_a_client_sends_to_the_gateway_is_outbound() -> None:
-    assert direction(ipv4(CLIENT, GATEWAY)) is Direction.OUTBOUND
-
-
-def test_what_the_gateway_sends_to_a_client_is_inbound() -> None:
-    assert direction(ipv4(GATEWAY, CLIENT)) is Direction.INBOUND
-
-
-@pytest.mark.parametrize("source", [GATEWAY, "100.64.0.3", "10.0.0.9"])
-def test_what_concerns_no_client_has_no_direction(source: str) -> None:
-    assert direction(ipv4(source, RESOURCE)) is None
-
-
-def test_a_broken_packet_of_a_client_has_a_direction() -> None:
-    assert direction(b"\x41" + ipv4()[1:]) is Direction.OUTBOUND
-
-
-def test_a_packet_without_addresses_has_no_direction() -> None:
-    assert direction(ipv4()[:19]) is None
+def test_addresses_tell_the_direction(packet: bytes, direction: Direction | None) -> None:
+    assert ClientAddresses(policy()).direction(packet) is direction

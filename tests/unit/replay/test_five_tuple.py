@@ -1,4 +1,4 @@
-"""What reports say of a packet."""
+"""The 5-tuples of packets, for reports."""
 
 import struct
 from ipaddress import ip_address
@@ -16,6 +16,9 @@ PORTS = ports(40000, 443)
 EIGHT = bytes([17, 0]) + bytes(6)
 """An extension header of 8 bytes before UDP."""
 
+CHAINED = b"\x3c" + EIGHT[1:]
+"""The same before destination options."""
+
 SIXTEEN = bytes([17, 1]) + bytes(14)
 AUTHENTICATION = bytes([17, 2]) + bytes(14)
 FIRST_FRAGMENT = struct.pack(">BBHI", 17, 0, 1, 7)
@@ -26,111 +29,107 @@ def to_udp(first: int, *headers: bytes) -> bytes:
     return ipv6(protocol=first, payload=b"".join(headers) + PORTS)
 
 
-def test_addresses_of_ipv4() -> None:
-    assert read_addresses(ipv4()) == (A, B)
-
-
-def test_addresses_of_ipv6() -> None:
-    assert read_addresses(ipv6()) == (A6, B6)
-
-
-def test_a_packet_that_is_broken_elsewhere_has_addresses() -> None:
-    assert read_addresses(b"\x41\0\0\0" + ipv4()[4:]) == (A, B)
-
-
-@pytest.mark.parametrize("packet", [b"", ipv4()[:19], ipv6()[:39], b"\x50" + bytes(60)])
-def test_a_packet_without_addresses_has_none(packet: bytes) -> None:
-    assert read_addresses(packet) is None
+@pytest.mark.parametrize(
+    ("packet", "addresses"),
+    [
+        pytest.param(ipv4(), (A, B), id="IPv4"),
+        pytest.param(ipv6(), (A6, B6), id="IPv6"),
+        pytest.param(b"\x41\0\0\0" + ipv4()[4:], (A, B), id="broken elsewhere"),
+        pytest.param(b"", None, id="empty"),
+        pytest.param(ipv4()[:19], None, id="IPv4 cut short"),
+        pytest.param(ipv6()[:39], None, id="IPv6 cut short"),
+        pytest.param(b"\x50" + bytes(60), None, id="version 5"),
+    ],
+)
+def test_addresses_are_read_wherever_there_are_any(
+    packet: bytes, addresses: tuple[bytes, bytes] | None
+) -> None:
+    assert read_addresses(packet) == addresses
 
 
 @pytest.mark.parametrize("protocol", [6, 17, 33, 132, 136])
-def test_protocols_with_ports(protocol: int) -> None:
-    assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == FiveTuple(
-        A, B, protocol, 40000, 443
-    )
+def test_protocols_with_ports_have_them(protocol: int) -> None:
+    expected = FiveTuple(A, B, protocol, 40000, 443)
+    assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == expected
 
 
 @pytest.mark.parametrize("protocol", [1, 41, 50, 255])
-def test_protocols_without_ports(protocol: int) -> None:
+def test_protocols_without_ports_have_none(protocol: int) -> None:
     assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == FiveTuple(A, B, protocol)
 
 
-def test_ports_stand_behind_ipv4_options() -> None:
-    packet = ipv4(payload=PORTS, options=b"\x01" * 8)
-    assert read_five_tuple(packet) == FiveTuple(A, B, 17, 40000, 443)
-
-
-def test_a_first_ipv4_fragment_has_ports() -> None:
-    assert read_five_tuple(ipv4(payload=PORTS, fragment=0x2000)).destination_port == 443
-
-
-def test_a_later_ipv4_fragment_has_no_ports() -> None:
-    assert read_five_tuple(ipv4(payload=PORTS, fragment=1)) == FiveTuple(A, B, 17)
-
-
-def test_an_ipv4_header_of_impossible_length_hides_the_ports() -> None:
-    assert read_five_tuple(b"\x44" + tcp(1, 2)[1:]) == FiveTuple(A, B, 6)
-
-
-@pytest.mark.parametrize("packet", [ipv4(payload=PORTS[:3]), b"\x4f" + ipv4()[1:]])
-def test_ports_that_are_cut_off_are_none(packet: bytes) -> None:
-    assert read_five_tuple(packet) == FiveTuple(A, B, 17)
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        pytest.param(
+            ipv4(payload=PORTS, options=b"\x01" * 8), FiveTuple(A, B, 17, 40000, 443), id="options"
+        ),
+        pytest.param(
+            ipv4(payload=PORTS, fragment=0x2000),
+            FiveTuple(A, B, 17, 40000, 443),
+            id="first fragment",
+        ),
+        pytest.param(ipv4(payload=PORTS, fragment=1), FiveTuple(A, B, 17), id="later fragment"),
+        pytest.param(b"\x44" + tcp(1, 2)[1:], FiveTuple(A, B, 6), id="header of 16 bytes"),
+        pytest.param(ipv4(payload=PORTS[:3]), FiveTuple(A, B, 17), id="ports cut short"),
+        pytest.param(b"\x4f" + ipv4()[1:], FiveTuple(A, B, 17), id="header beyond the end"),
+    ],
+)
+def test_ports_follow_the_ipv4_header(packet: bytes, expected: FiveTuple) -> None:
+    assert read_five_tuple(packet) == expected
 
 
 @pytest.mark.parametrize(
     "packet",
     [
-        to_udp(17),
-        to_udp(0, EIGHT),
-        to_udp(43, SIXTEEN),
-        to_udp(60, b"\x3c" + EIGHT[1:], EIGHT),
-        to_udp(51, AUTHENTICATION),
-        to_udp(44, FIRST_FRAGMENT),
-        to_udp(60, *[b"\x3c" + EIGHT[1:]] * 7, EIGHT),
+        pytest.param(to_udp(17), id="none"),
+        pytest.param(to_udp(0, EIGHT), id="hop-by-hop options"),
+        pytest.param(to_udp(43, SIXTEEN), id="routing"),
+        pytest.param(to_udp(60, CHAINED, EIGHT), id="two of them"),
+        pytest.param(to_udp(51, AUTHENTICATION), id="authentication"),
+        pytest.param(to_udp(44, FIRST_FRAGMENT), id="first fragment"),
+        pytest.param(to_udp(60, *[CHAINED] * 7, EIGHT), id="as many as are walked"),
     ],
 )
-def test_ports_stand_behind_ipv6_extension_headers(packet: bytes) -> None:
+def test_ports_follow_the_ipv6_extension_headers(packet: bytes) -> None:
     assert read_five_tuple(packet) == FiveTuple(A6, B6, 17, 40000, 443)
 
 
-def test_a_later_ipv6_fragment_has_no_ports() -> None:
-    assert read_five_tuple(to_udp(44, LATER_FRAGMENT)) == FiveTuple(A6, B6, 17)
-
-
-def test_extension_headers_are_not_walked_without_end() -> None:
-    packet = to_udp(60, *[b"\x3c" + EIGHT[1:]] * 8, EIGHT)
-    assert read_five_tuple(packet) == FiveTuple(A6, B6, 60)
-
-
-def test_an_extension_header_that_is_cut_off_is_the_protocol() -> None:
-    assert read_five_tuple(ipv6(protocol=60, payload=EIGHT[:7])) == FiveTuple(A6, B6, 60)
-
-
-def test_an_extension_header_that_leads_beyond_the_end_hides_the_ports() -> None:
-    assert read_five_tuple(ipv6(protocol=60, payload=SIXTEEN[:8])) == FiveTuple(A6, B6, 17)
+@pytest.mark.parametrize(
+    ("packet", "protocol"),
+    [
+        pytest.param(to_udp(44, LATER_FRAGMENT), 17, id="later fragment"),
+        pytest.param(to_udp(60, *[CHAINED] * 8, EIGHT), 60, id="more than are walked"),
+        pytest.param(ipv6(protocol=60, payload=EIGHT[:7]), 60, id="header cut short"),
+        pytest.param(ipv6(protocol=60, payload=SIXTEEN[:8]), 17, id="header beyond the end"),
+    ],
+)
+def test_extension_headers_may_hide_the_ports(packet: bytes, protocol: int) -> None:
+    assert read_five_tuple(packet) == FiveTuple(A6, B6, protocol)
 
 
 @given(st.binary(max_size=80).map(lambda tail: b"\x40" + tail.ljust(19, b"\0")))
-def test_any_ipv4_header_has_a_flow(packet: bytes) -> None:
+def test_any_ipv4_header_has_a_five_tuple(packet: bytes) -> None:
     assert read_five_tuple(packet).source == packet[12:16]
 
 
 @given(st.binary(max_size=200).map(lambda tail: b"\x60" + tail.ljust(39, b"\0")))
-def test_any_ipv6_header_has_a_flow(packet: bytes) -> None:
+def test_any_ipv6_header_has_a_five_tuple(packet: bytes) -> None:
     assert read_five_tuple(packet).source == packet[8:24]
 
 
-def test_the_ends_of_a_flow_have_their_ports() -> None:
-    assert read_five_tuple(tcp(40000, 443)).ends() == ("100.64.0.2:40000", "10.0.0.5:443")
-
-
-def test_the_ends_of_an_ipv6_flow_have_brackets() -> None:
-    ends = read_five_tuple(to_udp(17)).ends()
-    assert ends == ("[fd00:2021:1111::2]:40000", "[2001:db8::5]:443")
-
-
-def test_the_ends_of_a_flow_without_ports_are_addresses() -> None:
-    assert read_five_tuple(ping()).ends() == ("100.64.0.2", "10.0.0.5")
+@pytest.mark.parametrize(
+    ("packet", "ends"),
+    [
+        pytest.param(tcp(40000, 443), ("100.64.0.2:40000", "10.0.0.5:443"), id="IPv4"),
+        pytest.param(
+            to_udp(17), ("[fd00:2021:1111::2]:40000", "[2001:db8::5]:443"), id="IPv6 in brackets"
+        ),
+        pytest.param(ping(), ("100.64.0.2", "10.0.0.5"), id="no ports"),
+    ],
+)
+def test_ends_are_addresses_with_their_ports(packet: bytes, ends: tuple[str, str]) -> None:
+    assert read_five_tuple(packet).ends() == ends
 
 
 @pytest.mark.parametrize(("protocol", "name"), [(6, "tcp"), (58, "icmpv6"), (200, "protocol 200")])

@@ -1,6 +1,6 @@
 """The loop over a capture, with a real policy and a real gateway."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from attrs import define, field
@@ -32,7 +32,7 @@ ETHERNET = 1
 
 @define
 class Log:
-    """A writer that keeps what it gets."""
+    """A writer that keeps everything it gets."""
 
     seen: list[Decided] = field(factory=list)
 
@@ -53,10 +53,17 @@ def counted(*frames: bytes, link_type: int = RAW) -> Summary:
     return replay([at(START_S, frame, link_type) for frame in frames], policy())
 
 
-def kinds(records: Iterable[Record]) -> list[str]:
+def logged(*records: Record) -> list[Decided]:
     log = Log()
     replay(records, policy(), [log])
-    return [kind_of(decided.decision) for decided in log.seen]
+    return log.seen
+
+
+def kinds(*records: Record) -> list[str]:
+    return [kind_of(decided.decision) for decided in logged(*records)]
+
+
+# --- Packets -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -75,45 +82,32 @@ def test_packets_of_clients_are_decided(packet: bytes, direction: Direction, kin
 
 
 def test_writers_get_every_decided_packet_in_order() -> None:
-    log = Log()
-    replay([at(START_S, ALLOWED), at(START_S, FOREIGN), at(START_S, ANSWER)], policy(), [log])
-    assert [decided.packet for decided in log.seen] == [ALLOWED, ANSWER]
+    assert logged(at(START_S, ALLOWED), at(START_S, FOREIGN), at(START_S + 1, ANSWER)) == [
+        Decided(START_S * NS_PER_S, Direction.OUTBOUND, ALLOWED, Forward("alice", "db")),
+        Decided((START_S + 1) * NS_PER_S, Direction.INBOUND, ANSWER, Forward("alice", "db")),
+    ]
 
 
-def test_writers_get_the_decision_with_its_direction_and_time() -> None:
-    log = Log()
-    replay([at(START_S, ANSWER)], policy(), [log])
-    expected = Decided(START_S * NS_PER_S, Direction.INBOUND, ANSWER, Forward("alice", "db"))
-    assert log.seen == [expected]
-
-
-def test_what_concerns_no_client_is_not_decided() -> None:
-    summary = counted(FOREIGN)
-    assert (summary.not_ours, summary.decided(Direction.OUTBOUND)) == (Tally(1, 40), Tally())
-
-
-def test_bytes_without_addresses_are_not_ours() -> None:
-    assert counted(b"\x45").not_ours == Tally(1, 1)
+@pytest.mark.parametrize("packet", [FOREIGN, b"\x45"], ids=["foreign", "without addresses"])
+def test_a_packet_of_no_client_is_counted_but_not_decided(packet: bytes) -> None:
+    summary = counted(packet)
+    assert summary.not_ours == Tally(1, len(packet))
+    assert [summary.decided(direction) for direction in Direction] == [Tally()] * 2
 
 
 def test_a_frame_without_ip_is_counted_as_such() -> None:
     assert counted(ethernet(0x0806, bytes(28)), link_type=ETHERNET).not_ip == Tally(1, 42)
 
 
-def test_every_frame_is_counted_as_captured() -> None:
-    frame = ethernet(0x0800, ALLOWED + bytes(6))
-    assert counted(frame, frame, link_type=ETHERNET).frames == Tally(2, 120)
-
-
-def test_padding_is_no_part_of_the_packet() -> None:
+def test_frames_count_as_captured_and_packets_without_padding() -> None:
     summary = counted(ethernet(0x0800, ALLOWED + bytes(6)), link_type=ETHERNET)
+    assert summary.frames == Tally(1, 60)
     assert summary.decisions[Direction.OUTBOUND, "forward"] == Tally(1, 40)
 
 
 def test_a_malformed_packet_of_a_client_is_decided() -> None:
-    log = Log()
-    replay([at(START_S, ALLOWED + b"more")], policy(), [log])
-    assert log.seen[0].decision == Drop(Reason.MALFORMED, None)
+    (decided,) = logged(at(START_S, ALLOWED + b"more"))
+    assert decided.decision == Drop(Reason.MALFORMED, None)
 
 
 def test_a_packet_that_the_snap_length_cut_is_malformed() -> None:
@@ -122,16 +116,33 @@ def test_a_packet_that_the_snap_length_cut_is_malformed() -> None:
     assert (summary.cut, refusals) == (Tally(1, 30), [(Direction.OUTBOUND, Reason.MALFORMED)])
 
 
-def test_the_time_of_the_capture_ends_authorizations() -> None:
-    assert kinds([at(EXPIRY_S - 0.5), at(EXPIRY_S)]) == ["forward", "reject"]
+def test_an_unknown_link_type_stops_the_replay() -> None:
+    with pytest.raises(UnreadableCaptureError, match="link type 105"):
+        counted(ALLOWED, link_type=105)
 
 
-def test_time_does_not_run_backwards() -> None:
-    assert kinds([at(EXPIRY_S), at(START_S)]) == ["reject", "reject"]
+# --- Time --------------------------------------------------------------------------------
 
 
-def test_the_clock_starts_with_the_first_frame_whatever_it_is() -> None:
-    assert kinds([at(START_S, FOREIGN), at(START_S)]) == ["forward"]
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        pytest.param(
+            [at(EXPIRY_S - 0.5), at(EXPIRY_S)], ["forward", "reject"], id="captured time"
+        ),
+        pytest.param([at(EXPIRY_S), at(START_S)], ["reject", "reject"], id="never backwards"),
+        pytest.param([at(START_S, FOREIGN), at(START_S)], ["forward"], id="from any frame on"),
+    ],
+)
+def test_authorizations_end_by_the_clock_of_the_capture(
+    records: list[Record], expected: list[str]
+) -> None:
+    assert kinds(*records) == expected
+
+
+def test_a_capture_far_from_the_times_of_the_policy_is_refused() -> None:
+    with pytest.raises(InvalidTime):
+        replay([at(0)], policy())
 
 
 def test_events_are_collected() -> None:
@@ -141,40 +152,28 @@ def test_events_are_collected() -> None:
     ]
 
 
-def test_what_expires_when_no_packet_is_ours_is_an_event_too() -> None:
-    assert replay([at(START_S), at(EXPIRY_S, FOREIGN)], policy()).event_count == 2
+@pytest.mark.parametrize(
+    ("records", "events"),
+    [
+        pytest.param([at(START_S), at(EXPIRY_S, FOREIGN)], 2, id="at the end"),
+        pytest.param([at(START_S), at(EXPIRY_S - 0.5, FOREIGN)], 0, id="after the end"),
+    ],
+)
+def test_an_expiry_by_the_end_of_the_capture_is_an_event(
+    records: list[Record], events: int
+) -> None:
+    assert replay(records, policy()).event_count == events
 
 
-def test_what_expires_after_the_capture_is_no_event() -> None:
-    assert replay([at(START_S), at(EXPIRY_S - 0.5, FOREIGN)], policy()).event_count == 0
+# --- The end -----------------------------------------------------------------------------
 
 
-def test_a_capture_without_packets_needs_no_clock() -> None:
+def test_without_packets_nothing_is_counted() -> None:
     assert replay([], policy()) == Summary()
-
-
-def test_a_capture_whose_clock_has_nothing_to_do_with_the_policy_is_refused() -> None:
-    with pytest.raises(InvalidTime):
-        replay([at(0)], policy())
-
-
-def test_a_damaged_capture_counts_up_to_the_damage() -> None:
-    summary = replay(damaged_after(at(START_S)), policy())
-    assert (summary.damage, summary.frames) == ("it is cut short", Tally(1, 40))
-
-
-def test_events_come_up_to_the_damage_too() -> None:
-    assert replay(damaged_after(at(START_S), at(EXPIRY_S, FOREIGN)), policy()).event_count == 2
-
-
-def test_a_whole_capture_has_no_damage() -> None:
-    assert counted(ALLOWED).damage is None
-
-
-def test_a_capture_that_is_damaged_from_the_start_counts_nothing() -> None:
     assert replay(damaged_after(), policy()) == Summary(damage="it is cut short")
 
 
-def test_an_unknown_link_type_stops_the_replay() -> None:
-    with pytest.raises(UnreadableCaptureError, match="link type 105"):
-        counted(ALLOWED, link_type=105)
+def test_a_damaged_capture_counts_up_to_the_damage() -> None:
+    summary = replay(damaged_after(at(START_S), at(EXPIRY_S, FOREIGN)), policy())
+    assert (summary.damage, summary.frames) == ("it is cut short", Tally(2, 80))
+    assert summary.event_count == 2

@@ -1,4 +1,4 @@
-"""Counting what was decided."""
+"""Counting decisions."""
 
 import pytest
 
@@ -39,72 +39,81 @@ def summary(*decided: tuple[Direction, bytes, Decision], is_cut: bool = False) -
     return counted
 
 
+# --- Decisions ---------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("decision", "kind"),
     [(FORWARD, "forward"), (TRANSLATE, "translate"), (REJECT, "reject"), (DROP, "drop")],
+    ids=["forward", "translate", "reject", "drop"],
 )
-def test_every_decision_has_a_kind(decision: Decision, kind: str) -> None:
-    assert kind_of(decision) == kind
-
-
-@pytest.mark.parametrize("decision", [FORWARD, TRANSLATE, REJECT, DROP])
 @pytest.mark.parametrize("direction", Direction)
 def test_a_decision_counts_under_its_direction_and_kind(
-    direction: Direction, decision: Decision
+    direction: Direction, decision: Decision, kind: str
 ) -> None:
-    counted = summary((direction, ALLOWED, decision))
-    assert counted.decisions[direction, kind_of(decision)] == Tally(1, 40)
+    assert kind_of(decision) == kind
+    counted = summary((direction, ALLOWED, decision)).decisions
+    assert {key: tally for key, tally in counted.items() if tally.packets} == {
+        (direction, kind): Tally(1, 40)
+    }
 
 
-def test_everything_decided_in_a_direction_adds_up() -> None:
+def test_all_decisions_of_a_direction_add_up() -> None:
     counted = summary(*((OUTBOUND, ALLOWED, decision) for decision in (FORWARD, REJECT, DROP)))
-    assert counted.decided(OUTBOUND) == Tally(3, 120)
+    assert [counted.decided(way) for way in (OUTBOUND, INBOUND)] == [Tally(3, 120), Tally()]
 
 
-def test_the_other_direction_stays_empty() -> None:
-    assert summary((OUTBOUND, ALLOWED, FORWARD)).decided(INBOUND) == Tally()
+# --- Clients -----------------------------------------------------------------------------
 
 
-def test_what_passes_counts_under_its_client_and_resource() -> None:
-    counted = summary((INBOUND, ALLOWED, FORWARD))
-    assert counted.clients["alice"].allowed["db"] == {OUTBOUND: Tally(), INBOUND: Tally(1, 40)}
+@pytest.mark.parametrize(
+    ("decision", "resource_id"),
+    [
+        pytest.param(FORWARD, "db", id="resource"),
+        pytest.param(Forward("alice", None), None, id="the gateway itself"),
+        pytest.param(TRANSLATE, "web", id="translated, with its length on arrival"),
+    ],
+)
+def test_an_allowed_packet_counts_under_its_client_and_resource(
+    decision: Forward | Translate, resource_id: str | None
+) -> None:
+    counted = summary((INBOUND, ALLOWED, decision))
+    assert counted.clients == {
+        "alice": ClientSummary(allowed={resource_id: {OUTBOUND: Tally(), INBOUND: Tally(1, 40)}})
+    }
+    assert not counted.refusals
 
 
-def test_the_gateway_itself_counts_as_no_resource() -> None:
-    counted = summary((OUTBOUND, ALLOWED, Forward("alice", None)))
-    assert list(counted.clients["alice"].allowed) == [None]
+@pytest.mark.parametrize(("decision", "client_id"), [(REJECT, "alice"), (DROP, None)])
+def test_a_refused_packet_counts_under_its_client(
+    decision: Reject | Drop, client_id: str | None
+) -> None:
+    counted = summary((OUTBOUND, REFUSED, decision))
+    assert counted.clients == {
+        client_id: ClientSummary(refused={OUTBOUND: Tally(1, 40), INBOUND: Tally()})
+    }
 
 
-def test_a_translated_packet_counts_as_long_as_it_arrived() -> None:
-    counted = summary((OUTBOUND, ALLOWED, TRANSLATE))
-    assert counted.clients["alice"].allowed["web"][OUTBOUND] == Tally(1, 40)
-
-
-def test_what_is_refused_counts_under_its_client() -> None:
-    counted = summary((OUTBOUND, REFUSED, REJECT))
-    assert counted.clients["alice"] == ClientSummary(
-        refused={OUTBOUND: Tally(1, 40), INBOUND: Tally()}
-    )
-
-
-def test_what_is_refused_without_a_client_counts_under_none() -> None:
-    assert list(summary((OUTBOUND, REFUSED, DROP)).clients) == [None]
-
-
-def test_the_packets_of_a_client_are_those_allowed_and_those_refused() -> None:
+def test_the_packets_of_a_client_are_the_allowed_and_the_refused() -> None:
     counted = summary((OUTBOUND, ALLOWED, FORWARD), (INBOUND, REFUSED, REJECT))
     assert counted.clients["alice"].packets == 2
 
 
-def test_what_is_refused_counts_under_its_direction_and_reason() -> None:
+# --- Refusals ----------------------------------------------------------------------------
+
+
+def refusals(*ports: int) -> Refusals:
+    counted = Refusals()
+    for port in ports:
+        counted.add(tcp(port, 22))
+    return counted
+
+
+def test_a_refused_packet_counts_under_its_direction_and_reason() -> None:
     counted = summary((OUTBOUND, REFUSED, REJECT))
     assert counted.refusals == {
         (OUTBOUND, Reason.TCP_PORT): Refusals(Tally(1, 40), {read_five_tuple(REFUSED): 1})
     }
-
-
-def test_what_passes_is_no_refusal() -> None:
-    assert not summary((OUTBOUND, ALLOWED, FORWARD)).refusals
 
 
 def test_the_most_frequent_refusal_comes_first() -> None:
@@ -114,53 +123,40 @@ def test_the_most_frequent_refusal_comes_first() -> None:
 
 
 def test_the_busiest_flows_come_first() -> None:
-    refusals = Refusals()
-    for port in (1, 2, 3, 2, 3, 3):
-        refusals.add(tcp(port, 22))
-    assert [packets for _, packets in refusals.busiest(2)] == [3, 2]
+    assert [packets for _, packets in refusals(1, 2, 3, 2, 3, 3).busiest(2)] == [3, 2]
 
 
-def test_a_scan_does_not_grow_the_flows_without_end() -> None:
-    refusals = Refusals()
-    for port in range(MAX_FLOWS + 1):
-        refusals.add(tcp(port, 22))
-    assert (len(refusals.flows), refusals.tally.packets) == (MAX_FLOWS, MAX_FLOWS + 1)
+def test_flows_beyond_the_limit_are_only_counted_in_total() -> None:
+    counted = refusals(*range(MAX_FLOWS + 1), 0)
+    assert (len(counted.flows), counted.tally.packets) == (MAX_FLOWS, MAX_FLOWS + 2)
+    assert counted.flows[read_five_tuple(tcp(0, 22))] == 2
 
 
-def test_a_known_flow_counts_also_when_there_is_no_room_for_more() -> None:
-    refusals = Refusals()
-    for port in (*range(MAX_FLOWS), 0):
-        refusals.add(tcp(port, 22))
-    assert refusals.flows[read_five_tuple(tcp(0, 22))] == 2
+@pytest.mark.parametrize(
+    ("decision", "is_cut", "cut"),
+    [
+        pytest.param(DROP, True, Tally(1, 40), id="cut"),
+        pytest.param(DROP, False, Tally(), id="not cut"),
+        pytest.param(REJECT, True, Tally(), id="cut in the padding alone"),
+    ],
+)
+def test_packets_that_a_cut_made_malformed_are_told_apart(
+    decision: Decision, *, is_cut: bool, cut: Tally
+) -> None:
+    assert summary((OUTBOUND, REFUSED, decision), is_cut=is_cut).cut == cut
 
 
-def test_malformed_packets_that_were_cut_are_told_apart() -> None:
-    assert summary((OUTBOUND, REFUSED, DROP), is_cut=True).cut == Tally(1, 40)
+# --- Frames and events -------------------------------------------------------------------
 
 
-def test_malformed_packets_that_were_not_cut_are_not() -> None:
-    assert summary((OUTBOUND, REFUSED, DROP)).cut == Tally()
-
-
-def test_a_cut_packet_that_lost_only_padding_is_judged_like_any_other() -> None:
-    assert summary((OUTBOUND, REFUSED, REJECT), is_cut=True).cut == Tally()
-
-
-def test_frames_are_counted() -> None:
-    counted = Summary()
-    counted.add_frame(0, 60)
-    counted.add_frame(0, 40)
-    assert counted.frames == Tally(2, 100)
-
-
-def test_the_times_are_the_earliest_and_the_latest() -> None:
+def test_frames_are_counted_between_the_earliest_and_the_latest_time() -> None:
     counted = Summary()
     for time_ns in (5, 3, 9, 7):
         counted.add_frame(time_ns, 60)
-    assert (counted.first_ns, counted.last_ns) == (3, 9)
+    assert (counted.frames, counted.first_ns, counted.last_ns) == (Tally(4, 240), 3, 9)
 
 
-def test_events_are_kept_up_to_a_number_and_all_counted() -> None:
+def test_events_beyond_the_limit_are_only_counted() -> None:
     counted = Summary()
     counted.add_events([AccessExhausted("alice")] * (MAX_EVENTS + 1))
     assert (len(counted.events), counted.event_count) == (MAX_EVENTS, MAX_EVENTS + 1)
