@@ -1,4 +1,4 @@
-"""Captures that others recorded in real networks, each with one of its hosts as the client."""
+"""Captures from real networks, each with one of its hosts as the client."""
 
 import json
 from ipaddress import ip_network
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.skipif(not CAPTURES.exists(), reason="the shared captur
 
 @frozen
 class Real:
-    """A capture, and what is known of it."""
+    """A capture and the host in it that plays the client."""
 
     name: str
 
     host: str
-    """The host named in the folder's README, else the busiest."""
+    """The host named in the README of the folder, otherwise the busiest."""
 
     tunnel: str
 
