@@ -1,4 +1,4 @@
-"""Short ways to write entries of logs."""
+"""Short ways to write log lines and their entries."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from firezone_filter.cli.logs.splitter import Piece, Splitter
 
 
 def line(**fields: object) -> bytes:
-    """Return a line of a log, with its line feed."""
+    """Return a log line, with its line feed."""
     return json.dumps(fields).encode() + b"\n"
 
 
 def at(second: int, message: str = "", **fields: object) -> bytes:
-    """Return a line of a log of that second."""
+    """Return a log line of that second."""
     time = f"2026-08-22T12:{second // 60:02}:{second % 60:02}.000000000Z"
     return line(time=time, severity="INFO", message=message, **fields)
 
@@ -33,5 +33,5 @@ def entry(**fields: object) -> Entry:
 
 
 def invalid_line(data: bytes, *, starts: bool = True, ends: bool = True, key: str = "") -> Entry:
-    """Return the entry of a line, or of a piece of one, that is no JSON."""
+    """Return the entry of a line, or of a piece of one, that is not JSON."""
     return Entry("a.log", Piece(1, data, starts, ends), None, key)

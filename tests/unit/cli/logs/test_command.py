@@ -12,7 +12,7 @@ import pytest
 from attrs import frozen
 
 from firezone_filter.cli.command import run
-from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import Selection
 from firezone_filter.cli.logs.splitter import MAX_LINE
@@ -63,7 +63,7 @@ def files(tmp_path: Path) -> Files:
 
 @pytest.fixture
 def messages(said: Callable[[], Said]) -> Callable[..., list[str]]:
-    """Return what runs the command, and returns the messages that it prints."""
+    """Return a function that runs the command and returns the printed messages."""
 
     def read(*arguments: str) -> list[str]:
         assert run(["logs", *arguments]) == ExitStatus.DONE
@@ -89,7 +89,7 @@ class Interrupted(io.RawIOBase):
         raise KeyboardInterrupt
 
 
-# --- What is printed ---------------------------------------------------------------------
+# --- Printed lines -----------------------------------------------------------------------
 
 
 def test_files_are_printed_one_after_the_other(files: Files, said: Callable[[], Said]) -> None:
@@ -126,7 +126,7 @@ def test_a_log_without_lines_is_no_error(files: Files, said: Callable[[], Said])
     assert said() == Said([], [])
 
 
-def test_merged_files_are_in_the_order_of_time(
+def test_merged_files_are_in_order_of_time(
     files: Files, messages: Callable[..., list[str]]
 ) -> None:
     assert messages("--merge", files.b, files.a) == [
@@ -154,7 +154,7 @@ def test_merged_files_are_in_the_order_of_time(
         (["--severity", "WARN", "--field", "cid=alice", "--grep", "Ref"], ["Refused packet"]),
     ],
 )  # fmt: skip
-def test_lines_may_be_chosen(
+def test_options_select_lines(
     files: Files, messages: Callable[..., list[str]], options: list[str], expected: list[str]
 ) -> None:
     assert messages(files.a, files.b, *options) == expected
@@ -170,10 +170,10 @@ def test_all_fields_may_be_printed(files: Files, said: Callable[[], Said]) -> No
     ]
 
 
-# --- What is no JSON ---------------------------------------------------------------------
+# --- Invalid lines -----------------------------------------------------------------------
 
 
-def test_an_invalid_line_is_passed_through_and_named_in_the_end(
+def test_an_invalid_line_is_passed_through_and_named_at_the_end(
     files: Files, said: Callable[[], Said]
 ) -> None:
     log = files.write("c.log", A[0], b"panicked at gateway.rs:7\n", A[1])
@@ -188,7 +188,7 @@ def test_an_invalid_line_is_passed_through_and_named_in_the_end(
     )
 
 
-def test_an_invalid_line_that_was_not_asked_for_is_named_all_the_same(
+def test_an_invalid_line_that_is_not_selected_is_named_all_the_same(
     files: Files, said: Callable[[], Said]
 ) -> None:
     log = files.write("c.log", b"panic\n")
@@ -206,17 +206,17 @@ def test_a_line_break_in_a_name_makes_no_second_line(
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x00" * 10,
-        b"\xff\xfe\x00x\n",
-        b"\x1f\x8b\x08\x00\x00\n\x00",
-        b"[" * 100_000 + b"\n",
-        b'{"a":' * 100_000 + b"\n",
-        b"9" * 100_000 + b"\n",
-        b"crlf\r\n",
-        b"\xed\xa0\x80\n",
-        b"\r\r\x0b\x0c\n",
-        b"x" * (2 * MAX_LINE + 7) + b"\n",
-        bytes(range(256)) + b"\n",
+        pytest.param(b"\x00" * 10, id="zeros"),
+        pytest.param(b"\xff\xfe\x00x\n", id="UTF-16"),
+        pytest.param(b"\x1f\x8b\x08\x00\x00\n\x00", id="gzip"),
+        pytest.param(b"[" * 100_000 + b"\n", id="deep arrays"),
+        pytest.param(b'{"a":' * 100_000 + b"\n", id="deep objects"),
+        pytest.param(b"9" * 100_000 + b"\n", id="long number"),
+        pytest.param(b"crlf\r\n", id="CRLF"),
+        pytest.param(b"\xed\xa0\x80\n", id="surrogate"),
+        pytest.param(b"\r\r\x0b\x0c\n", id="control characters"),
+        pytest.param(b"x" * (2 * MAX_LINE + 7) + b"\n", id="long line"),
+        pytest.param(bytes(range(256)) + b"\n", id="every byte"),
     ],
 )
 def test_bytes_of_any_kind_are_passed_through(
@@ -226,10 +226,10 @@ def test_bytes_of_any_kind_are_passed_through(
     assert capsysbinary.readouterr().out.removesuffix(b"\n") == data.removesuffix(b"\n")
 
 
-# --- What cannot be used -----------------------------------------------------------------
+# --- Bad files and arguments -------------------------------------------------------------
 
 
-def test_a_missing_file_is_told_and_the_others_are_printed(
+def test_a_missing_file_is_reported_and_the_others_are_printed(
     files: Files, said: Callable[[], Said]
 ) -> None:
     no = str(files.folder / "no.log")
@@ -239,7 +239,7 @@ def test_a_missing_file_is_told_and_the_others_are_printed(
     assert len(printed.out) == 2
 
 
-def test_a_missing_file_counts_more_than_an_invalid_line(files: Files) -> None:
+def test_a_missing_file_outweighs_an_invalid_line(files: Files) -> None:
     assert run(["logs", "/no/such.log", files.write("c.log", b"panic\n")]) == ExitStatus.UNUSABLE
 
 
@@ -257,9 +257,10 @@ def test_a_missing_file_counts_more_than_an_invalid_line(files: Files) -> None:
         (["-", "-"], "standard input can be read only once"),
         (["--follow"], "--follow needs files"),
         (["--follow", "-"], "--follow needs files"),
+        (["--follow", "a", "-"], "--follow needs files"),
     ],
 )
-def test_what_cannot_be_asked_for_is_told_in_one_line(
+def test_bad_arguments_are_reported_in_one_line(
     said: Callable[[], Said], options: list[str], complaint: str
 ) -> None:
     assert run(["logs", *options]) == ExitStatus.UNUSABLE
@@ -267,29 +268,29 @@ def test_what_cannot_be_asked_for_is_told_in_one_line(
     assert complaint in error
 
 
-def test_help_tells_the_exit_statuses(said: Callable[[], Said]) -> None:
+def test_help_lists_the_exit_statuses(said: Callable[[], Said]) -> None:
     assert run(["logs", "--help"]) == ExitStatus.DONE
     assert any("Exit status: " in printed for printed in said().out)
 
 
-# --- How it ends -------------------------------------------------------------------------
+# --- The end -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [[], ["--merge"], ["--severity", "ERROR"]])
-def test_a_closed_pipe_is_no_matter(
+def test_a_closed_pipe_ends_the_run_in_silence(
     files: Files,
     said: Callable[[], Said],
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
 ) -> None:
-    invalid_line = files.write("c.log", b"panic\n" * 5000)
+    invalid = files.write("c.log", b"panic\n" * 5000)
     with closed_pipe(monkeypatch):
-        assert run(["logs", files.a, files.b, invalid_line, *options]) == ExitStatus.CLOSED_PIPE
+        assert run(["logs", files.a, files.b, invalid, *options]) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
 @needs_full_disk
-def test_a_full_disk_is_told_in_one_line(
+def test_a_full_disk_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FULL.open("w") as full:
@@ -298,7 +299,7 @@ def test_a_full_disk_is_told_in_one_line(
     assert said().err == ["firezone-filter: writing stops: No space left on device"]
 
 
-def test_ctrl_c_prints_what_was_read_and_ends(
+def test_ctrl_c_ends_the_run_after_the_lines_read_so_far(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted(A[0] + b"panic\n"))
@@ -309,14 +310,12 @@ def test_ctrl_c_prints_what_was_read_and_ends(
     )
 
 
-def test_ctrl_c_counts_more_than_a_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_outweighs_a_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
     assert run(["logs", "/no/such.log", "-"]) == ExitStatus.INTERRUPTED
 
 
-def test_streams_that_the_shell_has_closed_are_no_matter(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_streams_do_not_stop_a_run(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert run(["logs", files.a]) == ExitStatus.DONE
@@ -324,10 +323,10 @@ def test_streams_that_the_shell_has_closed_are_no_matter(
         stream.close()
 
 
-# --- As files grow -----------------------------------------------------------------------
+# --- Following ---------------------------------------------------------------------------
 
 
-def test_what_is_appended_is_printed_until_ctrl_c(
+def test_appended_lines_are_printed_until_ctrl_c(
     files: Files, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str] = []
@@ -350,14 +349,14 @@ def test_what_is_appended_is_printed_until_ctrl_c(
 
 @pytest.fixture
 def heeding_ctrl_c() -> Iterator[None]:
-    """Let programs heed SIGINT also where the shell has told the tests to ignore it."""
+    """Let programs heed SIGINT even if the shell started the tests with it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeding_ctrl_c")
-def test_a_program_that_follows_ends_with_ctrl_c(files: Files) -> None:
+def test_ctrl_c_ends_a_program_that_follows(files: Files) -> None:
     command = [sys.executable, "-m", "firezone_filter.cli", "logs", "--follow", files.a]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         assert process.stdout is not None
@@ -370,12 +369,6 @@ def test_a_program_that_follows_ends_with_ctrl_c(files: Files) -> None:
     assert (rest, process.returncode) == ("", ExitStatus.INTERRUPTED)
 
 
-def test_nothing_to_follow_ends_at_once(said: Callable[[], Said]) -> None:
+def test_without_a_file_to_follow_the_run_ends_at_once(said: Callable[[], Said]) -> None:
     assert run(["logs", "--follow", "/no/such.log"]) == ExitStatus.UNUSABLE
     assert len(said().err) == 1
-
-
-@pytest.mark.parametrize("names", [(), ("-",), ("a", "-")])
-def test_standard_input_is_not_followed(names: tuple[str, ...]) -> None:
-    with pytest.raises(UnusableError, match="--follow needs files"):
-        LogJob(names, follow=True).run(print)

@@ -1,4 +1,4 @@
-"""What stands in a line of a log."""
+"""Parsing log lines."""
 
 import json
 
@@ -63,18 +63,18 @@ def test_a_line_holds_objects(line: str, expected: list[object]) -> None:
         "\ufeff{}",
     ],
 )
-def test_anything_else_is_no_json(line: str) -> None:
+def test_a_line_of_anything_else_is_invalid(line: str) -> None:
     assert objects(line) is None
 
 
 @pytest.mark.parametrize(
     "line", [b"\xff", b"\x00\x01\x02", b'{"a":1}\xff', b"\x1f\x8b\x08\x00", b"\xef\xbb\xbf"]
 )
-def test_bytes_of_another_kind_are_no_json(line: bytes) -> None:
+def test_binary_data_is_invalid(line: bytes) -> None:
     assert objects(line) is None
 
 
-def test_a_byte_order_mark_may_begin_the_first_line() -> None:
+def test_the_first_line_may_begin_with_a_byte_order_mark() -> None:
     assert objects('\ufeff{"a":1}', number=1) == [{"a": 1}]
 
 
@@ -87,7 +87,7 @@ def test_a_byte_order_mark_may_begin_the_first_line() -> None:
         (b"\xc3\xa9", "é"),
     ],
 )
-def test_what_is_no_utf_8_is_replaced(raw: bytes, text: str) -> None:
+def test_bytes_that_are_not_utf_8_are_replaced(raw: bytes, text: str) -> None:
     assert objects(b'{"a":"' + raw + b'"}') == [{"a": text}]
 
 
@@ -110,7 +110,7 @@ def test_numbers_may_be_of_any_size(number: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
-def test_the_deepest_line_is_json(opens: str, closes: str) -> None:
+def test_the_deepest_line_is_valid(opens: str, closes: str) -> None:
     deep = opens * (MAX_DEPTH - 1) + "1" + closes * (MAX_DEPTH - 1)
     line = '{"a":' + deep + ',"b":[[],{}]}'
     assert objects(line) is not None
@@ -118,32 +118,32 @@ def test_the_deepest_line_is_json(opens: str, closes: str) -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH, 10 * MAX_DEPTH, 100_000])
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
-def test_a_deeper_one_is_not(opens: str, closes: str, depth: int) -> None:
+def test_a_deeper_line_is_invalid(opens: str, closes: str, depth: int) -> None:
     assert objects('{"a":' + opens * depth + "1" + closes * depth + "}") is None
 
 
-def test_many_brackets_are_not_deep() -> None:
+def test_brackets_alone_do_not_make_a_line_deep() -> None:
     assert objects(json.dumps({"a": "[" * 1000, "b": [[]] * 1000})) is not None
 
 
 @pytest.mark.parametrize(("starts", "ends"), [(True, False), (False, False), (False, True)])
-def test_a_piece_of_a_line_is_no_json(*, starts: bool, ends: bool) -> None:
+def test_a_piece_of_a_line_is_invalid(*, starts: bool, ends: bool) -> None:
     assert read_objects(Piece(1, b"{}", starts, ends)) is None
 
 
 @given(st.binary())
-def test_any_bytes_are_read(line: bytes) -> None:
+def test_any_bytes_are_parsed_or_invalid(line: bytes) -> None:
     found = objects(line)
     assert found is None or isinstance(found, list)
 
 
 @given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.floats())))
-def test_what_json_writes_is_read(fields: dict[str, object]) -> None:
+def test_anything_that_json_writes_is_parsed(fields: dict[str, object]) -> None:
     line = json.dumps(fields)
     assert repr(objects(line)) == repr([json.loads(line)])
 
 
-def test_an_entry_knows_where_it_is_from() -> None:
+def test_an_entry_has_its_file_and_its_line() -> None:
     piece = Piece(3, b'{"a":1}')
     (entry,) = EntryReader("a.log").read(piece)
     assert (entry.source, entry.piece, entry.fields) == ("a.log", piece, {"a": 1})
@@ -154,25 +154,21 @@ def test_an_invalid_line_is_an_entry_without_fields() -> None:
     assert entry.fields is None
 
 
-def test_a_blank_line_is_no_entry() -> None:
+def test_a_blank_line_has_no_entry() -> None:
     assert keys("", " ") == []
 
 
-def test_an_entry_has_the_key_of_its_time() -> None:
-    assert keys(f'{{"time":"{NOON}.50Z"}}') == [f"{NOON}.5"]
-
-
 @pytest.mark.parametrize("line", ["{}", "panic", '{"time":7}', '{"time":"noon"}', '{"time":null}'])
-def test_without_a_time_an_entry_has_that_of_the_one_before(line: str) -> None:
+def test_an_entry_without_a_time_has_that_of_the_entry_before(line: str) -> None:
     assert keys(f'{{"time":"{NOON}Z"}}', line) == [NOON, NOON]
 
 
-def test_before_any_time_there_is_none() -> None:
+def test_entries_before_the_first_time_have_an_empty_key() -> None:
     assert keys("{}", "panic") == ["", ""]
 
 
-def test_objects_of_one_line_have_their_own_times() -> None:
-    assert keys(f'{{"time":"{NOON}Z"}}{{"time":"{NOON}.5Z"}}{{}}') == [
+def test_each_object_of_a_line_has_its_own_time() -> None:
+    assert keys(f'{{"time":"{NOON}Z"}}{{"time":"{NOON}.50Z"}}{{}}') == [
         NOON,
         f"{NOON}.5",
         f"{NOON}.5",

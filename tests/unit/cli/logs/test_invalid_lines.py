@@ -1,4 +1,6 @@
-"""What was no JSON."""
+"""Lines that are not JSON."""
+
+import pytest
 
 from firezone_filter.cli.logs.invalid_lines import MAX_NAMED, InvalidLines
 
@@ -12,7 +14,7 @@ def invalid_lines(data: bytes) -> InvalidLines:
     return found
 
 
-def test_at_first_there_is_nothing_to_say() -> None:
+def test_without_such_lines_there_is_no_report() -> None:
     assert (InvalidLines().count, list(InvalidLines().report())) == (0, [])
 
 
@@ -32,17 +34,14 @@ def test_pieces_of_one_line_are_counted_once() -> None:
     assert found.count == 1
 
 
-def test_the_last_line_that_is_named_is_named() -> None:
-    found = list(invalid_lines(b"panic\n" * MAX_NAMED).report())
-    assert found[MAX_NAMED - 1 :] == [f"a.log:{MAX_NAMED}: not JSON, passed through"]
-
-
-def test_further_lines_are_only_counted() -> None:
-    found = invalid_lines(b"panic\n" * (MAX_NAMED + 1234))
-    assert len(list(found.report())) == MAX_NAMED + 1
-    assert list(found.report())[-1] == "and 1,234 more lines that are not JSON"
-
-
-def test_one_further_line_is_one() -> None:
-    found = invalid_lines(b"panic\n" * (MAX_NAMED + 1))
-    assert list(found.report())[-1] == "and 1 more line that is not JSON"
+@pytest.mark.parametrize(
+    ("more", "rest"),
+    [
+        (0, []),
+        (1, ["and 1 more line that is not JSON"]),
+        (1234, ["and 1,234 more lines that are not JSON"]),
+    ],
+)
+def test_lines_beyond_the_limit_are_only_counted(more: int, rest: list[str]) -> None:
+    report = list(invalid_lines(b"panic\n" * (MAX_NAMED + more)).report())
+    assert report[MAX_NAMED - 1 :] == [f"a.log:{MAX_NAMED}: not JSON, passed through", *rest]

@@ -21,7 +21,7 @@ from firezone_filter.cli.logs.jq_text import to_json, to_text
         ({}, "{}"),
     ],
 )
-def test_text_stands_for_itself_and_all_else_is_json(value: object, text: str) -> None:
+def test_a_string_is_itself_and_everything_else_is_json(value: object, text: str) -> None:
     assert to_text(value) == text
 
 
@@ -37,7 +37,7 @@ def test_text_stands_for_itself_and_all_else_is_json(value: object, text: str) -
         ([True, 1.0, "x"], '[true,1,"x"]'),
     ],
 )
-def test_json_is_compact_and_in_its_own_order(value: object, text: str) -> None:
+def test_json_is_compact_and_keeps_the_order(value: object, text: str) -> None:
     assert to_json(value) == text
 
 
@@ -66,7 +66,7 @@ def test_json_is_compact_and_in_its_own_order(value: object, text: str) -> None:
         (math.nan, "null"),
     ],
 )
-def test_numbers_are_written_as_jq_writes_them(value: float, text: str) -> None:
+def test_floats_are_written_as_by_jq(value: float, text: str) -> None:
     assert to_json(value) == text
 
 

@@ -1,6 +1,6 @@
-r"""What is printed is what `jq -r '"\(.time) \(.severity) \(.message)"'` prints.
+r"""The output is that of `jq -r '"\(.time) \(.severity) \(.message)"'`.
 
-What that is stands here, line by line; where jq is installed, it is asked as well.
+The expected lines are written out here; where jq is installed, its output is compared as well.
 """
 
 import json
@@ -28,7 +28,7 @@ from firezone_filter.cli.exit import ExitStatus
 PROGRAM: Final = r'"\(.time) \(.severity) \(.message)"'
 
 JQ: Final = shutil.which("jq") or ""
-VERSION: Final = subprocess.getoutput("jq --version")  # noqa: S605, S607 - it is what is asked
+VERSION: Final = subprocess.getoutput("jq --version")  # noqa: S605, S607 - any jq on the path
 needs_jq = pytest.mark.skipif(not JQ, reason="jq is not installed")
 needs_jq_1_6 = pytest.mark.skipif("jq-1.6" not in VERSION, reason="jq 1.6 is not installed")
 
@@ -42,7 +42,7 @@ OBJECTS: Final[dict[bytes, bytes]] = {
     b'{"message":"no time"}': b"null null no time",
     b"{}": b"null null null",
     b"null": b"null null null",
-    # Values that are no text.
+    # Values that are not text.
     b'{"time":1790000000,"severity":3,"message":true}': b"1790000000 3 true",
     b'{"time":1.5,"severity":false,"message":null}': b"1.5 false null",
     b'{"message":{"b":[1,"x",null],"a":{}}}': b'null null {"b":[1,"x",null],"a":{}}',
@@ -62,7 +62,7 @@ OBJECTS: Final[dict[bytes, bytes]] = {
     b'{"message":1,"message":2}': b"null null 2",
 }
 
-# As jq 1.6 writes them; later versions keep numbers as they were written.
+# As jq 1.6 writes them; later versions keep the original digits.
 NUMBERS: Final[dict[bytes, bytes]] = {
     b'{"time":1.0,"severity":1.50,"message":-0.0}': b"1 1.5 -0",
     b'{"time":1e3,"severity":1e16,"message":1e15}': b"1000 1e+16 1000000000000000",
@@ -75,7 +75,7 @@ NUMBERS: Final[dict[bytes, bytes]] = {
     b'{"message":1790000000.123456789}': b"null null 1790000000.1234567",
 }
 
-STRAYS: Final = [
+INVALID: Final = [
     b"thread 'main' panicked at gateway.rs:7",
     b"[]",
     b"5",
@@ -107,22 +107,22 @@ IDS = [line.decode(errors="replace")[:50] for line in ALL]
 
 
 @pytest.mark.parametrize(("line", "expected"), ALL.items(), ids=IDS)
-def test_a_line_is_printed_so(
+def test_a_line_is_printed_as_by_jq(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], line: bytes, expected: bytes
 ) -> None:
     assert printed(tmp_path / "a.log", capsysbinary, line) == expected + b"\n"
 
 
-def test_a_mixed_file_is_printed_so(
+def test_a_file_with_invalid_lines_is_printed_whole(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    data = b"\n".join([*OBJECTS, *STRAYS, b"", b" \t\r", *NUMBERS])
-    expected = b"\n".join([*OBJECTS.values(), *STRAYS, *NUMBERS.values()]) + b"\n"
+    data = b"\n".join([*OBJECTS, *INVALID, b"", b" \t\r", *NUMBERS])
+    expected = b"\n".join([*OBJECTS.values(), *INVALID, *NUMBERS.values()]) + b"\n"
     assert printed(tmp_path / "a.log", capsysbinary, data) == expected
 
 
 @needs_jq
-def test_jq_prints_the_same_of_a_mixed_file(  # pragma: no cover - where jq is installed
+def test_jq_prints_the_same_for_a_file(  # pragma: no cover - where jq is installed
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     data = b"\n".join([b"", *OBJECTS, b" \t\r", *OBJECTS])
@@ -138,7 +138,7 @@ def test_jq_prints_the_same_numbers(  # pragma: no cover - where jq is installed
 
 
 @needs_jq_1_6
-@pytest.mark.parametrize("line", STRAYS, ids=range(len(STRAYS)))
+@pytest.mark.parametrize("line", INVALID, ids=range(len(INVALID)))
 def test_jq_stops_at_an_invalid_line(  # pragma: no cover - where jq is installed
     line: bytes,
 ) -> None:
@@ -162,7 +162,7 @@ def test_jq_stops_at_an_invalid_line(  # pragma: no cover - where jq is installe
         )
     )
 )
-def test_jq_prints_the_same_of_any_objects(  # pragma: no cover - where jq is installed
+def test_jq_prints_the_same_for_any_objects(  # pragma: no cover - where jq is installed
     tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, object]]
 ) -> None:
     path = tmp_path_factory.mktemp("jq") / "a.log"
@@ -175,7 +175,7 @@ def test_jq_prints_the_same_of_any_objects(  # pragma: no cover - where jq is in
 
 
 @needs_jq
-def test_jq_reads_what_our_own_log_writes(  # pragma: no cover - where jq is installed
+def test_jq_reads_the_lines_of_our_own_log(  # pragma: no cover - where jq is installed
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     path = tmp_path / "own.log"

@@ -1,4 +1,4 @@
-"""What is printed of entries."""
+"""The printed form of entries."""
 
 import io
 
@@ -13,7 +13,7 @@ LINE = {"time": "2026-08-22T12:00:00Z", "severity": "INFO", "message": "Refused 
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal that keeps what it is sent."""
+    """A terminal that keeps its output."""
 
     def isatty(self) -> bool:
         return True
@@ -21,7 +21,7 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.fixture(autouse=True)
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the environment say that the terminal knows colours."""
+    """Let the environment announce a terminal with colours."""
     monkeypatch.setenv("TERM", "xterm")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
@@ -46,7 +46,7 @@ def displayed(*entries: Entry, all_fields: bool = False, encoding: str = "utf-8"
     return data.decode(encoding)
 
 
-# --- Into a pipe -------------------------------------------------------------------------
+# --- To a pipe --------------------------------------------------------------------------
 
 
 def test_a_line_is_time_severity_and_message() -> None:
@@ -61,27 +61,27 @@ def test_a_line_is_time_severity_and_message() -> None:
         ({"message": ""}, b"null null \n"),
     ],
 )
-def test_what_is_missing_is_null_and_what_is_no_text_is_json(
+def test_a_missing_field_is_null_and_a_value_that_is_no_text_is_json(
     fields: dict[str, object], line: bytes
 ) -> None:
     assert piped(entry(**fields)) == line
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\r\x00\x7f", "é\u2028\U0001f600"])
-def test_into_a_pipe_a_message_goes_as_it_is(text: str) -> None:
+def test_a_pipe_gets_a_message_unchanged(text: str) -> None:
     assert piped(entry(message=text)) == f"null null {text}\n".encode()
 
 
-def test_half_a_character_is_replaced() -> None:
+def test_a_lone_surrogate_is_replaced() -> None:
     assert piped(entry(message="a\ud800b")) == "null null a\ufffdb\n".encode()
 
 
 @pytest.mark.parametrize("data", [b"panic", b"", b"\x00\xff\x1b[2J", b"crlf\r"])
-def test_into_a_pipe_an_invalid_line_goes_as_it_is(data: bytes) -> None:
+def test_a_pipe_gets_an_invalid_line_unchanged(data: bytes) -> None:
     assert piped(invalid_line(data)) == data + b"\n"
 
 
-def test_pieces_of_a_line_are_one_line_again() -> None:
+def test_pieces_of_a_line_are_joined() -> None:
     pieces = [
         invalid_line(b"a", ends=False),
         invalid_line(b"b", starts=False, ends=False),
@@ -90,11 +90,11 @@ def test_pieces_of_a_line_are_one_line_again() -> None:
     assert piped(*pieces, entry(message="x")) == b"abc\nnull null x\n"
 
 
-def test_a_line_that_is_not_complete_does_not_run_into_the_next() -> None:
+def test_an_incomplete_line_does_not_run_into_the_next() -> None:
     assert piped(invalid_line(b"a", ends=False), entry(message="x")) == b"a\nnull null x\n"
 
 
-def test_a_stream_that_takes_only_text_gets_text() -> None:
+def test_a_text_stream_gets_text() -> None:
     stream = io.StringIO()
     Printer(stream).add(entry(message="é"))
     assert stream.getvalue() == "null null é\n"
@@ -126,16 +126,14 @@ def test_all_fields_follow_in_their_order() -> None:
         ("é", "a=é"),
     ],
 )
-def test_a_value_that_would_not_be_told_from_the_next_is_in_quotes(
-    value: object, text: str
-) -> None:
+def test_a_value_that_could_run_into_the_next_field_is_in_quotes(value: object, text: str) -> None:
     assert other_fields({"a": value}) == f" {text}"
 
 
 @pytest.mark.parametrize(
     ("name", "text"), [("a b", '"a b"=1'), ("", '""=1'), ("a.b/c", "a.b/c=1")]
 )
-def test_a_name_may_be_in_quotes_too(name: str, text: str) -> None:
+def test_so_is_a_name(name: str, text: str) -> None:
     assert other_fields({name: 1}) == f" {text}"
 
 
@@ -154,28 +152,30 @@ def test_a_name_may_be_in_quotes_too(name: str, text: str) -> None:
         ("LOUD", "LOUD"),
     ],
 )
-def test_to_a_terminal_a_severity_is_coloured(severity: str, coloured: str) -> None:
+def test_a_terminal_gets_severities_in_colour(severity: str, coloured: str) -> None:
     assert displayed(entry(severity=severity)) == f"null {coloured} null\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_without_colours_it_is_not(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_terminal_without_colours_gets_none(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(name, value)
     assert displayed(entry(**LINE)) == "2026-08-22T12:00:00Z INFO Refused packet\n"
 
 
-def test_into_a_pipe_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert b"\x1b" not in piped(entry(**LINE))
 
 
 @pytest.mark.parametrize("name", ["time", "severity", "message", "cid"])
-def test_to_a_terminal_control_characters_are_escaped(name: str) -> None:
+def test_a_terminal_gets_no_control_characters_in_any_field(name: str) -> None:
     line = displayed(entry(**{name: "a\x1b[2J\nb\u202e"}), all_fields=True)
     assert line.rstrip("\n").isprintable()
 
 
-def test_to_a_terminal_a_message_stays_one_line() -> None:
+def test_a_terminal_gets_control_characters_escaped() -> None:
     assert displayed(entry(message="a\nb\x1b[2J\x7f\ud800")) == (
         "null null a\\nb\\x1b[2J\\x7f\\ud800\n"
     )
@@ -191,15 +191,15 @@ def test_to_a_terminal_a_message_stays_one_line() -> None:
         (b"a\tb", r"a\tb"),
     ],
 )
-def test_to_a_terminal_an_invalid_line_is_safe(data: bytes, text: str) -> None:
+def test_a_terminal_gets_an_invalid_line_escaped(data: bytes, text: str) -> None:
     assert displayed(invalid_line(data)) == f"{text}\n"
 
 
-def test_a_terminal_may_know_less_than_unicode() -> None:
+def test_characters_beyond_the_encoding_of_the_terminal_are_escaped() -> None:
     assert displayed(entry(message="é"), encoding="ascii") == "null null \\xe9\n"
 
 
-def test_to_a_terminal_all_fields_follow_too() -> None:
+def test_a_terminal_gets_all_fields_too() -> None:
     assert displayed(entry(message="x", cid="alice"), all_fields=True) == (
         "null null x cid=alice\n"
     )

@@ -1,4 +1,4 @@
-"""Logs that are read: one, several, in the order of their times, and as they grow."""
+"""Reading logs: one after the other, merged by time, and as they grow."""
 
 import io
 import os
@@ -23,7 +23,7 @@ from .log_entries import at, line
 
 @define
 class Logs:
-    """Logs in an empty folder, and what is complained of them."""
+    """Logs in an empty folder, and the complaints about them."""
 
     folder: Path
     complaints: list[str] = field(factory=list)
@@ -41,7 +41,7 @@ class Logs:
         return Reading(names, by_time, self.complaints.append, self._wait)
 
     def read(self, *names: str, by_time: bool = False) -> list[str]:
-        return [told(entry) for entry in self.reading(*names, by_time=by_time)]
+        return [text(entry) for entry in self.reading(*names, by_time=by_time)]
 
     def _wait(self) -> None:
         self.waits += 1
@@ -52,8 +52,8 @@ def logs(tmp_path: Path) -> Logs:
     return Logs(tmp_path)
 
 
-def told(entry: Entry) -> str:
-    """Return the message of an entry, or the line if it is invalid_line."""
+def text(entry: Entry) -> str:
+    """Return the message of an entry, or the line if it is not JSON."""
     return str(entry.fields["message"]) if entry.fields else entry.piece.data.decode()
 
 
@@ -68,10 +68,6 @@ class Unreadable(io.BytesIO):
         if data := super().read1(size):
             return data
         raise self._error
-
-
-def sleepless() -> None:
-    """Do nothing before a read."""
 
 
 def standard_input(monkeypatch: pytest.MonkeyPatch, stream: io.BytesIO) -> None:
@@ -91,56 +87,52 @@ def test_a_file_may_be_read_twice(logs: Logs) -> None:
     assert logs.read(a, a) == ["one", "one"]
 
 
-def test_a_file_may_be_empty(logs: Logs) -> None:
-    assert logs.read(logs.write("a")) == []
+@pytest.mark.parametrize(
+    ("data", "messages"),
+    [
+        pytest.param(b"", [], id="empty"),
+        pytest.param(at(1, "one").rstrip(), ["one"], id="last line unfinished"),
+        pytest.param(
+            at(1, "x" * (CHUNK // 2)) * 5, ["x" * (CHUNK // 2)] * 5, id="lines across chunks"
+        ),
+    ],
+)
+def test_a_file_is_read_to_its_end(logs: Logs, data: bytes, messages: list[str]) -> None:
+    assert logs.read(logs.write("a", data)) == messages
 
 
-def test_a_last_line_needs_no_end(logs: Logs) -> None:
-    assert logs.read(logs.write("a", at(1, "one").rstrip())) == ["one"]
-
-
-def test_lines_may_go_from_one_chunk_to_the_next(logs: Logs) -> None:
-    text = "x" * (CHUNK // 2)
-    assert logs.read(logs.write("a", *[at(1, text)] * 5)) == [text] * 5
-
-
-def test_an_entry_has_the_name_of_its_file_and_its_line(logs: Logs) -> None:
+def test_an_entry_has_its_file_and_its_line(logs: Logs) -> None:
     a = logs.write("a", b"\n", at(1, "one"), b"panic")
     assert [(each.source, each.piece.number) for each in logs.reading(a)] == [(a, 2), (a, 3)]
 
 
-def test_standard_input_is_read(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_and_left_open(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     standard_input(monkeypatch, io.BytesIO(at(1, "one")))
-    assert [(each.source, told(each)) for each in logs.reading("-")] == [("standard input", "one")]
-
-
-def test_standard_input_stays_open(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
-    standard_input(monkeypatch, io.BytesIO(at(1, "one")))
-    logs.read("-", logs.write("a"))
+    assert [(each.source, text(each)) for each in logs.reading("-")] == [("standard input", "one")]
     assert not sys.stdin.closed
 
 
-def test_before_each_read_what_was_printed_can_be_seen(logs: Logs) -> None:
+def test_the_output_is_flushed_before_each_read(logs: Logs) -> None:
     logs.read(logs.write("a", b"\n" * (2 * CHUNK)))
     assert logs.waits == 3
 
 
-# --- What cannot be read -----------------------------------------------------------------
+# --- Files that cannot be read ------------------------------------------------------------
 
 
-def test_a_missing_file_is_told_and_the_others_are_read(logs: Logs) -> None:
+def test_a_missing_file_gets_a_complaint_and_the_others_are_read(logs: Logs) -> None:
     a, b = logs.write("a", at(1, "one")), logs.write("b", at(2, "two"))
     assert logs.read(a, "/no/such.log", b) == ["one", "two"]
     assert logs.complaints == ["/no/such.log: No such file or directory"]
 
 
-def test_a_folder_is_told(logs: Logs) -> None:
+def test_a_folder_gets_a_complaint(logs: Logs) -> None:
     reading = logs.reading(str(logs.folder))
     assert list(reading) == []
     assert (logs.complaints, reading.complaints) == ([f"{logs.folder}: Is a directory"], 1)
 
 
-def test_standard_input_that_is_closed_is_told(
+def test_closed_standard_input_gets_a_complaint(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
@@ -149,7 +141,7 @@ def test_standard_input_that_is_closed_is_told(
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-def test_a_disk_that_fails_is_told_and_the_rest_is_read(
+def test_a_failing_disk_gets_a_complaint_and_the_rest_is_read(
     logs: Logs, monkeypatch: pytest.MonkeyPatch, *, by_time: bool
 ) -> None:
     standard_input(monkeypatch, Unreadable(at(1, "one") + b"rest"))
@@ -157,41 +149,39 @@ def test_a_disk_that_fails_is_told_and_the_rest_is_read(
     assert logs.complaints == ["standard input: reading stops: Input/output error"]
 
 
-def test_a_failure_without_a_name_is_told(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_without_a_reason_gets_a_complaint_too(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     standard_input(monkeypatch, Unreadable(b"", strerror=None))
     logs.read("-")
     assert logs.complaints == ["standard input: reading stops: "]
 
 
-def test_a_disk_that_fails_is_told_once_however_often_it_is_looked_at(logs: Logs) -> None:
-    source = Source("a", Unreadable(at(1, "one")), logs.complaints.append, sleepless)
-    assert [told(entry) for _ in range(3) for entry in source.entries()] == ["one"]
+def test_a_failing_disk_gets_one_complaint_however_often_it_is_read(logs: Logs) -> None:
+    source = Source("a", Unreadable(at(1, "one")), logs.complaints.append, lambda: None)
+    assert [text(entry) for _ in range(3) for entry in source.entries()] == ["one"]
     assert logs.complaints == ["a: reading stops: Input/output error"]
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-def test_all_files_are_closed_if_nobody_reads_on(logs: Logs, *, by_time: bool) -> None:
+def test_all_files_are_closed_if_the_iteration_stops_early(logs: Logs, *, by_time: bool) -> None:
     names = [logs.write(name, at(1), at(2)) for name in "ab"]
     entries = iter(logs.reading(*names, by_time=by_time))
     next(entries)
-    # A file that was left open would be a warning, and that an error.
+    # A file left open would raise a warning, which is an error in tests.
     del entries
 
 
-# --- How far -----------------------------------------------------------------------------
+# --- Size and position -------------------------------------------------------------------
 
 
-def test_the_size_is_that_of_all_files(logs: Logs) -> None:
-    assert logs.reading(logs.write("a", b"123"), logs.write("b", b"45")).size() == 5
-
-
-def test_a_missing_file_has_no_size(logs: Logs) -> None:
-    assert logs.reading(logs.write("a", b"123"), "/no/such.log").size() is None
-
-
-def test_a_pipe_has_no_size(logs: Logs) -> None:
+@pytest.mark.parametrize(("name", "size"), [("b", 5), ("no", None), ("pipe", None)])
+def test_the_size_is_that_of_all_files_if_all_are_files(
+    logs: Logs, name: str, size: int | None
+) -> None:
     os.mkfifo(logs.folder / "pipe")
-    assert logs.reading(str(logs.folder / "pipe")).size() is None
+    logs.write("b", b"45")
+    assert logs.reading(logs.write("a", b"123"), str(logs.folder / name)).size() == size
 
 
 def test_standard_input_has_the_size_of_its_file(
@@ -202,8 +192,8 @@ def test_standard_input_has_the_size_of_its_file(
         assert logs.reading("-").size() == 3
 
 
-@pytest.mark.parametrize("stdin", [None, io.StringIO()])
-def test_standard_input_that_is_no_file_has_no_size(
+@pytest.mark.parametrize("stdin", [None, io.StringIO()], ids=["closed", "not a file"])
+def test_any_other_standard_input_has_no_size(
     logs: Logs, monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
 ) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
@@ -211,7 +201,7 @@ def test_standard_input_that_is_no_file_has_no_size(
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-def test_the_position_is_that_in_all_files(logs: Logs, *, by_time: bool) -> None:
+def test_the_position_counts_the_bytes_of_all_files(logs: Logs, *, by_time: bool) -> None:
     names = [logs.write("a", b"123"), logs.write("b", b"45")]
     reading = logs.reading(*names, by_time=by_time)
     before = reading.position
@@ -219,35 +209,52 @@ def test_the_position_is_that_in_all_files(logs: Logs, *, by_time: bool) -> None
     assert (before, reading.position) == (0, 5)
 
 
-# --- In the order of their times ---------------------------------------------------------
+# --- Merged by time -----------------------------------------------------------------------
 
 
-def test_files_are_merged_by_time(logs: Logs) -> None:
-    a = logs.write("a", at(1, "a1"), at(3, "a3"), at(5, "a5"))
-    b = logs.write("b", at(2, "b2"), at(4, "b4"))
-    assert logs.read(a, b, by_time=True) == ["a1", "b2", "a3", "b4", "a5"]
-
-
-def test_at_one_time_the_first_file_comes_first(logs: Logs) -> None:
-    a, b = logs.write("a", at(1, "a"), at(1, "a")), logs.write("b", at(1, "b"), at(2, "b"))
-    assert logs.read(a, b, by_time=True) == ["a", "a", "b", "b"]
-
-
-def test_times_are_compared_across_zones_and_digits(logs: Logs) -> None:
-    a = logs.write("a", line(time="2026-08-22T14:00:00.1+02:00", message="first"))
-    b = logs.write("b", line(time="2026-08-22T12:00:00.10000001Z", message="second"))
-    assert logs.read(b, a, by_time=True) == ["first", "second"]
-
-
-def test_a_line_without_time_stays_behind_the_one_before(logs: Logs) -> None:
-    a = logs.write("a", at(1, "a1"), b"panic\n", line(message="no time"), at(3, "a3"))
-    b = logs.write("b", at(2, "b2"))
-    assert logs.read(a, b, by_time=True) == ["a1", "panic", "no time", "b2", "a3"]
-
-
-def test_lines_before_any_time_come_first(logs: Logs) -> None:
-    a, b = logs.write("a", at(1, "a1")), logs.write("b", b"panic\n", at(2, "b2"))
-    assert logs.read(a, b, by_time=True) == ["panic", "a1", "b2"]
+@pytest.mark.parametrize(
+    ("a", "b", "merged"),
+    [
+        pytest.param(
+            [at(1, "a1"), at(3, "a3"), at(5, "a5")],
+            [at(2, "b2"), at(4, "b4")],
+            ["a1", "b2", "a3", "b4", "a5"],
+            id="by time",
+        ),
+        pytest.param(
+            [at(1, "a"), at(1, "a")],
+            [at(1, "b"), at(2, "b")],
+            ["a", "a", "b", "b"],
+            id="first file first at one time",
+        ),
+        pytest.param(
+            [line(time="2026-08-22T12:00:00.10000001Z", message="second")],
+            [line(time="2026-08-22T14:00:00.1+02:00", message="first")],
+            ["first", "second"],
+            id="across zones and digits",
+        ),
+        pytest.param(
+            [at(1, "a1"), b"panic\n", line(message="no time"), at(3, "a3")],
+            [at(2, "b2")],
+            ["a1", "panic", "no time", "b2", "a3"],
+            id="a line without a time stays with the line before",
+        ),
+        pytest.param(
+            [at(1, "a1")],
+            [b"panic\n", at(2, "b2")],
+            ["panic", "a1", "b2"],
+            id="lines before the first time come first",
+        ),
+        pytest.param(
+            [at(5, "a5"), at(1, "a1")],
+            [at(4, "b4"), at(6, "b6")],
+            ["b4", "a5", "a1", "b6"],
+            id="a file out of order keeps its order",
+        ),
+    ],
+)
+def test_files_are_merged(logs: Logs, a: list[bytes], b: list[bytes], merged: list[str]) -> None:
+    assert logs.read(logs.write("a", *a), logs.write("b", *b), by_time=True) == merged
 
 
 def test_pieces_of_a_long_line_stay_together(logs: Logs) -> None:
@@ -256,12 +263,6 @@ def test_pieces_of_a_long_line_stay_together(logs: Logs) -> None:
     first, *pieces, last = logs.read(a, b, by_time=True)
     assert (first, "".join(pieces), last) == ("a1", "x" * (2 * MAX_LINE), "b1")
     assert len(pieces) == 2
-
-
-def test_a_file_out_of_order_keeps_its_own(logs: Logs) -> None:
-    a = logs.write("a", at(5, "a5"), at(1, "a1"))
-    b = logs.write("b", at(4, "b4"), at(6, "b6"))
-    assert logs.read(a, b, by_time=True) == ["b4", "a5", "a1", "b6"]
 
 
 FILES = st.lists(st.lists(st.integers(0, 90)).map(sorted), max_size=4)
@@ -284,7 +285,7 @@ def test_merged_files_are_sorted_stable_and_complete(folder: Path, files: list[l
     expected = [
         (second, n, m) for n, seconds in enumerate(files) for m, second in enumerate(seconds)
     ]
-    assert [told(entry) for entry in merged] == [f"{n}:{m}" for _, n, m in sorted(expected)]
+    assert [text(entry) for entry in merged] == [f"{n}:{m}" for _, n, m in sorted(expected)]
 
 
 # --- As they grow ------------------------------------------------------------------------
@@ -293,11 +294,11 @@ Step = Callable[[], object]
 
 
 class TheEnd(Exception):  # noqa: N818 - it is no error
-    """The user has seen enough."""
+    """Ends a test, as Ctrl-C does."""
 
 
 def follow(logs: Logs, *names: str, steps: list[Step], by_time: bool = False) -> list[str]:
-    """Return what is told until all *steps* are done, one in each wait, and looked at."""
+    """Return the messages read while the *steps* are done, one in each wait."""
     left: Final = iter(steps)
     waited: list[float] = []
 
@@ -310,23 +311,19 @@ def follow(logs: Logs, *names: str, steps: list[Step], by_time: bool = False) ->
 
     read: list[str] = []
     with pytest.raises(TheEnd):
-        # What comes before the end stays in the list.
-        read.extend(map(told, logs.reading(*names, by_time=by_time).follow(sleep)))
+        # The entries before the end stay in the list.
+        read.extend(map(text, logs.reading(*names, by_time=by_time).follow(sleep)))
     assert waited == [POLL_S] * (len(steps) + 1)
     return read
 
 
-def test_what_is_there_is_read_first(logs: Logs) -> None:
-    assert follow(logs, logs.write("a", at(1, "one")), steps=[]) == ["one"]
-
-
-def test_what_is_appended_is_read(logs: Logs) -> None:
+def test_appended_lines_follow_the_first(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     more: list[Step] = [lambda: logs.append("a", at(2, "two"), at(3, "three"))]
     assert follow(logs, a, steps=more) == ["one", "two", "three"]
 
 
-def test_half_a_line_waits_for_its_end(logs: Logs) -> None:
+def test_an_unfinished_line_waits_for_its_end(logs: Logs) -> None:
     a, whole = logs.write("a"), at(1, "one")
     halves: list[Step] = [
         lambda: logs.append("a", whole[:9]),
@@ -335,25 +332,25 @@ def test_half_a_line_waits_for_its_end(logs: Logs) -> None:
     assert follow(logs, a, steps=halves) == ["one"]
 
 
-def test_a_file_that_is_cut_off_is_read_from_its_start(logs: Logs) -> None:
+def test_a_truncated_file_is_read_from_its_start(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"), at(2, "two"))
     assert follow(logs, a, steps=[lambda: logs.write("a", at(3, "3"))]) == ["one", "two", "3"]
 
 
 def rotate(logs: Logs, *last: bytes) -> None:
-    """Rotate the log a, after a program that had it open wrote *last*."""
+    """Rotate the log a, after its program has written *last* to it."""
     logs.append("a", *last)
     (logs.folder / "a").rename(logs.folder / "a.1")
     logs.write("a", at(9, "nine"))
 
 
-def test_a_file_that_is_replaced_is_read_to_its_end_and_then_the_new_one(logs: Logs) -> None:
+def test_a_replaced_file_is_read_to_its_end_before_the_new_one(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     read = follow(logs, a, steps=[lambda: rotate(logs, at(2, "two"), b"rest")])
     assert read == ["one", "two", "rest", "nine"]
 
 
-def test_what_was_written_right_before_the_rotation_is_read(
+def test_a_line_written_right_before_the_rotation_is_read(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a = logs.write("a", at(1, "one"))
@@ -365,12 +362,12 @@ def test_what_was_written_right_before_the_rotation_is_read(
             rotate(logs, written)
         return look(path)
 
-    # A wait would be an error: all is there already.
+    # A wait would be an error: everything is there already.
     no_waits: dict[float, None] = {}
     entries = logs.reading(a).follow(no_waits.__getitem__)
-    assert told(next(entries)) == "one"
+    assert text(next(entries)) == "one"
     monkeypatch.setattr(Path, "stat", look_late)
-    assert [told(next(entries)), told(next(entries))] == ["two", "nine"]
+    assert [text(next(entries)), text(next(entries))] == ["two", "nine"]
     entries.close()
 
 
@@ -380,13 +377,13 @@ def test_a_new_file_is_followed_too(logs: Logs) -> None:
     assert follow(logs, a, steps=steps) == ["nine", "ten"]
 
 
-def test_a_file_that_is_gone_for_a_while_is_waited_for(logs: Logs) -> None:
+def test_a_missing_file_is_read_when_it_comes_back(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     steps: list[Step] = [(logs.folder / "a").unlink, lambda: logs.write("a", at(2, "two"))]
     assert follow(logs, a, steps=steps) == ["one", "two"]
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(logs: Logs) -> None:
+def test_a_pipe_in_the_place_of_a_file_is_not_opened(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     steps: list[Step] = [(logs.folder / "a").unlink, lambda: os.mkfifo(a)]
     assert follow(logs, a, steps=steps) == ["one"]
@@ -401,7 +398,7 @@ def test_several_files_are_followed(logs: Logs) -> None:
     assert follow(logs, a, b, steps=steps) == ["a1", "b0", "b3", "a2"]
 
 
-def test_what_comes_at_once_is_merged(logs: Logs) -> None:
+def test_lines_that_come_in_one_wait_are_merged(logs: Logs) -> None:
     a, b = logs.write("a", at(1, "a1")), logs.write("b", at(0, "b0"))
 
     def append() -> None:
@@ -411,7 +408,7 @@ def test_what_comes_at_once_is_merged(logs: Logs) -> None:
     assert follow(logs, a, b, steps=[append], by_time=True) == ["b0", "a1", "b3", "a4"]
 
 
-def test_before_each_wait_what_was_printed_can_be_seen(logs: Logs) -> None:
+def test_the_output_is_flushed_before_each_wait(logs: Logs) -> None:
     a = logs.write("a")
     follow(logs, a, steps=[])
     # Once before the read that finds nothing, once before the wait.
@@ -419,13 +416,13 @@ def test_before_each_wait_what_was_printed_can_be_seen(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("name", ["no", "pipe", "."])
-def test_what_cannot_be_followed_is_told_at_once(logs: Logs, name: str) -> None:
+def test_a_file_that_cannot_be_followed_gets_a_complaint_at_once(logs: Logs, name: str) -> None:
     os.mkfifo(logs.folder / "pipe")
     waited: list[float] = []
     assert list(logs.reading(str(logs.folder / name)).follow(waited.append)) == []
     assert (len(logs.complaints), waited) == (1, [])
 
 
-def test_the_others_are_followed_all_the_same(logs: Logs) -> None:
+def test_the_other_files_are_followed_all_the_same(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     assert follow(logs, "/no/such.log", a, steps=[]) == ["one"]

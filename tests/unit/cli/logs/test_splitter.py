@@ -1,4 +1,4 @@
-"""Lines in bytes that come in chunks."""
+"""Splitting chunks of bytes into lines."""
 
 import pytest
 from hypothesis import given
@@ -37,13 +37,13 @@ def test_lines_end_with_a_line_feed_or_at_the_end(chunks: list[bytes], lines: li
     assert split(*chunks) == [Piece(number, line) for number, line in enumerate(lines, 1)]
 
 
-def test_half_a_line_waits_for_its_end() -> None:
+def test_an_unfinished_line_waits_for_its_end() -> None:
     splitter = Splitter()
     assert list(splitter.feed(b"a\nb")) == [Piece(1, b"a")]
     assert list(splitter.feed(b"c\n")) == [Piece(2, b"bc")]
 
 
-def test_after_the_end_nothing_is_left() -> None:
+def test_finishing_twice_yields_nothing_more() -> None:
     splitter = Splitter()
     list(splitter.feed(b"a"))
     assert [list(splitter.finish()), list(splitter.finish())] == [[Piece(1, b"a")], []]
@@ -54,7 +54,7 @@ def test_the_longest_line_is_one_piece(chunks: list[bytes]) -> None:
     assert split(*chunks, b"\n") == [Piece(1, b"x" * MAX_LINE)]
 
 
-def test_a_longer_line_comes_in_pieces() -> None:
+def test_a_longer_line_is_split_into_pieces() -> None:
     assert split(b"x" * MAX_LINE, b"y", b"z\n", b"next\n") == [
         Piece(1, b"x" * MAX_LINE, starts=True, ends=False),
         Piece(1, b"yz", starts=False, ends=True),
@@ -62,7 +62,7 @@ def test_a_longer_line_comes_in_pieces() -> None:
     ]
 
 
-def test_a_line_without_end_comes_in_pieces_too() -> None:
+def test_a_long_line_without_an_end_is_split_into_pieces_too() -> None:
     assert split(b"x" * (2 * MAX_LINE + 1)) == [
         Piece(1, b"x" * MAX_LINE, starts=True, ends=False),
         Piece(1, b"x" * MAX_LINE, starts=False, ends=False),
@@ -70,7 +70,7 @@ def test_a_line_without_end_comes_in_pieces_too() -> None:
     ]
 
 
-def test_no_more_than_a_line_is_kept() -> None:
+def test_no_more_than_the_longest_line_is_kept() -> None:
     splitter = Splitter()
     for _ in range(100):
         list(splitter.feed(b"x" * 100_000))
@@ -78,7 +78,7 @@ def test_no_more_than_a_line_is_kept() -> None:
 
 
 @given(st.lists(st.binary(max_size=20)))
-def test_nothing_is_lost_however_it_comes(chunks: list[bytes]) -> None:
+def test_lines_do_not_depend_on_the_chunks(chunks: list[bytes]) -> None:
     data = b"".join(chunks)
     assert split(*chunks) == split(data)
     assert joined(split(data)).removesuffix(b"\n") == data.removesuffix(b"\n")

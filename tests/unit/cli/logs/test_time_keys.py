@@ -1,4 +1,4 @@
-"""Times of log lines, as something that sorts."""
+"""The sort keys of times."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -73,7 +73,7 @@ def test_a_time_has_a_key(text: str, key: str) -> None:
         "0000-01-01T00:00:00+00:00",
     ],
 )
-def test_what_is_no_time_has_none(text: str) -> None:
+def test_any_other_text_has_no_key(text: str) -> None:
     assert time_key(text) is None
 
 
@@ -102,7 +102,7 @@ def test_a_key_is_in_utc(time: datetime) -> None:
         ("2016-12-31T23:59:60.9Z", "2017-01-01T00:00:00Z"),
     ],
 )
-def test_what_is_earlier_sorts_first(earlier: str, later: str) -> None:
+def test_earlier_times_sort_first(earlier: str, later: str) -> None:
     assert (time_key(earlier) or "") < (time_key(later) or "")
 
 
@@ -122,6 +122,6 @@ def test_an_option_is_a_time_or_a_date(text: str, key: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-8-22", "2026-02-31", "2026-02-31T00:00:00Z", "22.8.2026"]
 )
-def test_an_option_that_is_neither_is_told(text: str) -> None:
+def test_an_option_that_is_neither_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="neither a date nor a time"):
         to_key(text)

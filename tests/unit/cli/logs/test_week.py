@@ -1,4 +1,4 @@
-"""A week of logs: a million lines, read in bounded memory, with a bar for who waits."""
+"""A week of logs: a million lines, read in bounded memory with a progress bar."""
 
 import os
 import pty
@@ -14,12 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[4]
 STATUS = Path("/proc/self/status")
 
-pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="no /proc/self/status to ask")
+pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="no /proc/self/status on this system")
 
 MAX_MORE_KIB: Final = 8 * 1024
-"""What a long log may take beyond what a line does. As objects, 50,000 lines take 50 MiB."""
+"""The memory that a long log may take beyond a short one. As objects, 50,000 lines take 50 MiB."""
 
-# The peak of memory is that of this process alone only if it tells it itself.
+# The process reports its own peak of memory: the usage of child processes would include others.
 SCRIPT: Final = """
 import sys
 from pathlib import Path
@@ -48,9 +48,9 @@ def write_week(path: Path, lines: int) -> None:
 
 
 def terminal_output(end: int) -> bytes:
-    """Return all that was written to a terminal, whose other end is closed by now."""
+    """Return all output on a terminal whose other end is closed."""
     seen = b""
-    # The end is an error: so Linux has it.
+    # On Linux the end is an error.
     with suppress(OSError):
         while True:
             seen += os.read(end, 65_536)
@@ -58,7 +58,7 @@ def terminal_output(end: int) -> bytes:
 
 
 def read(folder: Path, *arguments: str) -> tuple[int, bytes]:
-    """Return the peak of memory in KiB, and what was shown on a terminal."""
+    """Return the peak of memory in KiB, and the output on a terminal."""
     ours, theirs = pty.openpty()
     report, out = folder / "status", folder / "out"
     with out.open("wb") as stream:
