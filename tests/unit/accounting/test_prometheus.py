@@ -1,4 +1,4 @@
-"""`prometheus_text`, read by the parser of Prometheus's own client library."""
+"""`prometheus_text`, parsed by Prometheus's own client library."""
 
 import re
 
@@ -26,7 +26,7 @@ RECORDED = {
     "firezone_filter_flow_payload_bytes": "counter",
     "firezone_filter_flow_events_lost": "counter",
 }
-"""Names and types, as the parser has them: a counter's without its `_total`."""
+"""Names and types as the parser returns them: those of counters without `_total`."""
 
 BUSY = Counters(
     refusals={(way, reason): 0 for way in Direction for reason in Reason}
@@ -48,7 +48,7 @@ BUSY = Counters(
 QUIET = evolve(
     BUSY, recorded_flows=None, tx_packets=None, tx_bytes=None, rx_packets=None, rx_bytes=None
 )
-"""The same where flows are not recorded."""
+"""The same without flow records."""
 
 
 def families(counters: Counters) -> dict[str, Metric]:
@@ -66,31 +66,27 @@ def values(counters: Counters) -> dict[str, float]:
     }
 
 
-def test_without_records_there_are_no_families_of_flows() -> None:
-    found = {name: family.type for name, family in families(QUIET).items()}
-    assert found == ALWAYS
+def test_only_flow_records_add_families_of_flows() -> None:
+    for counters, expected in ((QUIET, ALWAYS), (BUSY, ALWAYS | RECORDED)):
+        found = {name: family.type for name, family in families(counters).items()}
+        assert found == expected
 
 
-def test_with_records_there_are_more() -> None:
-    found = {name: family.type for name, family in families(BUSY).items()}
-    assert found == ALWAYS | RECORDED
-
-
-def test_every_direction_and_reason_is_a_sample_whether_or_not_it_came_up() -> None:
+def test_every_direction_and_reason_is_a_sample_even_if_it_is_0() -> None:
     (family,) = (one for one in families(BUSY).values() if "refused" in one.name)
     labels = [(sample.labels["direction"], sample.labels["reason"]) for sample in family.samples]
     assert labels == [(way.value, reason.value) for way in Direction for reason in Reason]
     assert {sample.name for sample in family.samples} == {"firezone_filter_refused_packets_total"}
 
 
-def test_refusals_have_their_numbers() -> None:
+def test_refusals_have_their_values() -> None:
     found = values(BUSY)
     assert found["firezone_filter_refused_packets_total outbound tcp-port"] == 17
     assert found["firezone_filter_refused_packets_total inbound not-a-peer"] == 2**63
     assert found["firezone_filter_refused_packets_total inbound tcp-port"] == 0
 
 
-def test_everything_else_has_its_number() -> None:
+def test_every_other_sample_has_its_value() -> None:
     found = values(BUSY)
     refusals = {name for name in found if "refused" in name}
     assert {name: value for name, value in found.items() if name not in refusals} == {
@@ -108,9 +104,9 @@ def test_everything_else_has_its_number() -> None:
     }
 
 
-def test_no_field_is_left_out() -> None:
+def test_every_field_is_a_sample() -> None:
     plain = set(fields_dict(Counters)) - {"refusals"}
-    # Each of them has a number of its own.
+    # Each field has a value of its own.
     told = {int(value) for name, value in values(BUSY).items() if "refused" not in name}
     assert told == {getattr(BUSY, name) for name in plain}
 
@@ -134,7 +130,7 @@ def test_names_follow_the_conventions(counters: Counters) -> None:
 
 
 @pytest.mark.parametrize("counters", [BUSY, QUIET], ids=["on", "off"])
-def test_no_sample_comes_twice_and_each_family_is_in_one_piece(counters: Counters) -> None:
+def test_samples_are_unique_and_families_are_in_one_piece(counters: Counters) -> None:
     text = prometheus_text(counters)
     samples = [line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"]
     typed = [line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE")]
@@ -150,14 +146,14 @@ def test_anything_else_is_a_type_error(value: object) -> None:
         prometheus_text(value)  # type: ignore[arg-type]
 
 
-# --- Of a gateway -------------------------------------------------------------------------------
+# --- With a gateway -----------------------------------------------------------------------------
 
 
 def test_a_new_gateway_has_a_page_of_zeros() -> None:
     assert set(values(Gateway(GATEWAY).counters()).values()) == {0}
 
 
-def test_a_gateway_without_records_tells_what_it_has() -> None:
+def test_a_gateway_without_records_has_its_own_counts() -> None:
     gateway = gateway_for_alice(V4.db())
     gateway.handle_packet(OUTBOUND, V4.udp(OUTBOUND))
     gateway.handle_packet(OUTBOUND, V4.udp(OUTBOUND, far=V4.stranger))
@@ -170,7 +166,7 @@ def test_a_gateway_without_records_tells_what_it_has() -> None:
     }
 
 
-def test_a_gateway_with_records_tells_its_traffic_as_well() -> None:
+def test_a_gateway_with_records_counts_its_traffic_too() -> None:
     gateway = recording(V4.db())
     gateway.handle_packet(OUTBOUND, tcp(V4.flow(OUTBOUND, 443), b"hello", flags=SYN))
     gateway.handle_packet(INBOUND, V4.tcp(INBOUND))

@@ -1,4 +1,4 @@
-"""`RefusalLog` and `RefusalCounts` by themselves: what is counted, and what is told together."""
+"""`RefusalLog` and `RefusalCounts` by themselves."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -22,7 +22,7 @@ def to_host(number: int, port: int = 53) -> bytes:
 
 
 class Log:
-    """A log of refusals, and what it reports."""
+    """A log of refusals and its reports."""
 
     def __init__(self) -> None:
         self.queue = EventQueue()
@@ -54,7 +54,7 @@ def log() -> Log:
 
 @both_families
 @both_directions
-def test_a_record_says_who_was_refused_what_and_why(
+def test_a_record_has_the_client_the_far_end_and_the_reason(
     log: Log, family: Family, direction: Direction
 ) -> None:
     packet = family.udp(direction, size=7)
@@ -76,21 +76,21 @@ def test_a_record_says_who_was_refused_what_and_why(
     ]
 
 
-def test_drops_and_rejections_for_one_reason_are_one_record(log: Log) -> None:
+def test_drops_and_rejections_for_one_reason_share_a_record(log: Log) -> None:
     log.add([to_host(1)])
     log.add([to_host(1)], refused=TOLD)
     log.log.forget_old(60.0)
     assert [record.packets for record in log.reported()] == [2]
 
 
-def test_nothing_waits_at_first(log: Log) -> None:
+def test_without_refusals_there_is_nothing_to_report(log: Log) -> None:
     assert log.log.earliest() is None
     log.log.forget_old(1_000.0)
     log.log.start_clock(1_000.0)
     assert log.reported() == []
 
 
-def test_a_record_waits_for_its_time_and_not_longer(log: Log) -> None:
+def test_a_record_is_due_a_period_after_its_first_packet(log: Log) -> None:
     log.add([to_host(1)], 5.0)
     log.add([to_host(1)], 64.0)
     assert log.log.earliest() == 5.0 + PERIOD
@@ -101,7 +101,7 @@ def test_a_record_waits_for_its_time_and_not_longer(log: Log) -> None:
     assert log.log.earliest() is None
 
 
-def test_the_oldest_record_is_next(log: Log) -> None:
+def test_the_oldest_record_is_due_first(log: Log) -> None:
     log.add([to_host(1)], 5.0)
     log.add([to_host(2)], 6.0)
     log.add([to_host(1)], 7.0)
@@ -110,7 +110,7 @@ def test_the_oldest_record_is_next(log: Log) -> None:
     assert log.log.earliest() == 66.0
 
 
-def test_far_ends_beyond_the_maximum_are_one_record(log: Log) -> None:
+def test_far_ends_beyond_the_limit_share_a_record(log: Log) -> None:
     log.add(to_host(number) for number in range(1, MAX_FAR_ENDS + 3))
     log.log.forget_old(60.0)
     *apart, together = log.reported()
@@ -120,14 +120,14 @@ def test_far_ends_beyond_the_maximum_are_one_record(log: Log) -> None:
     assert (together.far_ip, together.far_port, together.packets) == (None, 53, 2)
 
 
-def test_a_record_keeps_what_its_packets_have_in_common(log: Log) -> None:
+def test_a_record_keeps_the_fields_that_all_its_packets_share(log: Log) -> None:
     log.add([to_host(1, 53), to_host(1, 54), to_host(1, 53)])
     log.log.forget_old(60.0)
     (record,) = log.reported()
     assert (record.far_ip, record.protocol, record.far_port) == (ip_address("10.0.0.1"), 17, None)
 
 
-def test_what_cannot_be_read_is_one_record_however_much_it_is(log: Log) -> None:
+def test_unreadable_packets_share_a_record(log: Log) -> None:
     log.add([b"", b"\x45", bytes(40)], refused=NOBODYS)
     log.log.forget_old(60.0)
     (record,) = log.reported()
@@ -135,14 +135,14 @@ def test_what_cannot_be_read_is_one_record_however_much_it_is(log: Log) -> None:
     assert (record.packets, record.ip_bytes) == (3, 41)
 
 
-def test_a_later_fragment_has_no_port(log: Log) -> None:
+def test_the_record_of_a_later_fragment_has_no_port(log: Log) -> None:
     log.add([fragment(udp(V4.flow(OUTBOUND, 53), bytes(64)), 24)])
     log.log.forget_old(60.0)
     (record,) = log.reported()
     assert (record.protocol, record.far_port) == (17, None)
 
 
-def test_the_first_now_is_the_start_of_all_that_waits(log: Log) -> None:
+def test_earlier_refusals_are_dated_to_the_first_now(log: Log) -> None:
     log.add([to_host(1), to_host(2)])
     log.log.start_clock(1_000.0)
     assert log.log.earliest() == 1_060.0
@@ -151,14 +151,14 @@ def test_the_first_now_is_the_start_of_all_that_waits(log: Log) -> None:
     assert found == [(1_000.0, 1_000.0)] * 2
 
 
-def test_nothing_is_remembered_of_what_has_been_reported(log: Log) -> None:
+def test_reported_records_are_forgotten(log: Log) -> None:
     log.add(to_host(number) for number in range(1, 100))
     log.add([b""], refused=NOBODYS)
     log.log.forget_old(60.0)
     assert (len(log.log._records), len(log.log._slots)) == (0, 0)
 
 
-def test_a_scan_keeps_no_more_than_it_reports(log: Log) -> None:
+def test_a_scan_takes_bounded_memory(log: Log) -> None:
     log.add(to_host(number % 250, number % 65_536) for number in range(5_000))
     assert (len(log.log._records), len(log.log._slots)) == (MAX_FAR_ENDS + 1, 1)
 
@@ -166,7 +166,7 @@ def test_a_scan_keeps_no_more_than_it_reports(log: Log) -> None:
 # --- The counts -----------------------------------------------------------------------------
 
 
-def test_every_direction_and_reason_is_counted_from_the_start() -> None:
+def test_every_direction_and_reason_has_a_count_from_the_start() -> None:
     counts = RefusalCounts(None).by_direction()
     assert counts.keys() == {(way, reason) for way in Direction for reason in Reason}
     assert set(counts.values()) == {0}
@@ -184,14 +184,14 @@ def test_a_refusal_is_counted_under_its_direction_and_reason(
     assert counted == {(direction, reason): 2}
 
 
-def test_counts_that_were_handed_out_stay_as_they_were() -> None:
+def test_returned_counts_do_not_change_later() -> None:
     refusals = RefusalCounts(None)
     before = refusals.by_direction()
     refusals.add(INBOUND, b"", NOBODYS, 0.0)
     assert before[INBOUND, Reason.MALFORMED] == 0
 
 
-def test_what_is_counted_goes_to_the_log_as_well() -> None:
+def test_a_counted_refusal_goes_to_the_log_as_well() -> None:
     log = Log()
     RefusalCounts(log.log).add(INBOUND, V4.udp(INBOUND), BY_PORT, 5.0)
     log.log.forget_old(65.0)

@@ -104,7 +104,7 @@ def written() -> Written:
 
 @pytest.fixture
 def log(written: Written) -> DecisionLog:
-    logger = logging.Logger("gateway", 1)  # noqa: LOG001 - of no other test's
+    logger = logging.Logger("gateway", 1)  # noqa: LOG001 - shared with no other test
     logger.addHandler(written)
     return DecisionLog(logger)
 
@@ -140,23 +140,23 @@ def test_an_event_has_a_line_with_all_its_fields(
     assert [list(each.items()) for each in written.lines] == [list(expected.items())]
 
 
-def test_each_kind_of_event_is_tested_here() -> None:
+def test_every_kind_of_event_is_tested_here() -> None:
     assert [type(event) for event, _ in EVENTS] == list(get_args(Event))
 
 
-def test_what_an_event_does_not_know_is_left_out(log: DecisionLog, written: Written) -> None:
+def test_unknown_fields_of_an_event_are_left_out(log: DecisionLog, written: Written) -> None:
     unknown = dict.fromkeys(["client_id", "far_ip", "protocol", "far_port"])
     log.event(FlowRefused(**REFUSED | unknown), T)
     left_out = {"cid", "far_ip", "protocol", "far_port"}
     assert set(written.lines[0]) == {"time", "severity", "message", *REFUSED_LINE} - left_out
 
 
-def test_a_spoofed_flow_is_warned_of(log: DecisionLog, written: Written) -> None:
+def test_a_spoofed_flow_is_a_warning(log: DecisionLog, written: Written) -> None:
     log.event(FlowRefused(**REFUSED | {"reason": Reason.SOURCE_NOT_ALLOWED}), T)
     assert written.lines[0]["severity"] == "WARN"
 
 
-def test_a_moment_that_no_year_has_is_a_number(log: DecisionLog, written: Written) -> None:
+def test_a_time_that_cannot_be_written_is_a_number(log: DecisionLog, written: Written) -> None:
     log.event(AuthorizationExpired("alice", "db", 1e300), T)
     assert written.lines[0]["expired_at"] == 1e300
 
@@ -171,17 +171,24 @@ def test_a_moment_that_no_year_has_is_a_number(log: DecisionLog, written: Writte
             {"ipv4": "100.64.0.2", "ipv6": "fd00:2021:1111::2"},
         ),
     ],
+    ids=["IPv4", "IPv6", "both"],
 )
-def test_a_client_that_connects_has_a_line(
+def test_a_new_session_has_a_line(
     log: DecisionLog, written: Written, addresses: TunnelAddresses, fields: dict[str, str]
 ) -> None:
     log.client_connected("alice", addresses, T)
     assert written.lines == [line("Client connected", cid="alice", **fields)]
 
 
-def test_a_client_that_goes_has_a_line(log: DecisionLog, written: Written) -> None:
+def test_the_end_of_a_session_and_a_revocation_have_a_line(
+    log: DecisionLog, written: Written
+) -> None:
+    log.revoked("alice", "db", T)
     log.client_disconnected("alice", T)
-    assert written.lines == [line("Client disconnected", cid="alice")]
+    assert written.lines == [
+        line("Authorization revoked", cid="alice", rid="db"),
+        line("Client disconnected", cid="alice"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +201,7 @@ def test_a_client_that_goes_has_a_line(log: DecisionLog, written: Written) -> No
         ),
         (InternetResource("r", name="Internet"), {"resource_name": "Internet"}),
     ],
+    ids=["cidr", "dns", "internet"],
 )
 def test_an_authorization_has_a_line(
     log: DecisionLog, written: Written, resource: Resource, fields: dict[str, str]
@@ -202,14 +210,9 @@ def test_an_authorization_has_a_line(
     assert written.lines == [line("Client authorized", cid="alice", rid="r", **fields)]
 
 
-def test_an_authorization_that_ends_says_when(log: DecisionLog, written: Written) -> None:
+def test_the_line_of_an_authorization_tells_its_expiry(log: DecisionLog, written: Written) -> None:
     log.authorized("alice", InternetResource("r"), T, expires_at=T + 1)
     assert written.lines[0]["expires_at"] == "2026-09-21T14:13:21.000000000Z"
-
-
-def test_a_revocation_has_a_line(log: DecisionLog, written: Written) -> None:
-    log.revoked("alice", "db", T)
-    assert written.lines == [line("Authorization revoked", cid="alice", rid="db")]
 
 
 CALLS: dict[str, list[Any]] = {
@@ -225,7 +228,7 @@ CALLS: dict[str, list[Any]] = {
     ("method", "place"),
     [(method, place) for method, arguments in CALLS.items() for place in range(len(arguments))],
 )
-def test_a_wrong_type_is_told_and_has_no_line(
+def test_a_wrong_type_raises_and_has_no_line(
     log: DecisionLog, written: Written, method: str, place: int
 ) -> None:
     arguments: list[Any] = [*CALLS[method]]
@@ -236,20 +239,22 @@ def test_a_wrong_type_is_told_and_has_no_line(
 
 
 @pytest.mark.parametrize("method", [*CALLS, "handle_timeout", "flush"])
-def test_a_time_is_finite(log: DecisionLog, written: Written, method: str) -> None:
+def test_a_time_that_is_not_finite_raises_and_has_no_line(
+    log: DecisionLog, written: Written, method: str
+) -> None:
     with pytest.raises(InvalidTime):
         getattr(log, method)(*CALLS.get(method, []), float("nan"))
     assert written.lines == []
 
 
-def test_an_expiry_is_finite(log: DecisionLog, written: Written) -> None:
+def test_so_does_an_expiry_that_is_not_finite(log: DecisionLog, written: Written) -> None:
     with pytest.raises(InvalidTime):
         log.authorized("alice", InternetResource("r"), T, expires_at=float("inf"))
     assert written.lines == []
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_what_waits_is_told_first(log: DecisionLog, written: Written, method: str) -> None:
+def test_counts_that_are_due_come_first(log: DecisionLog, written: Written, method: str) -> None:
     for _ in range(2):
         log.decided(Direction.OUTBOUND, b"", Drop(Reason.MALFORMED, None), T)
     getattr(log, method)(*CALLS[method], T + 30.0)

@@ -1,4 +1,4 @@
-"""Records of `logging` as lines of JSON."""
+"""Records of `logging` as JSON lines."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from firezone_filter import JsonFormatter
 
 Read = Callable[[], list[dict[str, Any]]]
-"""Returns the lines that were written since the last call."""
+"""Returns the lines written so far."""
 
 ANY_TEXT = st.text(st.characters(codec=None))
 """Lone surrogates included."""
@@ -36,14 +36,14 @@ def read(made: logging.LogRecord) -> dict[str, Any]:
 
 
 class Broken:
-    """What has no text."""
+    """An object without a `str`."""
 
     def __repr__(self) -> str:
         raise RuntimeError
 
 
 class Shown:
-    """What JSON cannot say, and text can."""
+    """An object with a `str`, but not JSON."""
 
     def __str__(self) -> str:
         return "shown"
@@ -64,7 +64,7 @@ def logger() -> Iterator[logging.Logger]:
 
 @pytest.fixture
 def lines(logger: logging.Logger) -> Read:
-    """Return what reads the lines that the logger has written."""
+    """Return a function that reads the lines written to the logger."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
@@ -72,7 +72,7 @@ def lines(logger: logging.Logger) -> Read:
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_has_time_severity_and_message_in_this_order() -> None:
+def test_a_line_begins_with_time_severity_and_message() -> None:
     assert JsonFormatter().format(record()) == (
         '{"time":"2026-09-21T14:13:20.250000000Z","severity":"INFO","message":"Hello"}'
     )
@@ -100,11 +100,13 @@ def test_levels_become_severities(level: object, severity: str) -> None:
     assert read(record(levelno=level))["severity"] == severity
 
 
-def test_arguments_stand_in_the_message() -> None:
+def test_arguments_are_formatted_into_the_message() -> None:
     assert read(record("%d of %s", 2, "three"))["message"] == "2 of three"
 
 
-def test_fields_follow_in_their_order(logger: logging.Logger, lines: Read) -> None:
+def test_extra_fields_follow_in_their_order_and_no_others(
+    logger: logging.Logger, lines: Read
+) -> None:
     logger.info("Hello", extra={"cid": "alice", "bytes": 7, "also": None})
     (line,) = lines()
     assert list(line.items())[2:] == [
@@ -115,33 +117,20 @@ def test_fields_follow_in_their_order(logger: logging.Logger, lines: Read) -> No
     ]
 
 
-def test_what_logging_itself_notes_is_no_field(logger: logging.Logger, lines: Read) -> None:
-    logger.info("Hello")
-    (line,) = lines()
-    assert list(line) == ["time", "severity", "message"]
-
-
-def test_what_other_formatters_note_is_no_field() -> None:
-    made = record()
+def test_attributes_of_other_formatters_and_later_pythons_are_no_fields() -> None:
+    made = record(taskName="Task-1")
     logging.Formatter("%(asctime)s %(message)s").format(made)
     assert list(read(made)) == ["time", "severity", "message"]
 
 
-def test_what_later_pythons_note_is_no_field() -> None:
-    assert "taskName" not in read(record(taskName="Task-1"))
-
-
-def test_an_adapter_brings_its_fields_along(logger: logging.Logger, lines: Read) -> None:
+def test_an_adapter_adds_its_fields(logger: logging.Logger, lines: Read) -> None:
     logging.LoggerAdapter(logger, {"cid": "alice"}).info("Hello")
     assert lines()[0]["cid"] == "alice"
 
 
-def test_a_field_never_takes_the_place_of_another() -> None:
+def test_a_field_never_replaces_another() -> None:
     line = read(record(time=1, severity=2, message_=3, **{"": 4, "_": 5}))
     assert (line["message"], line["time_"], line["severity_"]) == ("Hello", 1, 2)
-
-
-def test_two_fields_of_one_name_are_both_there() -> None:
     assert list(read(record(time=1, time_=2)).values())[3:] == [1, 2]
 
 
@@ -151,17 +140,18 @@ def test_two_fields_of_one_name_are_both_there() -> None:
         ({"now": 1_790_000_001}, "2026-09-21T14:13:21.000000000Z"),
         ({"now": 1_790_000_001.123}, "2026-09-21T14:13:21.123000000Z"),
         ({"time_ns": 1_790_000_001_123_456_789}, "2026-09-21T14:13:21.123456789Z"),
-        ({"time_ns": 1_000_000_001, "now": 7}, "1970-01-01T00:00:01.000000001Z"),
         ({"now": -1}, "1969-12-31T23:59:59.000000000Z"),
+        ({"created": "noon"}, "1970-01-01T00:00:00.000000000Z"),
     ],
 )
-def test_the_time_is_that_of_the_host(clock: dict[str, object], time: str) -> None:
-    assert read(record(**clock))["time"] == time
+def test_the_time_is_that_of_the_host_and_no_field(clock: dict[str, object], time: str) -> None:
+    line = read(record(**clock))
+    assert (line["time"], list(line)) == (time, ["time", "severity", "message"])
 
 
-@pytest.mark.parametrize("name", ["now", "time_ns"])
-def test_a_time_that_has_its_place_is_no_field(name: str) -> None:
-    assert name not in read(record(**{name: 1}))
+def test_nanoseconds_go_before_seconds() -> None:
+    line = read(record(time_ns=1_000_000_001, now=7))
+    assert (line["time"], line["now"]) == ("1970-01-01T00:00:01.000000001Z", 7)
 
 
 @pytest.mark.parametrize("name", ["now", "time_ns"])
@@ -177,13 +167,9 @@ def test_a_time_that_has_its_place_is_no_field(name: str) -> None:
         (-(10**40), -(10**40)),
     ],
 )
-def test_what_is_no_time_is_a_field(name: str, value: object, field: object) -> None:
+def test_a_value_that_is_no_time_is_a_field(name: str, value: object, field: object) -> None:
     line = read(record(**{name: value}))
     assert (line["time"], line[name]) == ("2026-09-21T14:13:20.250000000Z", field)
-
-
-def test_a_record_without_any_time_has_the_first() -> None:
-    assert read(record(created="noon"))["time"] == "1970-01-01T00:00:00.000000000Z"
 
 
 def test_an_exception_is_a_field_with_its_traceback(logger: logging.Logger, lines: Read) -> None:
@@ -201,11 +187,11 @@ def test_no_exception_is_no_field(logger: logging.Logger, lines: Read) -> None:
     assert "error" not in lines()[0]
 
 
-def test_an_exception_that_is_text_already_is_a_field() -> None:
+def test_an_exception_that_is_already_text_is_a_field() -> None:
     assert read(record(exc_text="Traceback"))["error"] == "Traceback"
 
 
-def test_an_exception_that_crosses_a_queue_is_told(logger: logging.Logger) -> None:
+def test_an_exception_survives_a_queue(logger: logging.Logger) -> None:
     passed: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     logger.addHandler(logging.handlers.QueueHandler(passed))
     try:
@@ -216,7 +202,7 @@ def test_an_exception_that_crosses_a_queue_is_told(logger: logging.Logger) -> No
     assert (line["cid"], "no such client" in line["message"]) == ("alice", True)
 
 
-def test_a_field_called_error_stays_beside_the_exception() -> None:
+def test_a_field_named_error_stays_beside_the_exception() -> None:
     line = read(record(exc_text="Traceback", error="mine"))
     assert (line["error"], line["error_"]) == ("Traceback", "mine")
 
@@ -244,33 +230,33 @@ def test_a_stack_is_a_field(logger: logging.Logger, lines: Read) -> None:
         ({"\ud800": 1}, r"{'\ud800': 1}"),
     ],
 )
-def test_what_json_cannot_say_is_text(value: object, text: str) -> None:
+def test_a_value_that_json_cannot_express_is_text(value: object, text: str) -> None:
     assert read(record(field=value))["field"] == text
 
 
 @pytest.mark.parametrize(
     "value", [{"a": [1, None]}, [True], 1.5, "", "é", "\U0001f600", ["\U0001f600"], r"\ud800"]
 )
-def test_what_json_can_say_stays(value: object) -> None:
+def test_a_value_that_json_can_express_is_kept(value: object) -> None:
     assert read(record(field=value))["field"] == value
 
 
-def test_a_part_that_json_cannot_say_is_text_by_itself() -> None:
+def test_a_part_that_json_cannot_express_is_text_by_itself() -> None:
     assert read(record(field=[1, Shown()]))["field"] == [1, "shown"]
 
 
-def test_a_field_that_holds_itself_is_text() -> None:
+def test_a_field_that_contains_itself_is_text() -> None:
     held: list[object] = []
     held.append(held)
     assert read(record(field=held))["field"] == "[[...]]"
 
 
-def test_a_field_that_is_too_deep_still_has_a_line() -> None:
+def test_a_field_that_is_too_deep_becomes_its_type() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
     assert read(record(field=deep))["field"] == "<list>"
-    while deep:  # else Python would fall over it as it lets go of it
+    while deep:  # taken apart here: freeing it at once would overflow the stack
         deep = deep.pop()  # type: ignore[assignment]
 
 
@@ -284,7 +270,7 @@ def test_a_field_that_is_too_deep_still_has_a_line() -> None:
         (7, (), "7"),
     ],
 )
-def test_a_message_that_cannot_be_made_is_told_in_parts(
+def test_a_message_that_cannot_be_formatted_is_written_in_parts(
     message: object, args: tuple[object, ...], text: str
 ) -> None:
     made = record(message)
@@ -292,7 +278,7 @@ def test_a_message_that_cannot_be_made_is_told_in_parts(
     assert read(made)["message"] == text
 
 
-def test_a_record_that_is_not_as_it_should_be_has_a_line_all_the_same() -> None:
+def test_a_broken_record_still_has_a_line() -> None:
     line = read(record(exc_info=(1,), cid="alice"))
     assert line == {
         "time": "2026-09-21T14:13:20.250000000Z",
@@ -302,7 +288,7 @@ def test_a_record_that_is_not_as_it_should_be_has_a_line_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\r\x0b\x0c\x1c\x85\u2028\u2029b", "\x00\x1b[2J\x7f"])
-def test_a_line_is_one_line_of_printable_ascii(text: str) -> None:
+def test_a_line_is_printable_ascii(text: str) -> None:
     line = JsonFormatter().format(record(text, **{text: text}))
     assert (line.isascii(), line.isprintable()) == (True, True)
     assert json.loads(line)[text] == text
@@ -327,18 +313,16 @@ def test_a_line_is_one_line_of_printable_ascii(text: str) -> None:
         ),
     ),
 )
-def test_every_record_is_one_line_that_any_reader_reads(
-    message: str, fields: dict[str, object]
-) -> None:
+def test_every_record_is_one_line_for_any_reader(message: str, fields: dict[str, object]) -> None:
     made = record(message)
     line = JsonFormatter().format(record(message, **(fields | vars(made))))
     assert (line.isascii(), line.isprintable()) == (True, True)
-    # A lone surrogate would stop jq.
+    # jq would stop at a lone surrogate.
     json.dumps(json.loads(line), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("how", ["()", "class"])
-def test_a_configuration_can_name_it(
+def test_a_logging_configuration_can_name_it(
     how: str, capsys: pytest.CaptureFixture[str], logger: logging.Logger
 ) -> None:
     logging.config.dictConfig(

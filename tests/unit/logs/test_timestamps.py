@@ -1,4 +1,4 @@
-"""Times as log lines spell them."""
+"""Times in log lines."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_times_have_nine_digits(time_ns: int, text: str) -> None:
 @pytest.mark.parametrize(
     "time_ns", [-62_135_596_800_000_000_001, 253_402_300_800_000_000_000, 10**40, -(10**40)]
 )
-def test_a_time_of_a_year_that_has_not_four_digits_cannot_be_spelled(time_ns: int) -> None:
+def test_a_time_outside_the_years_1_to_9999_raises(time_ns: int) -> None:
     with pytest.raises(OverflowError):
         rfc3339(time_ns)
 
@@ -46,16 +46,16 @@ def test_a_time_of_a_year_that_has_not_four_digits_cannot_be_spelled(time_ns: in
         (2**60, 2**60 * 1_000_000_000),
     ],
 )
-def test_seconds_keep_the_digits_that_they_are_written_with(seconds: float, time_ns: int) -> None:
+def test_seconds_keep_their_decimal_digits(seconds: float, time_ns: int) -> None:
     assert nanoseconds(seconds) == time_ns
 
 
 class Odd(float):
     def __repr__(self) -> str:
-        return "odd"  # pragma: no cover - nobody asks, and that is the claim
+        return "odd"  # pragma: no cover - not called, and that is the claim
 
 
-def test_seconds_of_a_kind_that_writes_itself_in_another_way_are_seconds_too() -> None:
+def test_a_float_with_a_repr_of_its_own_keeps_its_digits() -> None:
     assert nanoseconds(Odd(1.5)) == 1_500_000_000
 
 
@@ -64,14 +64,14 @@ def test_microseconds_survive_being_a_float(microseconds: int) -> None:
     assert nanoseconds(microseconds / 1_000_000) == microseconds * 1000
 
 
-def test_a_time_is_spelled() -> None:
+def test_a_time_is_formatted_in_utc() -> None:
     assert format_time(1_790_000_000.5) == "2026-09-21T14:13:20.500000000Z"
 
 
-@pytest.mark.parametrize("seconds", [1e300, -1e300, math.inf, 10**400])
-def test_what_no_year_has_stays_a_number(seconds: float) -> None:
-    assert format_time(seconds) == seconds
-
-
-def test_what_is_no_number_stays_so() -> None:
-    assert math.isnan(float(format_time(math.nan)))
+@pytest.mark.parametrize(
+    "seconds",
+    [1e300, -1e300, math.inf, math.nan, 10**400],
+    ids=["late", "early", "infinite", "nan", "huge"],
+)
+def test_a_number_that_is_no_time_stays_a_number(seconds: float) -> None:
+    assert format_time(seconds) is seconds
