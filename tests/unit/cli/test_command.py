@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -34,6 +35,7 @@ from .terminal import Said, closed_pipe
 
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+OUTPUTS = ["--decisions", "--forwarded", "--flows"]
 STOPS = "firezone-filter: writing stops: No space left on device"
 
 
@@ -275,7 +277,7 @@ def test_an_unsupported_link_type_is_reported_in_one_line(
     assert said().err == [f"firezone-filter: {complaint}"]
 
 
-@pytest.mark.parametrize("option", ["CAPTURE", "--decisions", "--forwarded", "--policy"])
+@pytest.mark.parametrize("option", ["CAPTURE", "--policy", *OUTPUTS])
 def test_a_loop_of_links_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], option: str
 ) -> None:
@@ -294,20 +296,28 @@ def test_a_loop_of_links_is_reported_in_one_line(
 # --- Outputs that would destroy something ------------------------------------------------
 
 
-def test_an_output_destroys_neither_the_capture_nor_the_policy(files: Files) -> None:
-    before = files.capture.read_bytes()
-    assert files.replay("--forwarded", files.capture) == ExitStatus.UNUSABLE
-    assert files.replay("--decisions", files.policy) == ExitStatus.UNUSABLE
-    assert files.capture.read_bytes() == before
-    assert json.loads(files.policy.read_text()) == POLICY
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_output_destroys_neither_the_capture_nor_the_policy(
+    files: Files, said: Callable[[], Said], option: str
+) -> None:
+    for path in (files.capture, files.policy):
+        before = path.read_bytes()
+        assert files.replay(option, path) == ExitStatus.UNUSABLE
+        assert path.read_bytes() == before
+        assert "cannot be written, it is in use" in said().err[0]
 
 
-def test_two_outputs_are_not_one_file(files: Files) -> None:
+@pytest.mark.parametrize(("one", "other"), list(combinations(OUTPUTS, 2)))
+def test_two_outputs_are_neither_one_file_nor_both_standard_output(
+    files: Files, one: str, other: str
+) -> None:
     new = files.folder / "new"
-    assert files.replay("--decisions", new, "--forwarded", new) == ExitStatus.UNUSABLE
+    for name in (new, "-"):
+        assert files.replay(one, name, other, name) == ExitStatus.UNUSABLE
+    assert not new.exists()
 
 
-@pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
+@pytest.mark.parametrize("option", OUTPUTS)
 def test_an_output_is_not_the_file_of_the_summary(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
@@ -329,22 +339,25 @@ def test_the_summary_is_not_appended_to_the_capture(
     assert files.capture.read_bytes() == before
 
 
-def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files) -> None:
-    decisions = files.folder / "decisions.jsonl"
-    decisions.write_text("precious")
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files, option: str) -> None:
+    output = files.folder / "out"
+    output.write_text("precious")
     files.capture.write_bytes(pcap(ALLOWED, link_type=105))
-    files.replay("--decisions", decisions)
-    assert decisions.read_text() == "precious"
+    files.replay(option, output)
+    assert output.read_text() == "precious"
 
 
 # --- Outputs that fail -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("option", OUTPUTS)
 def test_an_output_in_a_missing_folder_is_reported_in_one_line(
-    files: Files, said: Callable[[], Said]
+    files: Files, said: Callable[[], Said], option: str
 ) -> None:
-    assert files.replay("--decisions", files.folder / "no" / "d.jsonl") == ExitStatus.UNUSABLE
-    assert len(said().err) == 1
+    nowhere = files.folder / "no" / "out"
+    assert files.replay(option, nowhere) == ExitStatus.UNUSABLE
+    assert said().err == [f"firezone-filter: {nowhere}: No such file or directory"]
 
 
 def test_an_error_after_the_start_names_the_incomplete_output(

@@ -58,48 +58,10 @@ def test_flows_go_to_a_file_beside_decisions_and_packets(files: Path) -> None:
     assert outputs["forwarded"].stat().st_size
 
 
-@pytest.mark.parametrize("other", ["office.pcap", "policy.json"])
-def test_flows_do_not_destroy_an_input(
-    files: Path, other: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = (files / other).read_bytes()
-    assert run_in(files, "--flows", files / other) == ExitStatus.UNUSABLE
-    assert (files / other).read_bytes() == before
-    assert "cannot be written, it is in use" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["out", "-"])
-@pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
-def test_flows_do_not_share_an_output(files: Path, option: str, name: str) -> None:
-    output = files / name if name != "-" else name
-    assert run_in(files, "--flows", output, option, output) == ExitStatus.UNUSABLE
-    assert not (files / "out").exists()
-
-
-def test_an_output_that_cannot_be_opened_is_reported_in_one_line(
-    files: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    nowhere = files / "no" / "flows.jsonl"
-    assert run_in(files, "--flows", nowhere) == ExitStatus.UNUSABLE
-    complaint = f"firezone-filter: {nowhere}: No such file or directory\n"
-    assert capsys.readouterr().err == complaint
-
-
-@pytest.mark.parametrize(
-    ("capture", "status", "exists"),
-    [
-        pytest.param(pcap(), ExitStatus.DONE, True, id="no packets"),
-        pytest.param(b"nothing of the kind", ExitStatus.UNUSABLE, False, id="no capture"),
-    ],
-)
-def test_a_file_is_written_for_any_capture_that_can_be_read(
-    files: Path, capture: bytes, status: ExitStatus, *, exists: bool
-) -> None:
-    (files / "office.pcap").write_bytes(capture)
-    flows = files / "flows.jsonl"
-    assert run_in(files, "--flows", flows) == status
-    assert flows.exists() is exists
-    assert not exists or flows.read_text() == ""
+def test_the_file_of_a_capture_without_packets_is_empty(files: Path) -> None:
+    (files / "office.pcap").write_bytes(pcap())
+    assert run_in(files, "--flows", files / "flows") == ExitStatus.DONE
+    assert (files / "flows").read_text() == ""
 
 
 def test_help_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,13 +114,6 @@ def test_standard_input_is_printed(
     assert said().out == ["2026-08-22T12:00:01Z INFO Client connected"]
 
 
-def test_standard_input_may_stand_among_files(
-    files: Files, messages: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(B[1])))
-    assert messages(files.a, "-")[2:] == ["Lost the portal"]
-
-
 def test_a_log_without_lines_is_no_error(files: Files, said: Callable[[], Said]) -> None:
     assert run(["logs", files.write("empty.log")]) == ExitStatus.DONE
     assert said() == Said([], [])
