@@ -13,8 +13,8 @@ from tests.builders import fragment, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, Family, both_directions, both_families
 
 BY_PORT = Drop(Reason.UDP_PORT, "alice")
-TOLD = Reject(b"reply", Reason.UDP_PORT, "alice")
-NOBODYS = Drop(Reason.MALFORMED, None)
+REJECTED = Reject(b"reply", Reason.UDP_PORT, "alice")
+OF_NO_CLIENT = Drop(Reason.MALFORMED, None)
 
 
 def to_host(number: int, port: int = 53) -> bytes:
@@ -78,7 +78,7 @@ def test_a_record_has_the_client_the_far_end_and_the_reason(
 
 def test_drops_and_rejections_for_one_reason_share_a_record(log: Log) -> None:
     log.add([to_host(1)])
-    log.add([to_host(1)], refused=TOLD)
+    log.add([to_host(1)], refused=REJECTED)
     log.log.forget_old(60.0)
     assert [record.packets for record in log.reported()] == [2]
 
@@ -128,7 +128,7 @@ def test_a_record_keeps_the_fields_that_all_its_packets_share(log: Log) -> None:
 
 
 def test_unreadable_packets_share_a_record(log: Log) -> None:
-    log.add([b"", b"\x45", bytes(40)], refused=NOBODYS)
+    log.add([b"", b"\x45", bytes(40)], refused=OF_NO_CLIENT)
     log.log.forget_old(60.0)
     (record,) = log.reported()
     assert (record.client_id, record.far_ip, record.protocol, record.far_port) == (None,) * 4
@@ -153,7 +153,7 @@ def test_earlier_refusals_are_dated_to_the_first_now(log: Log) -> None:
 
 def test_reported_records_are_forgotten(log: Log) -> None:
     log.add(to_host(number) for number in range(1, 100))
-    log.add([b""], refused=NOBODYS)
+    log.add([b""], refused=OF_NO_CLIENT)
     log.log.forget_old(60.0)
     assert (len(log.log._records), len(log.log._slots)) == (0, 0)
 
@@ -187,7 +187,7 @@ def test_a_refusal_is_counted_under_its_direction_and_reason(
 def test_returned_counts_do_not_change_later() -> None:
     refusals = RefusalCounts(None)
     before = refusals.by_direction()
-    refusals.add(INBOUND, b"", NOBODYS, 0.0)
+    refusals.add(INBOUND, b"", OF_NO_CLIENT, 0.0)
     assert before[INBOUND, Reason.MALFORMED] == 0
 
 

@@ -190,7 +190,7 @@ def test_rows_beyond_the_limit_are_counted(counted: Summary) -> None:
     assert [line for line in rendered(counted) if " more" in line] == ["    and 2 more"]
 
 
-def test_flows_that_were_not_told_apart_are_at_least_hinted_at() -> None:
+def test_flows_that_were_not_told_apart_are_counted_at_least() -> None:
     counted = Summary()
     flows = {FiveTuple(bytes(4), bytes(4), 6, port, 22): 1 for port in range(MAX_FLOWS)}
     counted.refusals[OUTBOUND, Reason.TCP_PORT] = Refusals(Tally(999, 999), flows)
