@@ -70,6 +70,7 @@ def test_protocols_without_ports_have_none(protocol: int) -> None:
             id="first fragment",
         ),
         pytest.param(ipv4(payload=PORTS, fragment=1), FiveTuple(A, B, 17), id="later fragment"),
+        pytest.param(ipv4(payload=PORTS, fragment=0x1F00), FiveTuple(A, B, 17), id="even later"),
         pytest.param(b"\x44" + tcp(1, 2)[1:], FiveTuple(A, B, 6), id="header of 16 bytes"),
         pytest.param(ipv4(payload=PORTS[:3]), FiveTuple(A, B, 17), id="ports cut short"),
         pytest.param(b"\x4f" + ipv4()[1:], FiveTuple(A, B, 17), id="header beyond the end"),
