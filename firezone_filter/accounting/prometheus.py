@@ -1,7 +1,7 @@
-"""Counters in the text format that Prometheus reads.
+"""Counters in the text format that Prometheus scrapes.
 
-The format is small and fixed (version 0.0.4), so a host needs no more than this to be
-scraped: whatever serves HTTP for it already serves this text too.
+The format (version 0.0.4) is small and fixed, so a host needs no client library: it serves
+this text by whatever HTTP server it already has.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,23 +10,20 @@ from typing import Final
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.counters import Counters
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""What to serve the text as."""
-
 _PREFIX: Final = "firezone_filter"
 
 _Sample = tuple[str, int]
-"""Labels as they are written, and the value."""
+"""The labels as the format writes them, and the value."""
 
 
 def prometheus_text(counters: Counters) -> str:
     """Return *counters* as a page for Prometheus to scrape.
 
-    Serve it as `text/plain; version=0.0.4; charset=utf-8`. What flow records count is there
-    only if flows are recorded.
+    Serve it as `text/plain; version=0.0.4; charset=utf-8`. The counters of flow records are
+    there only if flows are recorded.
 
     Raises:
-        TypeError: not `Counters`.
+        TypeError: *counters* is not a `Counters`.
     """
     check_type("counters", counters, Counters)
     return "".join(_lines(counters))

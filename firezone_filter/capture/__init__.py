@@ -1,1 +1,1 @@
-"""Reading capture files: pcap and pcapng, link layers."""
+"""Reads captures: pcap and pcapng files, and the IP packets inside their frames."""

@@ -1,8 +1,8 @@
-"""What capture files look like, as dpkt knows it: the only module here that imports dpkt.
+"""The layout of capture files, taken from dpkt: the only module here that imports it.
 
-Nothing of dpkt leaves this module but magic numbers and `struct` layouts, typed. Its
-readers are not used: they drop the original length of a packet, return what is left of a
-cut packet as if it were whole, round time stamps to a float, allocate whatever a length
+Only magic numbers and `struct` layouts leave this module, typed. dpkt's readers are not
+used: they drop the original length of a packet, return the rest of a file that is cut short
+as if it were a whole packet, round time stamps to a float, allocate as much as a length
 field asks for, and know only one interface of a pcapng file.
 """
 
@@ -18,30 +18,30 @@ ByteOrder = Literal["<", ">"]
 LINK_RAW_IP: Final = 101
 
 MAX_PACKET: Final = 262_144
-"""Bytes that one captured packet may have: libpcap's MAXIMUM_SNAPLEN. A larger length field
-is damage, and must not become an allocation."""
+"""The longest captured packet, in bytes: libpcap's MAXIMUM_SNAPLEN. A larger length field is
+damage, and must not become an allocation."""
 
 
 @frozen
 class PcapFormat:
-    """One of the six kinds of classic capture files, told apart by their magic number."""
+    """One of the six kinds of classic capture files; the magic number tells which."""
 
     file_header: Struct
     """Magic, version (major, minor), zone, accuracy, snap length, link type."""
 
     packet_header: Struct
-    """Seconds, fraction, captured length, original length; more in modified ones."""
+    """Seconds, fraction, captured length, original length; modified formats have more."""
 
     ns_per_tick: int
-    """Nanoseconds that one of the fraction counts."""
+    """Nanoseconds in one unit of the fraction."""
 
 
 def _pcap_formats() -> dict[bytes, PcapFormat]:
     nanosecond = {pcap.TCPDUMP_MAGIC_NANO, pcap.PMUDPCT_MAGIC_NANO}
     return {
         magic.to_bytes(4, "big"): PcapFormat(
-            # dpkt lists magics as a big-endian machine reads them, and keeps the byte
-            # order with the packet header alone.
+            # dpkt lists magic numbers in big-endian order, and only its packet headers
+            # have the byte order of the file.
             Struct(header.__hdr_fmt__[0] + pcap.FileHdr.__hdr_fmt__[1:]),
             Struct(header.__hdr_fmt__),
             1 if magic in nanosecond else 1_000,
@@ -68,10 +68,10 @@ OPTION_TIME_OFFSET: Final[int] = pcapng.PCAPNG_OPT_IF_TSOFFSET
 
 @frozen
 class PcapngFormat:
-    """How the blocks of a pcapng section start, in the byte order of the section.
+    """How the blocks of a pcapng section begin, in the byte order of the section.
 
-    Every layout begins with the block's type and length and leaves out the repeated
-    length at its end.
+    Every layout begins with the block's type and length, and leaves out the repetition of
+    the length at the block's end.
     """
 
     block: Struct
@@ -104,7 +104,7 @@ class PcapngFormat:
 
 def _pcapng_format(order: ByteOrder) -> PcapngFormat:
     def layout(block: Any) -> Struct:  # noqa: ANN401 - dpkt has no types
-        # The last field is the repeated length, which stands behind the variable part.
+        # The last field is the repeated length, which comes after the variable part.
         return Struct(order + block.__hdr_fmt__[1:-1])
 
     return PcapngFormat(
@@ -128,7 +128,7 @@ PCAPNG_FORMATS: Final[dict[bytes, PcapngFormat]] = {
 
 
 class PcapWriter:
-    """Writes raw IP packets into a classic capture file, with nanoseconds."""
+    """Writes raw IP packets to a classic capture file with nanosecond time stamps."""
 
     def __init__(self, stream: BinaryIO) -> None:
         """Write the file header; *stream* stays the caller's to close."""
@@ -137,7 +137,7 @@ class PcapWriter:
         ).writepkt
 
     def write(self, time_ns: int, packet: bytes) -> None:
-        """Append one packet; *time_ns* must be what `capture` lets through."""
-        # A float would round the last two or three digits; dpkt calculates as well
-        # with an exact Decimal.
+        """Append one packet; *time_ns* is limited as in captures (`reader.TIME_END_NS`)."""
+        # A float would round the last two or three digits; dpkt's arithmetic works on a
+        # Decimal as well, which is exact.
         self._write(packet, Decimal(time_ns).scaleb(-9))

@@ -1,16 +1,16 @@
 """From a captured frame to the IP packet inside: one small reader for each link type.
 
 A reader returns the packet's bytes, or `None` for a frame that carries no IP (ARP, LLDP,
-…). Whether the packet is any good is not asked here: a broken one is handed on as it is,
-so that it is judged as malformed.
+…). It does not validate the packet: a broken one is returned as it is, so that the gateway
+judges it as malformed.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.capture.formats import LINK_RAW_IP
-from firezone_filter.cli.faults import UnusableError
 
 LinkReader = Callable[[bytes], bytes | None]
 
@@ -19,7 +19,7 @@ _IPV6_TYPE: Final = 0x86DD
 _IP_TYPES: Final = frozenset({_IPV4_TYPE, _IPV6_TYPE})
 
 _VLAN_TYPES: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
-"""802.1Q, 802.1ad, and what was used for stacked tags before it."""
+"""802.1Q, 802.1ad, and the two numbers in use for stacked tags before 802.1ad."""
 
 _VLAN_TAG: Final = 4
 _ETHERNET_HEADER: Final = 14
@@ -28,8 +28,8 @@ _COOKED_V2_HEADER: Final = 20
 _FAMILY: Final = 4
 
 _IP_FAMILIES: Final = frozenset({2, 10, 23, 24, 28, 30})
-"""AF_INET, the same everywhere, and AF_INET6 of Linux, Windows, NetBSD and OpenBSD,
-FreeBSD, Darwin."""
+"""AF_INET, the same everywhere, then AF_INET6 of Linux, of Windows, of NetBSD and OpenBSD, of
+FreeBSD and of Darwin."""
 
 _IPV4_HEADER: Final = 20
 _IPV6_HEADER: Final = 40
@@ -40,11 +40,11 @@ def link_reader(link_type: int) -> LinkReader:
     """Return the reader for frames of *link_type*.
 
     Raises:
-        UnusableError: There is none.
+        UnreadableCaptureError: The link type is not supported.
     """
     reader = _READERS.get(link_type)
     if reader is None:
-        raise UnusableError(
+        raise UnreadableCaptureError(
             f"link type {link_type} is not supported; "
             "raw IP, Ethernet, Linux cooked and BSD loopback are"
         )
@@ -68,8 +68,8 @@ def _cooked_v2(frame: bytes) -> bytes | None:
 
 
 def _loopback(frame: bytes) -> bytes | None:
-    # The family stands in the byte order of the machine that captured: libpcap's writers
-    # leave it, whatever the file's own order is. No family reads as another one reversed.
+    # The family is in the byte order of the capturing machine, whatever the order of the
+    # file: libpcap's writers leave it alone. No family is another one with its bytes reversed.
     if len(frame) < _FAMILY:
         return None
     family = frame[:_FAMILY]
@@ -82,7 +82,7 @@ _READERS: Final[Mapping[int, LinkReader]] = MappingProxyType(
     {
         0: _loopback,
         1: _ethernet,
-        # Raw IP as BSD and OpenBSD number it in their own files.
+        # Raw IP, as the BSDs (12) and OpenBSD (14) number it in their own files.
         12: _raw,
         14: _raw,
         LINK_RAW_IP: _raw,
@@ -109,10 +109,10 @@ def _by_type(frame: bytes, type_at: int, payload_at: int) -> bytes | None:
 
 
 def _without_padding(packet: bytes) -> bytes:
-    """Cut what follows the packet: short Ethernet frames are filled up to 60 bytes.
+    """Cut the padding behind the packet: short Ethernet frames are filled up to 60 bytes.
 
-    Only a length field that the header does not contradict is believed; else the packet
-    stays as it is, to be judged as the malformed one that it is.
+    A length field that contradicts the header is not trusted: such a packet stays as it is,
+    and the gateway judges it as malformed.
     """
     length = _ip_length(packet)
     return packet if length is None else packet[:length]
@@ -126,7 +126,8 @@ def _ip_length(packet: bytes) -> int | None:
         return length if _IPV4_HEADER <= header <= length else None
     if version == 6 and len(packet) >= _IPV6_HEADER:  # noqa: PLR2004 - IP version
         length = int.from_bytes(packet[4:6], "big")
-        # Length 0 before hop-by-hop options is a jumbogram's: nothing says where it ends.
+        # Length 0 before hop-by-hop options marks a jumbogram (RFC 2675, section 2), whose
+        # length is inside the options.
         is_jumbogram = length == 0 and packet[6] == _HOP_BY_HOP
         return None if is_jumbogram else _IPV6_HEADER + length
     return None

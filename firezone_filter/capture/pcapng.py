@@ -1,8 +1,8 @@
 """Reads pcapng: sections, interfaces, and the three kinds of packet blocks.
 
 Each section has its own byte order, each interface its own link type and time resolution
-(draft-ietf-opsawg-pcapng). Other blocks hold names, statistics and secrets: nothing to
-decide about, so they are skipped.
+(draft-ietf-opsawg-pcapng). Other blocks hold names, statistics and secrets, but no packets:
+they are skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,28 +12,28 @@ from typing import Final
 from attrs import define, field, frozen
 
 from firezone_filter.capture import formats
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapngFormat
-from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
+from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 MAX_BLOCK: Final = 16 * 1024 * 1024
-"""Bytes of one block: libpcap's limit. A larger length field is damage, and must not become
-an allocation."""
+"""The longest block, in bytes: libpcap's limit. A larger length field is damage, and must not
+become an allocation."""
 
 MAX_INTERFACES: Final = 65_536
-"""Interfaces of one section, as many as the older packet block can name. A file of nothing
-but interfaces must not fill the memory."""
+"""The most interfaces of one section: as many as the older packet block can number. A file
+full of interface blocks must not exhaust the memory."""
 
 _MICROSECONDS: Final = 1_000_000
 
 
 @frozen
 class _Interface:
-    """What the packets of one interface of a pcapng section have in common."""
+    """One interface of a pcapng section: how to read its packets and their times."""
 
     link_type: int
     snap_length: int
-    """0 means that there is none."""
+    """0 means no limit."""
 
     ticks_per_second: int
     offset_ns: int
@@ -44,9 +44,9 @@ class _Interface:
 
 @define
 class Pcapng:
-    """Reads the blocks of a pcapng file whose first four bytes have been taken."""
+    """Reads the blocks of a pcapng file, from behind its first four bytes on."""
 
-    _source: Source
+    _stream: ByteStream
     _format: PcapngFormat = field(init=False)
     _interfaces: list[_Interface] = field(init=False, factory=list)
     _time_ns: int = field(init=False, default=0)
@@ -58,8 +58,8 @@ class Pcapng:
         """Yield the packets of all sections.
 
         Raises:
-            DamagedCaptureError: After the last good one, if the file does not end well.
-            UnusableError: A later section is of an unknown version.
+            DamagedCaptureError: After the last good packet, if the file is damaged there.
+            UnreadableCaptureError: A later section has an unknown version.
         """
         readers: dict[int, Callable[[bytes], Record]] = {
             formats.ENHANCED_PACKET_BLOCK: self._enhanced_packet,
@@ -76,19 +76,19 @@ class Pcapng:
                 yield record
 
     def _next_block(self) -> tuple[int, bytes] | None:
-        """Return type and bytes of the next block that is no section header."""
-        while start := self._source.take(len(formats.PCAPNG_MAGIC)):
+        """Return type and bytes of the next block, after reading any section headers."""
+        while start := self._stream.take(len(formats.PCAPNG_MAGIC)):
             if start == formats.PCAPNG_MAGIC:
                 self._read_section()
                 continue
-            start += self._source.need(self._format.block.size - len(start))
+            start += self._stream.need(self._format.block.size - len(start))
             kind, length = self._format.block.unpack(start)
             return kind, self._rest_of_block(start, length)
         return None
 
     def _read_section(self) -> None:
-        # The byte order stands behind the length that it is needed for.
-        length_and_order = self._source.need(8)
+        # The byte order comes after the length, but is needed to read it.
+        length_and_order = self._stream.need(8)
         order = length_and_order[4:]
         if order not in formats.PCAPNG_FORMATS:
             raise DamagedCaptureError("a section of it has no byte order")
@@ -99,20 +99,20 @@ class Pcapng:
         fields = self._fields(self._format.section, self._rest_of_block(start, length))
         major, minor = fields[3], fields[4]
         if (major, minor) not in {(1, 0), (1, 2)}:
-            raise UnusableError(f"pcapng version {major}.{minor} is not supported")
+            raise UnreadableCaptureError(f"pcapng version {major}.{minor} is not supported")
 
     def _rest_of_block(self, start: bytes, length: int) -> bytes:
-        """Return the block that begins with *start*, without its repeated length."""
+        """Return the block that begins with *start*, without the repeated length at its end."""
         tail = self._format.length
         if length % 4 or not len(start) + tail.size <= length <= MAX_BLOCK:
             raise self._damage(f"claims {length} bytes")
-        rest = self._source.need(length - len(start))
+        rest = self._stream.need(length - len(start))
         if tail.unpack(rest[-tail.size :]) != (length,):
             raise self._damage("ends with another length than it begins with")
         return start + rest[: -tail.size]
 
     def _damage(self, what: str) -> DamagedCaptureError:
-        return DamagedCaptureError(f"the block before byte {self._source.position} {what}")
+        return DamagedCaptureError(f"the block before byte {self._stream.position} {what}")
 
     def _fields(self, layout: Struct, block: bytes) -> tuple[int, ...]:
         if len(block) < layout.size:
@@ -150,7 +150,7 @@ class Pcapng:
         if len(value) != 1:
             raise self._damage("has a time resolution that is not one byte")
         exponent = value[0] & 0x7F
-        # The highest bit says of which number the rest is a negative power.
+        # The other seven bits are the negative exponent; the highest one selects the base.
         return int(2**exponent if value[0] & 0x80 else 10**exponent)
 
     def _seconds(self, value: bytes) -> int:
@@ -184,11 +184,11 @@ class Pcapng:
         interface = self._interface(0)
         captured = min(original, interface.snap_length or original)
         frame = self._frame(block, layout.size, captured)
-        # It has no time: it came when the packet before it came.
+        # This block has no time stamp: it gets that of the packet before it.
         return Record(self._time_ns, interface.link_type, frame, original)
 
     def _frame(self, block: bytes, start: int, captured: int) -> bytes:
-        check_size(captured, self._source)
+        check_size(captured, self._stream)
         if start + captured > len(block):
             raise self._damage(f"is too short for a packet of {captured} bytes")
         return block[start : start + captured]

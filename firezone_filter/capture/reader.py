@@ -1,26 +1,26 @@
 """Reads capture files as a stream: pcap and pcapng in, `Record`s out.
 
-It owns framing and time stamps, looks at no packet, and holds one packet at a time, so
-that memory does not grow with the capture. What no file can mean is
-`DamagedCaptureError`, also a file cut short: what came before was yielded and stays good.
+It owns framing and time stamps, looks into no packet, and holds one packet at a time, so
+that memory does not grow with the capture. A file that is damaged or cut short raises
+`DamagedCaptureError` after its last good record.
 """
 
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from firezone_filter.capture import formats
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapFormat
 from firezone_filter.capture.pcapng import Pcapng
-from firezone_filter.capture.stream import NS_PER_S, Record, Source, check_size
-from firezone_filter.cli.faults import DamagedCaptureError, UnusableError
+from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 
 TIME_END_NS: Final = (1 << 32) * NS_PER_S
-"""Where time stamps end, in 2106: seconds in a classic capture file have 32 bits. Beyond it
-a time stamp is damage; it would end every authorization."""
+"""The end of time stamps, in 2106: seconds in a classic capture file have 32 bits. A later
+time stamp is damage, and would make every authorization expire."""
 
 _MAGIC_SIZE: Final = 4
 _LINK_TYPE_BITS: Final = 0x03FF_FFFF
-"""libpcap's LT_LINKTYPE: the bits above tell about frame check sequences."""
+"""libpcap's LT_LINKTYPE: the bits above describe frame check sequences."""
 
 _FOREIGN: Final = {
     b"\x1f\x8b": "compressed with gzip; unpack it first",
@@ -34,28 +34,28 @@ class Capture:
     """A capture that is being read, forward only; iterate it once."""
 
     link_type: int | None
-    """That of all records; `None` if every interface has its own (pcapng)."""
+    """The link type of all records; `None` if each interface has its own (pcapng)."""
 
     def __init__(self, stream: BinaryIO) -> None:
         """Read the file header; *stream* stays the caller's to close.
 
         Raises:
-            UnusableError: It is no capture, or of a kind that is not supported.
+            UnreadableCaptureError: It is no capture, or its format is not supported.
         """
-        self._source = Source(stream)
-        self.link_type, self._records = _start(self._source)
+        self._stream = ByteStream(stream)
+        self.link_type, self._records = _start(self._stream)
 
     @property
     def position(self) -> int:
         """Bytes read so far."""
-        return self._source.position
+        return self._stream.position
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records.
 
         Raises:
-            DamagedCaptureError: After the last good record, if the file does not end well.
-            UnusableError: A section of a pcapng file is of an unknown version.
+            DamagedCaptureError: After the last good record, if the file is damaged there.
+            UnreadableCaptureError: A section of a pcapng file has an unknown version.
         """
         for number, record in enumerate(self._records, 1):
             if not 0 <= record.time_ns < TIME_END_NS:
@@ -63,20 +63,20 @@ class Capture:
             yield record
 
 
-def _start(source: Source) -> tuple[int | None, Iterator[Record]]:
+def _start(stream: ByteStream) -> tuple[int | None, Iterator[Record]]:
     try:
-        magic = source.take(_MAGIC_SIZE)
+        magic = stream.take(_MAGIC_SIZE)
         if magic == formats.PCAPNG_MAGIC:
-            return None, Pcapng(source).records()
+            return None, Pcapng(stream).records()
         if magic in formats.PCAP_FORMATS:
-            return _pcap(source, magic, formats.PCAP_FORMATS[magic])
+            return _pcap(stream, magic, formats.PCAP_FORMATS[magic])
     except DamagedCaptureError as error:
-        # Without its header there is no link type, so nothing could be decided at all.
-        raise UnusableError(f"no capture can be read: {error}") from None
-    raise UnusableError(_what_it_is(magic))
+        # Without a header there is no link type, so not one packet can be read.
+        raise UnreadableCaptureError(f"no capture can be read: {error}") from None
+    raise UnreadableCaptureError(_diagnosis(magic))
 
 
-def _what_it_is(magic: bytes) -> str:
+def _diagnosis(magic: bytes) -> str:
     if not magic:
         return "not a capture: it is empty"
     for start, name in _FOREIGN.items():
@@ -85,23 +85,23 @@ def _what_it_is(magic: bytes) -> str:
     return "not a capture: it is neither pcap nor pcapng"
 
 
-def _pcap(source: Source, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
-    header = magic + source.need(kind.file_header.size - _MAGIC_SIZE)
+def _pcap(stream: ByteStream, magic: bytes, kind: PcapFormat) -> tuple[int, Iterator[Record]]:
+    header = magic + stream.need(kind.file_header.size - _MAGIC_SIZE)
     _, major, minor, _, _, _, link = kind.file_header.unpack(header)
-    # Before 2.4 the two lengths of a packet stood the other way round, in some writers.
+    # Before 2.4, some writers swapped the two lengths of a packet.
     if (major, minor) < (2, 4) or major > 2:  # noqa: PLR2004 - the version's number
-        raise UnusableError(f"pcap version {major}.{minor} is not supported")
+        raise UnreadableCaptureError(f"pcap version {major}.{minor} is not supported")
     link_type = link & _LINK_TYPE_BITS
-    return link_type, _pcap_records(source, kind, link_type)
+    return link_type, _pcap_records(stream, kind, link_type)
 
 
-def _pcap_records(source: Source, kind: PcapFormat, link_type: int) -> Iterator[Record]:
+def _pcap_records(stream: ByteStream, kind: PcapFormat, link_type: int) -> Iterator[Record]:
     layout = kind.packet_header
     ns_per_tick = kind.ns_per_tick
-    while head := source.take(layout.size):
+    while head := stream.take(layout.size):
         if len(head) < layout.size:
-            raise DamagedCaptureError(f"it is cut short at byte {source.position}")
+            raise DamagedCaptureError(f"it is cut short at byte {stream.position}")
         seconds, ticks, captured, original = layout.unpack(head)[:4]
-        check_size(captured, source)
+        check_size(captured, stream)
         time_ns = seconds * NS_PER_S + ticks * ns_per_tick
-        yield Record(time_ns, link_type, source.need(captured), original)
+        yield Record(time_ns, link_type, stream.need(captured), original)

@@ -1,11 +1,11 @@
-"""What the readers of capture files share: the record, the stream, and the limits."""
+"""The record, the byte stream and the size limit that both readers of captures share."""
 
 from typing import BinaryIO, Final
 
 from attrs import define, frozen
 
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
-from firezone_filter.cli.faults import DamagedCaptureError
 
 NS_PER_S: Final = 1_000_000_000
 
@@ -18,13 +18,13 @@ class Record:
     """Nanoseconds of Unix time."""
 
     link_type: int
-    """LINKTYPE number: how *frame* starts."""
+    """LINKTYPE number: the kind of header at the start of *frame*."""
 
     frame: bytes
-    """The bytes that were captured."""
+    """The captured bytes."""
 
     wire_length: int
-    """The bytes that the frame had; more than *frame* if the snap length cut it."""
+    """The length of the frame on the wire; more than *frame* has if the snap length cut it."""
 
     @property
     def seconds(self) -> float:
@@ -38,14 +38,19 @@ class Record:
 
 
 @define
-class Source:
-    """A stream that is read forward and knows how far it has come."""
+class ByteStream:
+    """A stream that is read forward only, and counts the bytes."""
 
     _stream: BinaryIO
     position: int = 0
+    """Bytes read so far."""
 
     def take(self, size: int) -> bytes:
-        """Return the next *size* bytes; fewer only at the end of the stream."""
+        """Return the next *size* bytes; fewer only at the end of the stream.
+
+        Raises:
+            DamagedCaptureError: Reading fails.
+        """
         try:
             data = self._stream.read(size)
         except OSError as error:
@@ -57,7 +62,7 @@ class Source:
         """Return the next *size* bytes.
 
         Raises:
-            DamagedCaptureError: There are fewer.
+            DamagedCaptureError: The stream ends before, or reading fails.
         """
         data = self.take(size)
         if len(data) < size:
@@ -65,13 +70,13 @@ class Source:
         return data
 
 
-def check_size(captured: int, source: Source) -> None:
-    """Refuse a packet of *captured* bytes, which was announced where *source* stands.
+def check_size(captured: int, stream: ByteStream) -> None:
+    """Check the length of the packet whose header ends at the position of *stream*.
 
     Raises:
-        DamagedCaptureError: No packet is that long.
+        DamagedCaptureError: *captured* is more than `MAX_PACKET`.
     """
     if captured > MAX_PACKET:
         raise DamagedCaptureError(
-            f"the packet before byte {source.position} claims {captured} bytes"
+            f"the packet before byte {stream.position} claims {captured} bytes"
         )

@@ -1,7 +1,7 @@
-"""The command line, `firezone-filter`: the only room that does I/O.
+"""The command line, `firezone-filter`: the only room that opens files and prints.
 
-It needs click and rich, the extra `cli`; the library does not. So this module imports
-neither before `main` is called, and says what to install where they are missing.
+It needs click and rich, the extra `cli`; the library does not. So this module imports them
+only when `main` is called, and says how to install them if they are missing.
 """
 
 import sys
@@ -15,8 +15,8 @@ def main() -> None:
     """Run the command line with the arguments of the process.
 
     Raises:
-        SystemExit: Always, with the exit status of `firezone_filter.cli.command.run`;
-            with 2 if the extra `cli` is not installed.
+        SystemExit: Always: with the exit status of `firezone_filter.cli.command.run`, or with
+            2 if the extra `cli` is not installed.
     """
     try:
         from firezone_filter.cli.command import run  # noqa: PLC0415 - needs the extra

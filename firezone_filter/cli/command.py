@@ -1,7 +1,7 @@
-"""What a user types, and what a shell gets back.
+"""The commands with their arguments, options and exit statuses.
 
-Every way to end has its exit status (`Exit`) and, unless all went well or nobody reads any
-more, says so in one line on standard error, without a traceback.
+Every outcome has its exit status (`ExitStatus`). Failures are reported on standard error, a
+line each, without a traceback; a closed pipe or Ctrl-C ends the run in silence.
 """
 
 import io
@@ -16,11 +16,12 @@ from typing import Final
 
 import click
 
-from firezone_filter.cli.faults import Exit, UnusableError, printable
-from firezone_filter.cli.job import Job
-from firezone_filter.cli.logs.choice import SEVERITIES, Choice, to_field, to_pattern
-from firezone_filter.cli.logs.job import LogJob
-from firezone_filter.cli.logs.times import to_key
+from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.logs.log_job import LogJob
+from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
+from firezone_filter.cli.logs.time_keys import to_key
+from firezone_filter.cli.replay_job import ReplayJob
+from firezone_filter.cli.terminal import printable
 from firezone_filter.values.errors import FirezoneFilterError
 
 PROGRAM: Final = "firezone-filter"
@@ -77,7 +78,7 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there;
     2 if an argument or a file cannot be used.
     """
-    job = Job(capture, policy, decisions, forwarded, flows, as_json)
+    job = ReplayJob(capture, policy, decisions, forwarded, flows, as_json)
     try:
         return job.run(_say)
     except UnusableError as error:
@@ -86,14 +87,17 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     except FirezoneFilterError as error:
         _say(f"{policy}: {error}")
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        return Exit.CLOSED_PIPE
-    return Exit.UNUSABLE
+        return ExitStatus.CLOSED_PIPE
+    return ExitStatus.UNUSABLE
 
 
 def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
-    """Return the callback of an option whose values *read* reads, or raises `ValueError` for."""
+    """Return an option's callback, which parses values by *read*.
+
+    A `ValueError` of *read* becomes click's complaint about the option.
+    """
 
     def callback(
         _: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None
@@ -120,7 +124,7 @@ def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
 @click.option(
     "--grep",
     metavar="REGEX",
-    callback=_read_by(to_pattern),
+    callback=_read_by(to_regex),
     help="Only messages in which REGEX, in Python's syntax, is found.",
 )
 @click.option(
@@ -155,33 +159,33 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
 ) -> int:
     """Print logs of JSON lines, one FILE after the other: time, severity, message.
 
-    FILE is - or missing for standard input. What is missing in a line is null. A line that is
-    not JSON is passed through, and named in the end; --severity and --field let it pass, --grep
-    looks at the whole line, and its time is that of the line before. --merge takes the lines of
-    each file to be in order.
+    Without FILE, or if it is -, standard input is read. A field that a line lacks is null. A
+    line that is not JSON is passed through, and named in the end: --severity and --field let it
+    pass, --grep searches all of it, and its time is that of the line before. --merge takes the
+    lines of each file to be in order.
 
     Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
     other files are read).
     """
-    choice = Choice(severity, grep, fields, since, until)
-    job = LogJob(files, choice, merge, all_fields, follow)
+    selection = Selection(severity, grep, fields, since, until)
+    job = LogJob(files, selection, merge, all_fields, follow)
     try:
         return job.run(_say)
     except UnusableError as error:
         _say(str(error))
     except BrokenPipeError:
-        return Exit.CLOSED_PIPE
-    return Exit.UNUSABLE
+        return ExitStatus.CLOSED_PIPE
+    return ExitStatus.UNUSABLE
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: As the shell splits them; by default those of the process.
+        arguments: The arguments as the shell splits them; by default those of the process.
 
     Returns:
-        The exit status, one of `Exit`.
+        The exit status, one of `ExitStatus`.
     """
     _prepare_streams()
     streams = sys.stdout, sys.stderr
@@ -189,22 +193,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False))
     except click.ClickException as error:
         _say(f"{error.format_message()} (see {PROGRAM} --help)")
-        return Exit.UNUSABLE
+        return ExitStatus.UNUSABLE
     except click.Abort:
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except SystemExit:
-        # Nobody reads the help any more: click ends the process, and has changed the streams.
+        # The help went into a closed pipe: click exits, after replacing the streams.
         sys.stdout, sys.stderr = streams
-        return Exit.CLOSED_PIPE
+        return ExitStatus.CLOSED_PIPE
     except OSError as error:
         _say(f"writing stops: {error.strerror}")
-        return Exit.UNUSABLE
+        return ExitStatus.UNUSABLE
     finally:
         _finish_output()
 
 
 def _say(line: str) -> None:
-    # Where nobody reads complaints, there is nobody to complain to about that.
+    # If standard error itself cannot be written, there is no place left to complain.
     with suppress(OSError):
         sys.stderr.write(f"{PROGRAM}: {printable(line)}\n")
 
@@ -213,18 +217,18 @@ def _prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            # `>&-`: the shell closed it, and Python leaves nothing to write to.
+            # The shell closed it (`>&-`), so Python made no stream for it.
             nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
             setattr(sys, name, nowhere)
         elif isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a client's name must not stop the run.
+            # A name that the terminal's encoding lacks must not stop the run.
             stream.reconfigure(errors="backslashreplace")
 
 
 def _finish_output() -> None:
-    """Write what is left for standard output, or forget it if it cannot be written.
+    """Flush standard output, or discard what is left if it cannot be written.
 
-    Else Python would try once more as it exits, and complain at length.
+    Otherwise Python would try once more at exit, and print a traceback.
     """
     try:
         sys.stdout.flush()

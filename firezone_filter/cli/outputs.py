@@ -1,4 +1,4 @@
-"""The files that a run writes: never one that it reads, and never half of one in silence."""
+"""The files that a run writes: never over its own inputs, and never incomplete in silence."""
 
 import os
 import stat
@@ -10,38 +10,38 @@ from typing import IO, BinaryIO, Final, Self, TextIO, cast
 
 from attrs import define, field, frozen
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 
 STANDARD: Final = "-"
-"""The name that means standard input or output."""
+"""The name that stands for standard input or output."""
 
 
 @frozen
 class _Use:
-    """Something that is read or written."""
+    """A file or stream that the run reads or writes."""
 
     name: str
-    """What to call it."""
+    """The name for messages."""
 
     status: os.stat_result | None
-    """What the system says of the file; `None` if there is none (yet)."""
+    """The status of the file; `None` if it does not exist (yet)."""
 
     path: str
-    """Where a file that is not there yet would be."""
+    """The real path, to compare files that do not exist yet."""
 
     def destroys(self, other: "_Use") -> bool:
-        """Tell whether writing this one as well destroys *other*."""
+        """Tell whether writing to this one would destroy *other*."""
         if self.status is None or other.status is None:
             return self.status is other.status and self.path == other.path
-        # Only files are destroyed: /dev/null may well be named twice.
+        # Only regular files can be destroyed: naming /dev/null twice is fine.
         return os.path.samestat(self.status, other.status) and stat.S_ISREG(self.status.st_mode)
 
 
 def refuse_clashes(inputs: Iterable[str], outputs: Sequence[str]) -> None:
     """Make sure that no output would destroy an input or another output.
 
-    A redirection may lead to a file that is named as well, so standard output counts, to which
-    something always goes, if only the summary; and standard error, with what is complained of.
+    The standard streams count as well, since the shell may have redirected them to a file that
+    is also named: the summary or more goes to standard output, complaints to standard error.
 
     Raises:
         UnusableError: An output is the same file as another of the names, or as a stream.
@@ -77,21 +77,21 @@ def _file(name: str) -> _Use:
         status = Path(name).stat()
     except OSError:
         status = None
-    # Not Path.resolve(), which raises for a loop of links, but only up to Python 3.12.
+    # Not Path.resolve(), which raises for a loop of links up to Python 3.12.
     return _Use(name, status, os.path.realpath(name))
 
 
 def _stream(name: str, stream: TextIO | None) -> _Use:
     try:
         status = None if stream is None else os.fstat(stream.fileno())
-    except (OSError, ValueError):  # no file, or closed
+    except (OSError, ValueError):  # not a file, or closed
         status = None
     return _Use(name, status, f"<{name}>")
 
 
 @define
 class Outputs:
-    """Opens files to write; closes them when the run ends, and says if it ended badly."""
+    """Opens files for writing, closes them when the run ends, and names incomplete ones."""
 
     _say: Callable[[str], None]
     _files: list[tuple[str, IO[bytes] | IO[str]]] = field(init=False, factory=list)
@@ -134,7 +134,7 @@ class Outputs:
         """Close all files.
 
         Raises:
-            OSError: What was left to write could not be written, after a run without errors.
+            OSError: The rest of a file could not be written, after a run without errors.
         """
         failure = error
         for name, stream in self._files:

@@ -1,4 +1,4 @@
-"""How far something long has come, for whoever waits for it at a terminal."""
+"""A progress bar for long reads, if a person waits at a terminal."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 PATIENCE_S: Final = 2.0
-"""Shorter waits need no bar."""
+"""Seconds without a bar: shorter reads need none."""
 
 STEP: Final = 4096
-"""Records between two looks at the clock."""
+"""Records between two readings of the clock."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Readable(Protocol[T_co]):
-    """What is being read, and knows how far it has come."""
+    """An iterable that knows its position in the file it reads."""
 
     @property
     def position(self) -> int:
@@ -37,13 +37,13 @@ def watched(
     *,
     clock: Callable[[], float] = monotonic,
 ) -> Iterator[Iterable[T]]:
-    """Give the records of *readable*, and show on *console* how far they have been read.
+    """Give the records of *readable*, and show on *console* how much of it has been read.
 
     Args:
-        readable: What is being read.
-        size: Its size in bytes, `None` if that is not known.
-        console: Nothing is shown if it is no terminal, or the end comes soon.
-        clock: Seconds.
+        readable: The file that is being read.
+        size: Its size in bytes, `None` if unknown.
+        console: Shows the bar, if it is a terminal and the read takes longer than `PATIENCE_S`.
+        clock: Returns seconds.
     """
     if not console.is_interactive:
         yield readable

@@ -1,7 +1,7 @@
-"""The summary for people: what happened, at a glance, in 80 columns.
+"""The summary for people: a short overview in 80 columns.
 
-Lines are laid out here and only coloured by rich: ids and names come from elsewhere, so
-none is taken for markup, and none can move the cursor.
+This module lays out the lines, and rich only colours them: ids and names come from outside, so
+none must be taken for markup or move the cursor.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,10 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from firezone_filter.capture.stream import NS_PER_S
-from firezone_filter.cli.faults import printable
-from firezone_filter.cli.summary import (
+from firezone_filter.cli.terminal import WIDTH, console, printable
+from firezone_filter.policy import Policy
+from firezone_filter.replay.five_tuple import FiveTuple
+from firezone_filter.replay.summary import (
     KINDS,
     MAX_FLOWS,
     ByDirection,
@@ -22,15 +24,13 @@ from firezone_filter.cli.summary import (
     Summary,
     Tally,
 )
-from firezone_filter.cli.terminal import WIDTH, console
-from firezone_filter.policy import Policy
-from firezone_filter.replay.headers import Flow
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 
 MAX_FLOWS_SHOWN: Final = 3
 MAX_ROWS_SHOWN: Final = 20
-"""Clients, resources of a client, events. A policy may have thousands; `--json` has all."""
+"""The most clients, resources of a client, or events. A policy may have thousands of them;
+`--json` lists all."""
 
 _LABEL: Final = 34
 _STYLES: Final = {"forward": "green", "translate": "green", "reject": "yellow", "drop": "red"}
@@ -42,10 +42,10 @@ _Line = tuple[str, str]
 def print_summary(stream: TextIO, summary: Summary, policy: Policy, name: str) -> None:
     """Print *summary*, of the replay of the capture *name* under *policy*, to *stream*."""
     screen = console(stream)
-    # If nobody reads, rich would end the process on its own; so it only colours.
+    # On a closed pipe rich would end the process by itself, so it writes nothing.
     with screen.capture() as coloured:
         for text, style in _lines(summary, _resource_names(policy), name):
-            # Longer than a line are only names: a pipe gets them whole.
+            # Only names make a line too long, and a pipe should get them whole.
             screen.print(Text(text, style), soft_wrap=True)
     stream.write(coloured.get())
 
@@ -101,13 +101,13 @@ def _refusal(direction: Direction, reason: str, refusals: Refusals) -> Iterator[
     yield from _more(len(refusals.flows) - MAX_FLOWS_SHOWN, at_least)
 
 
-def _flow(flow: Flow, packets: int) -> Iterator[str]:
+def _flow(flow: FiveTuple, packets: int) -> Iterator[str]:
     source, destination = flow.ends()
     return _broken(f"    {flow.protocol_name} {source} >", f"{destination}  x {packets:,}")
 
 
 def _broken(start: str, rest: str) -> Iterator[str]:
-    """Yield one line if it fits; else two, the second indented."""
+    """Yield one line if it fits, otherwise two, the second one indented."""
     if len(f"{start} {rest}") <= WIDTH:
         yield f"{start} {rest}"
     else:
@@ -198,7 +198,7 @@ def _more(count: int, at_least: str = "") -> Iterator[_Line]:
 
 
 def _span(seconds: float) -> str:
-    # From two minutes on nobody wants to count seconds.
+    # From two minutes on, minutes are easier to read than seconds.
     if seconds < 120:  # noqa: PLR2004 - see above
         return f"{seconds:.3f} s"
     return str(timedelta(seconds=round(seconds)))
@@ -208,5 +208,5 @@ def _moment(seconds: float) -> str:
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, ValueError):
-        # A policy may hold any finite number.
+        # No date: a policy may hold any finite number.
         return f"{seconds:g}"

@@ -1,11 +1,18 @@
-"""The summary for machines: plain values that `json` can write, and all of them."""
+"""The summary for machines: all of it, as plain values that `json` can write."""
 
 from typing import assert_never
 
-from firezone_filter.cli.summary import KINDS, ByDirection, ClientSummary, Refusals, Summary, Tally
-from firezone_filter.cli.writers import flow_fields
-from firezone_filter.logs.times import rfc3339
-from firezone_filter.replay.headers import Flow
+from firezone_filter.logs.timestamps import rfc3339
+from firezone_filter.replay.five_tuple import FiveTuple
+from firezone_filter.replay.summary import (
+    KINDS,
+    ByDirection,
+    ClientSummary,
+    Refusals,
+    Summary,
+    Tally,
+)
+from firezone_filter.replay.writers import flow_fields
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 
@@ -13,7 +20,7 @@ Report = dict[str, object]
 
 
 def report(summary: Summary) -> Report:
-    """Return *summary* as JSON has it; times are RFC 3339 or, in events, Unix seconds."""
+    """Return *summary* as a JSON object; times are RFC 3339 or, in events, Unix seconds."""
     return {
         "complete": summary.damage is None,
         "damage": summary.damage,
@@ -57,7 +64,7 @@ def _refusals(direction: Direction, reason: Reason, refusals: Refusals) -> Repor
     }
 
 
-def _flow(flow: Flow, packets: int) -> Report:
+def _flow(flow: FiveTuple, packets: int) -> Report:
     return {**flow_fields(flow), "packets": packets}
 
 

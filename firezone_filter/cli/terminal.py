@@ -1,4 +1,4 @@
-"""The consoles that rich writes to, of a size that can be trusted."""
+"""Safe output on terminals: rich consoles with a reliable size, and escaped text."""
 
 import os
 from typing import Final, TextIO
@@ -6,24 +6,24 @@ from typing import Final, TextIO
 from rich.console import Console
 
 WIDTH: Final = 80
-"""Columns of what is no terminal."""
+"""Columns where the output is not a terminal."""
 
 MIN_WIDTH: Final = 40
-"""Columns that are counted on; a terminal may say that it has 0."""
+"""The fewest columns to lay out for; some terminals report 0."""
 
 _HEIGHT: Final = 25
-"""Lines. Nothing here is laid out by them."""
+"""Lines; no layout depends on them."""
 
 
 def console(stream: TextIO, *, interactive: bool | None = None) -> Console:
     """Return a console that writes to *stream*.
 
-    Rich would believe the environment: with `COLUMNS=0` it prints nothing, and `COLUMNS=²` or
-    `LINES=²` makes it raise. So it is told both sizes.
+    Both sizes are set here, because rich would trust the environment: it prints nothing with
+    `COLUMNS=0`, and raises with `COLUMNS=²` or `LINES=²`.
 
     Args:
-        stream: A terminal, or not.
-        interactive: Whether somebody watches; `None` if the stream is a terminal.
+        stream: A terminal, or any other stream.
+        interactive: Whether a person watches; by default, whether the stream is a terminal.
     """
     return Console(
         file=stream,
@@ -36,8 +36,19 @@ def console(stream: TextIO, *, interactive: bool | None = None) -> Console:
     )
 
 
+def printable(text: str) -> str:
+    """Return *text* with its control characters escaped.
+
+    File names and ids come from outside: a line break in one would make a message look like
+    two, and an escape sequence could rewrite the screen.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _columns(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):  # no terminal, no file at all, or closed
+    except (OSError, ValueError):  # not a terminal, not a file, or closed
         return WIDTH

@@ -7,7 +7,7 @@ change half done.
 from typing import cast
 
 from firezone_filter.access.authorizations import Authorization
-from firezone_filter.accounting.refusals import Refusals
+from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.nat.proxies import Resolution
@@ -141,7 +141,7 @@ class ClientTable:
         for keeper in self._context.cleanup_timers.due(now):
             self._context.cleanup_timers.set(keeper, keeper.forget_old(now))
 
-    def counters(self, refusals: Refusals, now: float) -> Counters:
+    def counters(self, refusals: RefusalCounts, now: float) -> Counters:
         """Return counts of everything; this walks over all clients."""
         # Counts must not depend on when somebody last swept.
         self._cleanup(now)

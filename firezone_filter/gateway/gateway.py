@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from struct import Struct
 from typing import cast
 
-from firezone_filter.accounting.refusals import Refusals
+from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.checks import (
     check_free,
     check_in_tunnel,
@@ -129,7 +129,7 @@ class Gateway:
         check_in_tunnel(addresses, self._context)
         self._clients = ClientTable(self._context)
         self._judge = Judge(self._context, self._clients)
-        self._refusals = Refusals(self._context.refusal_log)
+        self._refusals = RefusalCounts(self._context.refusal_log)
         cache = self._context.flow_cache
         self._outbound, self._inbound = cache.outbound, cache.inbound
         self._outbound_handlers = cache.outbound_handlers

@@ -1,8 +1,9 @@
 """A host's log, line by line in the form of Firezone's own.
 
-From the bottom up: `times` spells times, `formatter` makes lines of the records of Python's
-`logging`, `tallies` counts refusals that get no line of their own, `wording` knows what to
-say, `log` says it. Lines go to a logger of the host's: nothing is opened or written here.
+From the bottom up: `timestamps` formats times, `formatter` turns records of Python's `logging`
+into lines, `suppression` counts refusals that get no line of their own, `lines` holds the
+messages and their fields, `log` writes them. Lines go to a logger of the host's: this package
+opens and writes no file.
 """
 
 from firezone_filter.logs.formatter import JsonFormatter

@@ -1,7 +1,7 @@
 """Records of Python's `logging` as lines of JSON, as Firezone's gateways and clients write them.
 
-Whatever is in a record, it becomes exactly one line, of ASCII: a log that breaks on what it
-has to report is none.
+Any record becomes exactly one line of ASCII, whatever its fields hold: a log must not fail on
+the trouble that it reports.
 """
 
 import json
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from firezone_filter.logs.times import nanoseconds, rfc3339
+from firezone_filter.logs.timestamps import nanoseconds, rfc3339
 from firezone_filter.values.times import is_finite
 
 _SEVERITIES: Final = (
@@ -18,17 +18,17 @@ _SEVERITIES: Final = (
     (logging.INFO, "INFO"),
     (logging.DEBUG, "DEBUG"),
 )
-"""By the lowest level of each, the highest first; below is TRACE, which `logging` has not."""
+"""The lowest level of each, highest first. Below them is TRACE, which `logging` lacks."""
 
 _CLOCKS: Final[dict[str, Callable[[float], int]]] = {
     "time_ns": int,
     "now": nanoseconds,
     "created": nanoseconds,
 }
-"""Where the time may stand, the best first, and how it becomes nanoseconds."""
+"""The fields that may hold the time, the best first, and their conversion to nanoseconds."""
 
-# What `logging` puts into a record by itself; other formatters and Python 3.12 add the rest.
-# Everything else was given as `extra`.
+# The attributes that `logging` itself sets; other formatters and Python 3.12 add the last
+# three. All further attributes come from `extra`.
 _USUAL: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "asctime",
     "message",
@@ -41,20 +41,20 @@ _Line = dict[str, object]
 class JsonFormatter(logging.Formatter):
     """Writes a record as one JSON object: `time`, `severity`, `message`, then its fields.
 
-    The fields are what a call gave as `extra`, in its order; one that has the name of another
-    gets a `_` behind it. What JSON cannot say is written as `str` has it. An exception is the
-    field `error`, with its traceback, and a stack the field `stack`.
+    The fields are those of the call's `extra`, in its order; a field with the name of an
+    earlier one gets a `_` appended. A value that JSON cannot express is written as its `str`.
+    An exception becomes the field `error`, with its traceback, and a stack the field `stack`.
 
     The time is `now` (seconds of Unix time) or, more exactly, `time_ns` of `extra`, for hosts
-    whose time comes from elsewhere; else it is when the record was made. A format that is
-    given to the constructor has no effect.
+    with a clock of their own; otherwise it is the creation time of the record. A format passed
+    to the constructor has no effect.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*, without a line break. It never raises."""
         try:
             return _written(self._line(record))
-        except Exception:  # noqa: BLE001 - a record holds anything, and its code runs here
+        except Exception:  # noqa: BLE001 - runs code of any object that a record holds
             return _written({**_head(record), "message": "A log record cannot be written"})
 
     def _line(self, record: logging.LogRecord) -> _Line:
@@ -67,10 +67,10 @@ class JsonFormatter(logging.Formatter):
         return line
 
     def _attached(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-        # Another formatter, or a queue between two processes, may have made a text of it.
+        # Another formatter, or a queue between processes, may have formatted it already.
         if record.exc_text:
             yield "error", record.exc_text
-        # `logger.exception()` where there is no exception leaves a tuple of `None`.
+        # `logger.exception()` outside a handler leaves a tuple of `None`.
         elif record.exc_info and record.exc_info[0] is not None:
             yield "error", self.formatException(record.exc_info)
         if record.stack_info:
@@ -82,14 +82,14 @@ def _head(record: logging.LogRecord) -> _Line:
 
 
 def _time(record: logging.LogRecord) -> tuple[str, str]:
-    """Return the time of *record*, and the field that it is from."""
+    """Return the time of *record*, and the name of the field that holds it."""
     for name, to_ns in _CLOCKS.items():
         value = vars(record).get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value):
             try:
                 return rfc3339(to_ns(value)), name
             except OverflowError:
-                # Of no year that can be written: some other field, by the same name.
+                # Not a time that can be written: some other field of that name.
                 continue
     return rfc3339(0), ""
 
@@ -104,8 +104,8 @@ def _severity(record: logging.LogRecord) -> str:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - whatever a bad format string or an argument does
-        # The slip of a programmer must not hide what was to be told.
+    except Exception:  # noqa: BLE001 - anything a bad format string or argument raises
+        # A slip in the call must not hide the message.
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
@@ -125,7 +125,7 @@ def _json(value: object) -> str:
             return json.dumps(_sound(value))
         text = json.dumps(value, default=str, allow_nan=False, separators=(",", ":"))
         _check_sound(text)
-    except Exception:  # noqa: BLE001 - also what a `__str__` of the host's raises
+    except Exception:  # noqa: BLE001 - includes errors of a host's `__str__`
         return json.dumps(_text(value))
     return text
 
@@ -138,11 +138,11 @@ def _text(value: object) -> str:
 
 
 def _sound(text: str) -> str:
-    """Return *text* with lone surrogates written out; readers like jq refuse a line of them."""
+    """Return *text* with lone surrogates escaped: readers like jq refuse a line with them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _check_sound(text: str) -> None:
-    """Raise an exception if the JSON *text* has lone surrogates, anywhere inside."""
+    """Raise an exception if the JSON *text* has a lone surrogate anywhere."""
     if r"\ud" in text:
         json.dumps(json.loads(text), ensure_ascii=False).encode()

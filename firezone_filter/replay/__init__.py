@@ -1,1 +1,1 @@
-"""Playing a capture through a policy."""
+"""Replays a capture through a policy: a library of its own, which opens and prints nothing."""

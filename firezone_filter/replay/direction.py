@@ -1,10 +1,11 @@
-"""Which packets of a capture concern a client, and which way they travel.
+"""Which packets of a capture belong to a client, and which way they travel.
 
-A capture knows no tunnel and no interface, only addresses: they stand in for both.
+A capture records neither the tunnel nor the interface of a packet, so its addresses have to
+stand for both.
 """
 
 from firezone_filter.policy import Policy
-from firezone_filter.replay.headers import read_addresses
+from firezone_filter.replay.five_tuple import read_addresses
 from firezone_filter.values.decisions import Direction
 
 
@@ -17,11 +18,11 @@ class ClientAddresses:
         )
 
     def direction(self, packet: bytes) -> Direction | None:
-        """Return which way *packet* travels, or `None` if it concerns no client.
+        """Return which way *packet* travels, or `None` if it belongs to no client.
 
-        A client's own packets are outbound, also those to another client or to the
-        gateway; what others, the gateway among them, send to a client is inbound. A packet
-        without addresses concerns nobody.
+        A packet from a client is outbound, even to another client or to the gateway; a packet
+        to a client from anyone else, the gateway included, is inbound. A packet too broken to
+        have addresses belongs to no client.
         """
         addresses = read_addresses(packet)
         if addresses is None:

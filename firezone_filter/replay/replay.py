@@ -1,6 +1,6 @@
-"""The loop: each packet of a capture through a policy's gateway, at the capture's own time.
+"""The replay loop: each packet of a capture through a policy's gateway, at the captured time.
 
-It opens nothing, prints nothing, and keeps nothing of a packet that it has done with.
+It opens and prints nothing, and keeps no packet after deciding about it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,14 @@ from typing import cast
 from attrs import define, field
 
 from firezone_filter.accounting.refusals import PERIOD
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.stream import NS_PER_S, Record
-from firezone_filter.cli.faults import DamagedCaptureError
-from firezone_filter.cli.summary import Decided, Summary
-from firezone_filter.cli.writers import FlowWriter, Writer
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
 from firezone_filter.replay.direction import ClientAddresses
+from firezone_filter.replay.summary import Decided, Summary
+from firezone_filter.replay.writers import FlowWriter, Writer
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.events import FlowEvent
 from firezone_filter.values.options import GatewayOptions
@@ -28,19 +28,20 @@ def replay(
     writers: Sequence[Writer] = (),
     flows: FlowWriter | None = None,
 ) -> Summary:
-    """Decide about every packet of *records*, hand each on to *writers*, count them all.
+    """Decide about every packet of *records*, pass each on to *writers*, and count them all.
 
-    The gateway's clock starts with the first record; one with an earlier time stamp counts
-    as being at the latest (time never runs backwards). Flow records go to *flows*, if there is
-    one; those that are open at the end are closed there, as if the clients disconnected.
+    The gateway's clock starts with the first record. Time never runs backwards: a record with
+    an earlier time stamp than one before it is decided at the latest time so far. Flow records
+    go to *flows*, if given; the flows still open at the end are closed as if their clients
+    disconnected.
 
     Returns:
-        The counts; with `damage` if the records ended in a `DamagedCaptureError`.
+        The counts; with `damage` if *records* ended in a `DamagedCaptureError`.
 
     Raises:
         FirezoneFilterError: The policy cannot begin at the time of the first record.
-        UnusableError: A record has a link type that is not supported.
-        Exception: Whatever else *records* or *writers* raise.
+        UnreadableCaptureError: A record has a link type that is not supported.
+        Exception: Anything else that *records* or *writers* raise.
     """
     run = _Replay(policy, writers, flows, ClientAddresses(policy))
     try:
@@ -75,7 +76,7 @@ class _Replay:
             self._decide(self._gateway, record, direction, packet)
 
     def finish(self) -> None:
-        """Let what ends by the end of the capture end, with no packet to notice it."""
+        """Handle everything that expires by the end of the capture, after its last packet."""
         if self._gateway is None or self.summary.last_ns is None:
             return
         last = self.summary.last_ns / NS_PER_S
@@ -87,7 +88,7 @@ class _Replay:
             self._close_flows(self._gateway, last)
 
     def _let_flows_end(self, gateway: Gateway, now: float) -> None:
-        """Report until *now* what a timer would have reported."""
+        """Report what a host's timer would have reported by *now*, each at its own time."""
         while (due := gateway.poll_timeout()) is not None and due <= now:
             gateway.handle_timeout(due)
             self._take_events(gateway)
@@ -96,7 +97,7 @@ class _Replay:
         for client_id in gateway.clients():
             gateway.client_disconnected(client_id)
             self._take_events(gateway)
-        # What was refused in the last minute is reported when that is over.
+        # Refused packets are reported a minute after the first of them.
         gateway.handle_timeout(last + PERIOD)
         self._take_events(gateway)
 
@@ -105,7 +106,7 @@ class _Replay:
     ) -> None:
         if self._flows is not None:
             self._let_flows_end(gateway, record.seconds)
-        # A capture has no authenticated peer: the source address has to stand for it.
+        # A capture names no authenticated peer, so the source address has to identify it.
         decision = gateway.handle_packet(direction, packet, record.seconds)
         decided = Decided(record.time_ns, direction, packet, decision, record.is_cut)
         self.summary.add(decided)
@@ -116,7 +117,7 @@ class _Replay:
     def _take_events(self, gateway: Gateway) -> None:
         while (event := gateway.poll_event()) is not None:
             if isinstance(event, FlowEvent):
-                # Flows are recorded only for somebody who writes them.
+                # The gateway records flows only if there is a writer for them.
                 cast("FlowWriter", self._flows).add(event)
             else:
                 self.summary.add_events([event])

@@ -96,8 +96,8 @@ THE_WORLD = frozenset(
 # A log speaks of the world: it hands lines to a logger that the host opened, and spells the
 # times that the host brought. Nothing below the room of logs does.
 SPEAK_OF_IT = {
-    "datetime": {"logs.times"},
-    "logging": {"logs.formatter", "logs.wording", "logs.log"},
+    "datetime": {"logs.timestamps"},
+    "logging": {"logs.formatter", "logs.lines", "logs.log"},
 }
 WORLDLY_CALLS = frozenset(
     {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}
@@ -195,7 +195,7 @@ def test_the_core_never_touches_the_world(module: str) -> None:
 
 def test_no_clock_is_read_where_times_are_spelled() -> None:
     called = {
-        node.attr for node in ast.walk(TREES["logs.times"]) if isinstance(node, ast.Attribute)
+        node.attr for node in ast.walk(TREES["logs.timestamps"]) if isinstance(node, ast.Attribute)
     }
     assert called & {"now", "utcnow", "today"} == set()
 
@@ -219,6 +219,12 @@ def test_one_module_of_the_core_knows_each_dependency(dependency: str, known_by:
 @pytest.mark.parametrize("module", COMMANDS)
 def test_the_command_line_knows_no_radix_tree(module: str) -> None:
     assert "radix" not in other_imports(module)
+
+
+@pytest.mark.parametrize("module", [name for name in COMMANDS if room(name) != "cli"])
+def test_only_the_command_line_opens_files_and_prints(module: str) -> None:
+    assert other_imports(module) & {"click", "rich", "os", "pathlib", "sys"} == set()
+    assert calls(module) & WORLDLY_CALLS == set()
 
 
 @pytest.mark.parametrize("module", ["cli", "cli.__main__"])

@@ -1,7 +1,7 @@
-"""What stands in a line of a log.
+"""Parses the lines of a log.
 
-A line is read as jq reads it: its values may be several, `null` is an object without fields,
-and bytes that are no UTF-8 become U+FFFD. What jq stops at is an entry too, a stray one.
+A line is read as jq reads it: it may hold several values, `null` is an object without fields,
+and bytes that are not UTF-8 become U+FFFD. A line at which jq stops is an entry without fields.
 """
 
 import json
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from firezone_filter.cli.logs.splitter import Piece
-from firezone_filter.cli.logs.times import NO_TIME, time_key
+from firezone_filter.cli.logs.time_keys import NO_TIME, time_key
 
 MAX_DEPTH: Final = 255
-"""Objects and arrays inside each other. It is jq's limit, and well within Python's."""
+"""How deep objects and arrays may nest: jq's limit, and well within Python's."""
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _BLANKS: Final = (" ", "\t", "\r")
@@ -22,7 +22,7 @@ _Container = dict[str, object] | list[object]
 
 
 class Entry(NamedTuple):
-    """One object of a log, or a line that is none."""
+    """One object of a log, or a line that is not JSON."""
 
     source: str
     """The name of the file."""
@@ -31,14 +31,14 @@ class Entry(NamedTuple):
     """The line."""
 
     fields: Fields | None
-    """What the object holds; `None` if the line is no JSON object."""
+    """The fields of the object; `None` if the line is not a JSON object."""
 
     key: str
-    """When it was (`times`): if it does not say so, as the one before it."""
+    """The sort key of its time (`time_keys`); that of the entry before if it has no time."""
 
 
 class EntryReader:
-    """Makes entries of the lines of one file."""
+    """Turns the lines of one file into entries."""
 
     __slots__ = ("_key", "_source")
 
@@ -47,7 +47,7 @@ class EntryReader:
         self._key = NO_TIME
 
     def read(self, piece: Piece) -> Iterator[Entry]:
-        """Yield the entries of a line: mostly one, none of a blank one."""
+        """Yield the entries of a line: usually one, and none for a blank line."""
         objects = read_objects(piece)
         if objects is None:
             yield Entry(self._source, piece, None, self._key)
@@ -60,7 +60,7 @@ class EntryReader:
 
 
 def read_objects(piece: Piece) -> list[Fields] | None:
-    """Return the objects in a line; `None` if there is anything else in it."""
+    """Return the objects in a line; `None` if it holds anything else."""
     if not (piece.starts and piece.ends):
         return None
     text = piece.data.decode("utf-8", "replace")
@@ -75,14 +75,14 @@ def read_objects(piece: Piece) -> list[Fields] | None:
 
 
 def _fields(value: object) -> Fields | None:
-    """Return where jq looks for fields; `None` for what makes it stop."""
+    """Return the object in which jq looks for fields; `None` if jq would stop at *value*."""
     if value is None:
         return {}
     return value if isinstance(value, dict) else None
 
 
 def _read_oddly(text: str) -> list[object]:
-    """Return the values in a line that has not exactly one. It is slow, and rarely called."""
+    """Return the values in a line that does not hold exactly one: a slow path, rarely taken."""
     try:
         return list(_values(text.strip(" \t\r")))
     except (ValueError, RecursionError):
@@ -102,7 +102,7 @@ def _to_number(text: str) -> float:
     try:
         return int(text)
     except ValueError:
-        # Python refuses thousands of digits, and jq knows floats only.
+        # Python refuses to parse thousands of digits as an int; jq reads them as a float.
         return float(text)
 
 
@@ -111,12 +111,12 @@ _decode_one: Final = json.JSONDecoder(parse_int=_to_number).raw_decode
 
 
 def _is_deep(text: str, objects: list[Fields]) -> bool:
-    # Whatever is deep has many brackets, and counting those is cheap.
+    # Deep nesting takes many brackets, and counting those is cheap.
     return text.count("{") + text.count("[") > MAX_DEPTH and _depth(objects) > MAX_DEPTH
 
 
 def _depth(objects: list[Fields]) -> int:
-    """Return how deep *objects* go, level by level: recursion has limits too."""
+    """Return how deep *objects* nest, level by level: recursion could hit Python's limit."""
     depth = 0
     level: list[_Container] = list(objects)
     while level:

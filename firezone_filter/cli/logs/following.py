@@ -1,16 +1,16 @@
-"""Reads on as a file grows, also when it is cut off or replaced, as logs are that rotate."""
+"""Keeps reading a file that grows, also after it is truncated or replaced in a log rotation."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.source import Source, is_file, open_source
 
 
 class Followed:
-    """A file that is read on whatever becomes of its name."""
+    """A file to keep reading, whatever its name refers to later."""
 
     def __init__(
         self, name: str, complain: Callable[[str], None], before_reading: Callable[[], None]
@@ -18,7 +18,7 @@ class Followed:
         """Open the file *name*.
 
         Raises:
-            UnusableError: It cannot be opened, or is not one that can grow.
+            UnusableError: It cannot be opened, or is not a regular file.
         """
         self._name = name
         self._complain = complain
@@ -26,12 +26,12 @@ class Followed:
         self._source = self._open()
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what has come since the last time."""
+        """Yield the entries that have come since the last call."""
         yield from self._source.entries()
         successor = self._successor()
         if successor is None:
             return
-        # What was written between the last read and the rotation.
+        # Lines may have come between the last read and the rotation.
         yield from self._source.entries()
         yield from self._source.finish()
         self._source.close()
@@ -44,7 +44,7 @@ class Followed:
 
     def _open(self) -> Source:
         try:
-            # Looked at first: opening a pipe waits until somebody writes to it.
+            # Before opening it: opening a pipe blocks until it has a writer.
             can_grow = is_file(Path(self._name).stat())
         except OSError as error:
             raise UnusableError(f"{self._name}: {error.strerror}") from None
@@ -53,7 +53,7 @@ class Followed:
         return open_source(self._name, self._complain, self._before_reading)
 
     def _successor(self) -> Source | None:
-        """Open what the name means now, if that is another file or has been cut off."""
+        """Open the file anew if it was truncated, or if the name refers to another file now."""
         try:
             there = Path(self._name).stat()
             is_held = os.path.samestat(there, self._source.status())
@@ -61,5 +61,5 @@ class Followed:
                 return None
             return self._open()
         except (OSError, UnusableError):
-            # There is nothing right now; perhaps at the next look.
+            # No such file at the moment; perhaps next time.
             return None

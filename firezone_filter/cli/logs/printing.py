@@ -1,7 +1,7 @@
-"""Prints entries: into a pipe or a file what jq would print, to a terminal what is safe there.
+"""Prints entries: to a pipe or a file exactly as jq would, to a terminal escaped.
 
-A message comes from whoever could make a program log it. To a terminal its control characters
-are commands, so there they are escaped; what is piped on stays as it is.
+A remote party may have put text into a message. A terminal obeys its control characters, so
+they are escaped there; a pipe gets the text unchanged.
 """
 
 import re
@@ -12,14 +12,13 @@ from attrs import field, frozen
 from rich.console import Console
 from rich.text import Text
 
-from firezone_filter.cli.faults import printable
-from firezone_filter.cli.logs.choice import rank
 from firezone_filter.cli.logs.entries import Entry, Fields
-from firezone_filter.cli.logs.values import shown, to_json
-from firezone_filter.cli.terminal import console
+from firezone_filter.cli.logs.jq_text import to_json, to_text
+from firezone_filter.cli.logs.selection import rank
+from firezone_filter.cli.terminal import console, printable
 
 _STYLES: Final = ("dim", "blue", "green", "yellow", "bold red")
-"""Of severities, by their rank."""
+"""The style of each severity, by its rank."""
 
 _ALWAYS: Final = frozenset({"time", "severity", "message"})
 _needs_no_quotes: Final = re.compile(r'[^\s"=]+').fullmatch
@@ -30,7 +29,7 @@ class Printer:
     """Prints entries to a stream, a line each."""
 
     def __init__(self, stream: TextIO, *, all_fields: bool = False) -> None:
-        """Print to *stream*, a terminal or not; *all_fields*: also what follows the message."""
+        """Print to *stream*, a terminal or not; with *all_fields*, all fields of each entry."""
         self._stream = stream
         self._write = _writer(stream)
         self._manner: _Manner = (
@@ -42,45 +41,47 @@ class Printer:
         """Print *entry*."""
         _, piece, fields, _ = entry
         if self._is_open and piece.starts:
-            # The rest of the line before has not come yet, or was not asked for.
+            # The rest of the line before has not come yet, or was not selected.
             self._write(b"\n")
         self._is_open = not piece.ends
-        text = self._manner.stray(piece.data) if fields is None else self._manner.line(fields)
+        text = (
+            self._manner.invalid_line(piece.data) if fields is None else self._manner.line(fields)
+        )
         self._write(text + b"\n" if piece.ends else text)
 
     def flush(self) -> None:
-        """Let everything be seen that was printed."""
+        """Flush the stream."""
         self._stream.flush()
 
 
 class _Manner(Protocol):
-    """How lines look."""
+    """A way to format lines."""
 
     def line(self, fields: Fields) -> bytes:
         """Return the line of a JSON object."""
 
-    def stray(self, data: bytes) -> bytes:
-        """Return what to print of a line that is none."""
+    def invalid_line(self, data: bytes) -> bytes:
+        """Return the output for a line that is not a JSON object."""
 
 
 @frozen
 class _Plain:
-    """The bytes that jq prints; strays as they are."""
+    """The bytes that jq prints; invalid lines unchanged."""
 
     _all_fields: bool
 
     def line(self, fields: Fields) -> bytes:
         get = fields.get
-        text = f"{shown(get('time'))} {shown(get('severity'))} {shown(get('message'))}"
-        return _encoded(text + others(fields) if self._all_fields else text)
+        text = f"{to_text(get('time'))} {to_text(get('severity'))} {to_text(get('message'))}"
+        return _encoded(text + other_fields(fields) if self._all_fields else text)
 
-    def stray(self, data: bytes) -> bytes:
+    def invalid_line(self, data: bytes) -> bytes:
         return data
 
 
 @frozen
 class _Safe:
-    """Text that leaves the terminal as it is, but for the colours of severities."""
+    """Text without control characters, except for the colours of severities."""
 
     _all_fields: bool
     _stream: TextIO
@@ -93,28 +94,28 @@ class _Safe:
 
     def line(self, fields: Fields) -> bytes:
         time, severity, message = (
-            _safe(shown(fields.get(name))) for name in ("time", "severity", "message")
+            _safe(to_text(fields.get(name))) for name in ("time", "severity", "message")
         )
         if (place := rank(severity)) >= 0:
             severity = severity.join(self._colours[place])
         text = f"{time} {severity} {message}"
-        return self._encoded(text + _safe(others(fields)) if self._all_fields else text)
+        return self._encoded(text + _safe(other_fields(fields)) if self._all_fields else text)
 
-    def stray(self, data: bytes) -> bytes:
+    def invalid_line(self, data: bytes) -> bytes:
         return self._encoded(_safe(data.decode("utf-8", "replace").removesuffix("\r")))
 
     def _encoded(self, text: str) -> bytes:
-        # A terminal may know less than Unicode.
+        # The terminal's encoding may lack characters.
         return text.encode(self._stream.encoding, "backslashreplace")
 
 
-def others(fields: Fields) -> str:
-    """Return all fields that have no place of their own, each with a space in front.
+def other_fields(fields: Fields) -> str:
+    """Return all fields without a column of their own, each after a space.
 
-    A value that would not be told from the next field is in quotes.
+    A value that could run into the next field is in quotes.
     """
     return "".join(
-        f" {_quoted(name)}={_quoted(shown(value))}"
+        f" {_quoted(name)}={_quoted(to_text(value))}"
         for name, value in fields.items()
         if name not in _ALWAYS
     )
@@ -132,12 +133,12 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half a character, written as an escape: jq puts this in its place.
+        # A lone surrogate, written as an escape: jq prints U+FFFD for it.
         return _surrogates.sub("\ufffd", text).encode()
 
 
 def _colour(screen: Console, style: str) -> tuple[str, str]:
-    """Return what the terminal must be told before and after a text in *style*."""
+    """Return the control sequences before and after a text in *style*."""
     with screen.capture() as coloured:
         screen.print(Text("|", style), end="")
     before, _, after = coloured.get().partition("|")
@@ -145,7 +146,7 @@ def _colour(screen: Console, style: str) -> tuple[str, str]:
 
 
 def _writer(stream: TextIO) -> Callable[[bytes], object]:
-    """Return what writes bytes to *stream*, which may be one of those that take only text."""
+    """Return a function that writes bytes to *stream*, even if that takes only text."""
     buffer = getattr(stream, "buffer", None)
     if buffer is None:
         return lambda data: stream.write(data.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""All logs of one run, in the order in which they are to be printed."""
+"""Puts the entries of all files of one run in order."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from typing import Final, TypeVar
 
 from attrs import define, field
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.following import Followed
 from firezone_filter.cli.logs.source import Source, is_file, open_source
 from firezone_filter.cli.outputs import STANDARD
 
 POLL_S: Final = 0.25
-"""Seconds between two looks at files that are followed."""
+"""Seconds between two reads of followed files."""
 
 T = TypeVar("T")
 
@@ -30,22 +30,22 @@ _key: Final = attrgetter("key")
 class Reading:
     """Yields the entries of all files; iterate it once.
 
-    A file that cannot be read is complained of, and the others are read.
+    A file that cannot be read gets a complaint, and the others are read all the same.
     """
 
     _names: Sequence[str]
 
     _by_time: bool
-    """Whether the entries of all files come in the order of their times, as far as those of
-    each file do. Else they come file by file."""
+    """Whether to merge the entries by time, which takes each file to be in order; otherwise they
+    come file by file."""
 
     _say: Callable[[str], None]
 
     _before_waiting: Callable[[], None]
-    """Called before anything that may take long."""
+    """Called before anything that may block."""
 
     complaints: int = field(init=False, default=0)
-    """How many files could not be read, or not to their end."""
+    """The number of files that could not be opened or read to their end."""
 
     _sources: list[Source] = field(init=False, factory=list)
 
@@ -55,12 +55,12 @@ class Reading:
         return sum(source.position for source in self._sources)
 
     def size(self) -> int | None:
-        """Return the bytes of all files; `None` if that is not known."""
+        """Return the bytes of all files together; `None` if unknown."""
         sizes = [_size(name) for name in self._names]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Yield the entries, each file's to its end."""
+        """Yield the entries of all files to their ends."""
         with ExitStack() as stack:
             if self._by_time:
                 sources = [stack.enter_context(closing(each)) for each in self._sources_opened()]
@@ -71,10 +71,10 @@ class Reading:
                     yield from _whole(source)
 
     def follow(self, sleep: Callable[[float], None]) -> Generator[Entry]:
-        """Yield the entries, and those that come later; it ends when *sleep* raises something.
+        """Yield the entries, now and as they come, until *sleep* raises.
 
         Raises:
-            Exception: Whatever *sleep* raises.
+            Exception: Anything that *sleep* raises.
         """
         with ExitStack() as stack:
             files = [stack.enter_context(closing(each)) for each in self._opened(self._followed)]
@@ -117,6 +117,6 @@ def _whole(source: Source) -> Iterator[Entry]:
 def _size(name: str) -> int | None:
     try:
         status = os.fstat(sys.stdin.fileno()) if name == STANDARD else Path(name).stat()
-    except (AttributeError, OSError, ValueError):  # the first and the last: it is closed
+    except (AttributeError, OSError, ValueError):  # closed: no file, or ValueError
         return None
     return status.st_size if is_file(status) else None

@@ -1,4 +1,4 @@
-"""One log that is read: a file, or standard input."""
+"""Reads the entries of one log: a file, or standard input."""
 
 import os
 import stat
@@ -9,24 +9,24 @@ from typing import Final, Protocol, cast
 
 from attrs import define, field
 
-from firezone_filter.cli.faults import UnusableError
-from firezone_filter.cli.inputs import spoken
+from firezone_filter.cli.exit import UnusableError
+from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.entries import Entry, EntryReader
 from firezone_filter.cli.logs.splitter import Splitter
 from firezone_filter.cli.outputs import STANDARD
 
 CHUNK: Final = 1 << 16
-"""Bytes that are read at a time: what a pipe holds."""
+"""Bytes to read at a time: the capacity of a pipe."""
 
 
 class Stream(Protocol):
-    """What is read."""
+    """The part of a binary file that a source uses."""
 
     def read1(self, size: int, /) -> bytes:
-        """Return at most *size* bytes, as soon as there are any; none at the end."""
+        """Return at most *size* bytes, as soon as any have come; none at the end."""
 
     def fileno(self) -> int:
-        """Return the file's number, or raise an `OSError`."""
+        """Return the file descriptor, or raise an `OSError`."""
 
     def close(self) -> None:
         """Close it."""
@@ -37,15 +37,15 @@ class Source:
     """A log that is being read, forward only."""
 
     name: str
-    """What to call it."""
+    """The name for messages."""
 
     _stream: Stream
 
     _complain: Callable[[str], None]
-    """Told in one line if it cannot be read further."""
+    """Gets a line if reading fails."""
 
     _before_reading: Callable[[], None]
-    """Called before each read: it may have to wait."""
+    """Called before each read, which may block."""
 
     position: int = 0
     """Bytes read so far."""
@@ -58,21 +58,21 @@ class Source:
         self._reader = EntryReader(self.name)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what is there, up to the last line that has ended. Call again for more."""
+        """Yield the entries that have come, up to the last finished line; call again for more."""
         while chunk := self._take():
             for piece in self._splitter.feed(chunk):
                 yield from self._reader.read(piece)
 
     def finish(self) -> Iterator[Entry]:
-        """Yield a last line that has not ended: it never will."""
+        """Yield the entries of an unfinished last line, after the end of the file."""
         for piece in self._splitter.finish():
             yield from self._reader.read(piece)
 
     def status(self) -> os.stat_result:
-        """Return what the system says of the file.
+        """Return the status of the open file.
 
         Raises:
-            OSError: It is none.
+            OSError: The stream is not a file.
         """
         return os.fstat(self._stream.fileno())
 
@@ -105,8 +105,10 @@ def open_source(
     """
     if name == STANDARD:
         if sys.stdin is None:
-            raise UnusableError(f"{spoken(name)}: it is closed")
-        return Source(spoken(name), cast("Stream", sys.stdin.buffer), complain, before_reading)
+            raise UnusableError(f"{display_name(name)}: it is closed")
+        return Source(
+            display_name(name), cast("Stream", sys.stdin.buffer), complain, before_reading
+        )
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - the source closes it
     except OSError as error:
@@ -115,5 +117,5 @@ def open_source(
 
 
 def is_file(status: os.stat_result) -> bool:
-    """Tell whether *status* is that of a file that has a size, and never makes one wait."""
+    """Tell whether *status* is that of a regular file: it has a size, and reads never block."""
     return stat.S_ISREG(status.st_mode)

@@ -1,11 +1,11 @@
-"""Finds lines in a stream of bytes that comes in chunks of any size."""
+"""Splits a stream of bytes, which comes in chunks of any size, into lines."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 MAX_LINE: Final = 1 << 20
-"""Bytes that are kept of a line that does not end. Firezone's lines have some hundreds, a
-backtrace has some thousands; a file of another kind may have no line end at all."""
+"""The most bytes of an unfinished line to keep. Firezone's lines have some hundred bytes, and a
+backtrace some thousand; a file of another kind may have no line feed at all."""
 
 
 class Piece(NamedTuple):
@@ -15,7 +15,7 @@ class Piece(NamedTuple):
     """The number of the line, from 1 on."""
 
     data: bytes
-    """What is in it, without the line feed."""
+    """Its bytes, without the line feed."""
 
     starts: bool = True
     """Whether it is the first piece of its line."""
@@ -25,7 +25,7 @@ class Piece(NamedTuple):
 
 
 class Splitter:
-    """Takes chunks, gives lines, and keeps what may be half a line for later."""
+    """Takes chunks, yields lines, and keeps an unfinished line for the next chunk."""
 
     __slots__ = ("_continues", "_number", "_rest")
 
@@ -35,7 +35,7 @@ class Splitter:
         self._continues = False
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
-        """Yield the lines that *chunk* ends, and pieces of one that is too long."""
+        """Yield the lines that end in *chunk*, and pieces of a line that is too long."""
         if b"\n" in chunk:
             *lines, rest = (self._rest + chunk).split(b"\n")
             self._rest = rest
@@ -43,13 +43,13 @@ class Splitter:
                 yield self._piece(bytes(line), ends=True)
                 self._number += 1
         else:
-            # In place: a line may come byte by byte.
+            # In place, since a line may come byte by byte.
             self._rest += chunk
         while len(self._rest) > MAX_LINE:
             yield self._piece(self._cut(MAX_LINE), ends=False)
 
     def finish(self) -> Iterator[Piece]:
-        """Yield a last line without line feed, if there is one."""
+        """Yield the last line if it has no line feed."""
         if self._rest:
             yield self._piece(self._cut(len(self._rest)), ends=True)
 

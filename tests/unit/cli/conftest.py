@@ -1,4 +1,4 @@
-"""What the tests of both commands share."""
+"""Shared by the tests of both commands."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from .terminal import Said
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], Said]:
-    """Return what returns what has been said since it was last asked."""
+    """Return a function that returns the output since its last call."""
 
     def read() -> Said:
         captured = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""What a run says, and a terminal that has gone."""
+"""The output of a run, and a closed pipe for it."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from attrs import frozen
 
 @frozen
 class Said:
-    """What a run said: lines on standard output, and on standard error."""
+    """The lines of a run on standard output and on standard error."""
 
     out: list[str]
     err: list[str]
@@ -19,10 +19,10 @@ class Said:
 
 @contextmanager
 def closed_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make standard output a pipe whose reader has gone.
+    """Make standard output a pipe without a reader.
 
-    Closing it in the end shows that nothing is left in it, as Python would as it exits. It
-    is no fixture, since pytest sets its own standard output after those.
+    Closing it in the end raises an error if the run has left anything in it, as Python would
+    at exit. This is no fixture because pytest sets standard output after the fixtures.
     """
     reader, writer = os.pipe()
     os.close(reader)

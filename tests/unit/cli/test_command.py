@@ -1,9 +1,10 @@
-"""`firezone-filter`, from its arguments to its exit status."""
+"""`firezone-filter replay`, from its arguments to its exit status."""
 
 import io
 import json
 import sys
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -14,9 +15,8 @@ from attrs import frozen
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli import command
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
-
-from .builders import (
+from firezone_filter.cli.exit import ExitStatus
+from tests.captures import (
     ALLOWED,
     ANSWER,
     FOREIGN,
@@ -30,10 +30,13 @@ from .builders import (
     pcap_record,
     section,
 )
+
 from .terminal import Said, closed_pipe
 
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+OUTPUTS = ["--decisions", "--forwarded", "--flows"]
+STOPS = "firezone-filter: writing stops: No space left on device"
 
 
 @frozen
@@ -77,16 +80,16 @@ class Interrupted(io.RawIOBase):
         raise KeyboardInterrupt(size)
 
 
-def test_a_replay_prints_a_summary(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay() == Exit.DONE
-    assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
+# --- The outputs -------------------------------------------------------------------------
 
 
-def test_a_good_replay_says_nothing_on_standard_error(
+def test_a_replay_prints_a_summary_and_no_complaint(
     files: Files, said: Callable[[], Said]
 ) -> None:
-    files.replay()
-    assert said().err == []
+    assert files.replay() == ExitStatus.DONE
+    printed = said()
+    assert printed.out[0] == f"{files.capture}: 4 packets, 160 bytes"
+    assert printed.err == []
 
 
 def test_the_summary_may_be_json(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,20 +105,17 @@ def test_decisions_go_to_a_file(files: Files) -> None:
     assert [line["decision"] for line in lines] == ["forward", "forward", "reject"]
 
 
-def test_decisions_may_go_to_standard_output(files: Files, said: Callable[[], Said]) -> None:
-    files.replay("--decisions", "-")
-    assert [json.loads(line)["protocol"] for line in said().out] == [6, 6, 6]
-
-
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_the_summary_gives_way_to_the_decisions(
+def test_decisions_may_take_standard_output_from_the_summary(
     files: Files, said: Callable[[], Said], options: list[str]
 ) -> None:
     files.replay("--decisions", "-", *options)
-    assert len(said().err) > 10
+    printed = said()
+    assert [json.loads(line)["protocol"] for line in printed.out] == [6, 6, 6]
+    assert len(printed.err) > 10
 
 
-def test_what_passes_goes_to_a_capture(files: Files) -> None:
+def test_allowed_packets_go_to_a_capture(files: Files) -> None:
     forwarded = files.folder / "forwarded.pcap"
     files.replay("--forwarded", forwarded)
     with forwarded.open("rb") as stream:
@@ -123,7 +123,7 @@ def test_what_passes_goes_to_a_capture(files: Files) -> None:
     assert packets == [(1_700_000_000.0, ALLOWED), (1_700_000_001.0, ANSWER)]
 
 
-def test_what_passes_may_go_to_standard_output(
+def test_allowed_packets_may_go_to_standard_output(
     files: Files, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     files.replay("--forwarded", "-")
@@ -131,11 +131,23 @@ def test_what_passes_may_go_to_standard_output(
     assert [record.frame for record in capture] == [ALLOWED, ANSWER]
 
 
+@pytest.mark.parametrize("columns", ["0", "²"])
+def test_impossible_columns_do_not_hide_the_summary(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert files.replay() == ExitStatus.DONE
+    assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
+
+
+# --- The capture -------------------------------------------------------------------------
+
+
 def test_a_capture_may_come_from_standard_input(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pcap(ALLOWED))))
-    assert files.replay_of("-") == Exit.DONE
+    assert files.replay_of("-") == ExitStatus.DONE
     assert said().out[0] == "standard input: 1 packet, 40 bytes"
 
 
@@ -150,66 +162,62 @@ def test_interfaces_of_several_kinds_make_one_replay(
 
 def test_a_capture_without_packets_is_no_error(files: Files, said: Callable[[], Said]) -> None:
     files.capture.write_bytes(pcap())
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert said().err == []
 
 
-def test_a_capture_cut_short_is_decided_up_to_the_cut(
+def test_a_capture_cut_short_is_decided_up_to_the_cut_with_a_warning(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.capture.write_bytes(pcap(ALLOWED, ANSWER)[:-1])
-    assert files.replay("--decisions", "-") == Exit.DAMAGED
-    assert len(said().out) == 1
-
-
-def test_a_capture_cut_short_is_warned_of(files: Files, said: Callable[[], Said]) -> None:
-    files.capture.write_bytes(pcap(ALLOWED, ANSWER)[:-1])
-    files.replay()
+    decisions = files.folder / "decisions.jsonl"
+    assert files.replay("--decisions", decisions) == ExitStatus.DAMAGED
+    assert len(decisions.read_text().splitlines()) == 1
     warning = f"{files.capture}: it is cut short at byte 135; decided up to there"
     assert said().err == [f"firezone-filter: {warning}"]
+
+
+# --- Arguments, help and version ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "Missing command. (see firezone-filter --help)"),
-        (["replay"], "Missing argument 'CAPTURE'. (see firezone-filter --help)"),
-        (["replay", "a"], "Missing option '--policy'. (see firezone-filter --help)"),
+        ([], "Missing command."),
+        (["replay"], "Missing argument 'CAPTURE'."),
+        (["replay", "a"], "Missing option '--policy'."),
+        (["--nonsense"], "No such option"),
+        (["play"], "No such command 'play'."),
+        (["--json=yes"], "No such option"),
     ],
 )
-def test_missing_arguments_are_told_in_one_line(
+def test_bad_arguments_are_reported_in_one_line_that_names_the_help(
     said: Callable[[], Said], arguments: list[str], complaint: str
 ) -> None:
-    assert run(arguments) == Exit.UNUSABLE
-    assert said().err == [f"firezone-filter: {complaint}"]
-
-
-@pytest.mark.parametrize("argument", ["--nonsense", "play", "--json=yes"])
-def test_arguments_that_do_not_exist_are_told_in_one_line(
-    said: Callable[[], Said], argument: str
-) -> None:
-    assert run([argument]) == Exit.UNUSABLE
-    assert len(said().err) == 1
+    assert run(arguments) == ExitStatus.UNUSABLE
+    (line,) = said().err
+    assert line.startswith(f"firezone-filter: {complaint}")
+    assert line.endswith(" (see firezone-filter --help)")
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])
-def test_help_is_there(said: Callable[[], Said], argument: str) -> None:
-    assert run([argument]) == Exit.DONE
+def test_there_is_help(said: Callable[[], Said], argument: str) -> None:
+    assert run([argument]) == ExitStatus.DONE
     assert said().out[0] == "Usage: firezone-filter [OPTIONS] COMMAND [ARGS]..."
 
 
-def test_help_tells_the_exit_statuses(said: Callable[[], Said]) -> None:
-    assert run(["replay", "--help"]) == Exit.DONE
+def test_help_lists_the_exit_statuses(said: Callable[[], Said]) -> None:
+    assert run(["replay", "--help"]) == ExitStatus.DONE
     assert any("Exit status: " in line for line in said().out)
 
 
-def test_the_version_is_told(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_is_printed(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "version", lambda _: "1.2.3")
-    assert run(["--version"]) == Exit.DONE
+    assert run(["--version"]) == ExitStatus.DONE
     assert said().out == ["firezone-filter 1.2.3"]
 
 
-def test_a_checkout_has_no_version(
+def test_a_checkout_that_is_not_installed_has_no_version(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "PACKAGE", "firezone-filter-that-is-not-installed")
@@ -217,38 +225,38 @@ def test_a_checkout_has_no_version(
     assert said().out == ["firezone-filter (not installed)"]
 
 
-def test_a_missing_capture_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay_of(files.folder / "no.pcap") == Exit.UNUSABLE
-    complaint = f"{files.folder / 'no.pcap'}: No such file or directory"
-    assert said().err == [f"firezone-filter: {complaint}"]
+# --- Files that cannot be used -----------------------------------------------------------
 
 
-def test_a_line_break_in_a_name_makes_no_second_line(
-    files: Files, said: Callable[[], Said]
+@pytest.mark.parametrize(
+    ("name", "printed"), [("no.pcap", "no.pcap"), ("no\n.pcap", r"no\n.pcap")]
+)
+def test_a_missing_capture_is_reported_in_one_line(
+    files: Files, said: Callable[[], Said], name: str, printed: str
 ) -> None:
-    files.replay_of("no\n.pcap")
-    assert said().err == [r"firezone-filter: no\n.pcap: No such file or directory"]
+    assert files.replay_of(name) == ExitStatus.UNUSABLE
+    assert said().err == [f"firezone-filter: {printed}: No such file or directory"]
 
 
-def test_a_missing_policy_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
+def test_a_missing_policy_is_reported_in_one_line(files: Files, said: Callable[[], Said]) -> None:
     files.policy.unlink()
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {files.policy}: No such file or directory"]
 
 
-def test_every_fault_of_a_policy_is_told_in_one_line(
+def test_every_fault_of_a_policy_is_reported_in_its_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.policy.write_text('{"gateway": {}, "clients": [{}, {}]}')
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert len(said().err) >= 3
 
 
-def test_a_policy_that_does_not_go_with_the_capture_is_told_in_one_line(
+def test_a_policy_for_other_times_is_reported_in_one_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.capture.write_bytes(pcap_header() + pcap_record(ALLOWED, 0))
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     assert len(said().err) == 1
 
 
@@ -259,40 +267,64 @@ def test_a_policy_that_does_not_go_with_the_capture_is_told_in_one_line(
         pytest.param(section() + interface(105) + enhanced(ALLOWED), id="pcapng"),
     ],
 )
-def test_an_unsupported_link_type_is_told_in_one_line(
+def test_an_unsupported_link_type_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], capture: bytes
 ) -> None:
     files.capture.write_bytes(capture)
-    assert files.replay() == Exit.UNUSABLE
+    assert files.replay() == ExitStatus.UNUSABLE
     supported = "raw IP, Ethernet, Linux cooked and BSD loopback are"
     complaint = f"{files.capture}: link type 105 is not supported; {supported}"
     assert said().err == [f"firezone-filter: {complaint}"]
 
 
-def test_an_output_does_not_destroy_the_capture(files: Files) -> None:
-    before = files.capture.read_bytes()
-    assert files.replay("--forwarded", files.capture) == Exit.UNUSABLE
-    assert files.capture.read_bytes() == before
-
-
-def test_an_output_does_not_destroy_the_policy(files: Files) -> None:
-    assert files.replay("--decisions", files.policy) == Exit.UNUSABLE
-    assert json.loads(files.policy.read_text()) == POLICY
-
-
-def test_two_outputs_are_not_one_file(files: Files) -> None:
+@pytest.mark.parametrize("option", ["CAPTURE", "--policy", *OUTPUTS])
+def test_a_loop_of_links_is_reported_in_one_line(
+    files: Files, said: Callable[[], Said], option: str
+) -> None:
+    loop = files.folder / "loop"
+    loop.symlink_to(loop)
     new = files.folder / "new"
-    assert files.replay("--decisions", new, "--forwarded", new) == Exit.UNUSABLE
+    status = (
+        files.replay_of(loop, "--decisions", new)
+        if option == "CAPTURE"
+        else files.replay(option, loop)
+    )
+    assert status == ExitStatus.UNUSABLE
+    assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
 
 
-@pytest.mark.parametrize("option", ["--decisions", "--forwarded"])
-def test_an_output_is_not_the_file_that_gets_the_summary(
+# --- Outputs that would destroy something ------------------------------------------------
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_output_destroys_neither_the_capture_nor_the_policy(
+    files: Files, said: Callable[[], Said], option: str
+) -> None:
+    for path in (files.capture, files.policy):
+        before = path.read_bytes()
+        assert files.replay(option, path) == ExitStatus.UNUSABLE
+        assert path.read_bytes() == before
+        assert "cannot be written, it is in use" in said().err[0]
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(OUTPUTS, 2)))
+def test_two_outputs_are_neither_one_file_nor_both_standard_output(
+    files: Files, one: str, other: str
+) -> None:
+    new = files.folder / "new"
+    for name in (new, "-"):
+        assert files.replay(one, name, other, name) == ExitStatus.UNUSABLE
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_output_is_not_the_file_of_the_summary(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     out = files.folder / "out"
     with out.open("w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert files.replay(option, out) == Exit.UNUSABLE
+        assert files.replay(option, out) == ExitStatus.UNUSABLE
     complaint = f"{out}: cannot be written, it is in use as standard output"
     assert said().err == [f"firezone-filter: {complaint}"]
 
@@ -303,54 +335,32 @@ def test_the_summary_is_not_appended_to_the_capture(
     before = files.capture.read_bytes()
     with files.capture.open("a", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert files.replay() == Exit.UNUSABLE
+        assert files.replay() == ExitStatus.UNUSABLE
     assert files.capture.read_bytes() == before
 
 
-@pytest.mark.parametrize("option", ["--decisions", "--forwarded", "--policy"])
-def test_a_loop_of_links_is_told_in_one_line(
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files, option: str) -> None:
+    output = files.folder / "out"
+    output.write_text("precious")
+    files.capture.write_bytes(pcap(ALLOWED, link_type=105))
+    files.replay(option, output)
+    assert output.read_text() == "precious"
+
+
+# --- Outputs that fail -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_an_output_in_a_missing_folder_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], option: str
 ) -> None:
-    loop = files.folder / "loop"
-    loop.symlink_to(loop)
-    assert files.replay(option, loop) == Exit.UNUSABLE
-    assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
+    nowhere = files.folder / "no" / "out"
+    assert files.replay(option, nowhere) == ExitStatus.UNUSABLE
+    assert said().err == [f"firezone-filter: {nowhere}: No such file or directory"]
 
 
-def test_a_capture_that_is_a_loop_of_links_is_told_in_one_line(
-    files: Files, said: Callable[[], Said]
-) -> None:
-    loop = files.folder / "loop"
-    loop.symlink_to(loop)
-    assert files.replay_of(loop, "--decisions", files.folder / "new") == Exit.UNUSABLE
-    assert said().err == [f"firezone-filter: {loop}: Too many levels of symbolic links"]
-
-
-@pytest.mark.parametrize("columns", ["0", "²"])
-def test_columns_that_cannot_be_do_not_hide_the_summary(
-    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
-    assert files.replay() == Exit.DONE
-    assert said().out[0] == f"{files.capture}: 4 packets, 160 bytes"
-
-
-def test_an_output_stays_as_it_was_if_the_capture_is_unusable(files: Files) -> None:
-    decisions = files.folder / "decisions.jsonl"
-    decisions.write_text("precious")
-    files.capture.write_bytes(pcap(ALLOWED, link_type=105))
-    files.replay("--decisions", decisions)
-    assert decisions.read_text() == "precious"
-
-
-def test_an_output_in_a_folder_that_is_not_there_is_told_in_one_line(
-    files: Files, said: Callable[[], Said]
-) -> None:
-    assert files.replay("--decisions", files.folder / "no" / "d.jsonl") == Exit.UNUSABLE
-    assert len(said().err) == 1
-
-
-def test_an_error_after_the_start_tells_which_output_is_incomplete(
+def test_an_error_after_the_start_names_the_incomplete_output(
     files: Files, said: Callable[[], Said]
 ) -> None:
     files.capture.write_bytes(section() + interface(105) + enhanced(ALLOWED))
@@ -360,106 +370,102 @@ def test_an_error_after_the_start_tells_which_output_is_incomplete(
 
 
 @needs_full_disk
-def test_a_full_disk_is_told_in_one_line(files: Files, said: Callable[[], Said]) -> None:
-    assert files.replay("--decisions", FULL) == Exit.UNUSABLE
-    assert said().err == [
-        "firezone-filter: /dev/full: incomplete",
-        "firezone-filter: writing stops: No space left on device",
-    ]
+def test_a_full_disk_is_reported_with_the_incomplete_output(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    assert files.replay("--decisions", FULL) == ExitStatus.UNUSABLE
+    assert said().err == ["firezone-filter: /dev/full: incomplete", STOPS]
 
 
 @needs_full_disk
-def test_a_full_disk_behind_standard_output_is_told_once(
-    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["--help"], ["replay", "--help"]])
+def test_a_full_disk_behind_standard_output_is_reported_once(
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
 ) -> None:
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert files.replay() == Exit.UNUSABLE
-    assert said().err == ["firezone-filter: writing stops: No space left on device"]
-
-
-@needs_full_disk
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["replay", "--help"]])
-def test_help_that_cannot_be_written_is_told_in_one_line(
-    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    with FULL.open("w") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        assert run(arguments) == Exit.UNUSABLE
-    assert said().err == ["firezone-filter: writing stops: No space left on device"]
+        assert (run(arguments) if arguments else files.replay()) == ExitStatus.UNUSABLE
+    assert said().err == [STOPS]
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["replay", "--help"]])
-def test_help_that_nobody_reads_is_no_matter(
+def test_help_into_a_closed_pipe_ends_in_silence(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     with closed_pipe(monkeypatch):
-        assert run(arguments) == Exit.CLOSED_PIPE
+        assert run(arguments) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--decisions", "-"], ["--forwarded", "-"]])
-def test_a_closed_pipe_is_no_matter(
+def test_a_replay_into_a_closed_pipe_ends_in_silence(
     files: Files,
     said: Callable[[], Said],
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
 ) -> None:
     with closed_pipe(monkeypatch):
-        assert files.replay(*options) == Exit.CLOSED_PIPE
+        assert files.replay(*options) == ExitStatus.CLOSED_PIPE
     assert said().err == []
 
 
-def test_a_closed_pipe_after_another_error_is_no_matter(
+def test_an_error_before_the_closed_pipe_gives_the_status(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = section(), interface(), enhanced(ALLOWED), interface(105), enhanced(ALLOWED, number=1)
     files.capture.write_bytes(b"".join(blocks))
     with closed_pipe(monkeypatch):
-        assert files.replay("--decisions", "-") == Exit.UNUSABLE
+        assert files.replay("--decisions", "-") == ExitStatus.UNUSABLE
 
 
-def test_complaints_that_nobody_reads_are_no_matter(
+def test_complaints_into_a_closed_pipe_are_dropped(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closed_pipe(monkeypatch):
         monkeypatch.setattr(sys, "stderr", sys.stdout)
-        assert files.replay_of("no.pcap") == Exit.UNUSABLE
+        assert files.replay_of("no.pcap") == ExitStatus.UNUSABLE
 
 
-def test_ctrl_c_ends_quietly(
+# --- Ctrl-C ------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_in_silence(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
-    assert files.replay_of("-") == Exit.INTERRUPTED
+    assert files.replay_of("-") == ExitStatus.INTERRUPTED
     assert said().err == []
 
 
-def test_ctrl_c_before_the_start_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_start_has_the_same_status(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: str) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "version", interrupt)
-    assert run(["--version"]) == Exit.INTERRUPTED
+    assert run(["--version"]) == ExitStatus.INTERRUPTED
 
 
-def test_streams_that_the_shell_has_closed_are_no_matter(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# --- Streams -----------------------------------------------------------------------------
+
+
+def test_closed_streams_do_not_stop_a_run(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     for stream in (sys.stdout, sys.stderr):
         stream.close()
 
 
-def test_a_terminal_that_knows_no_umlauts_is_no_matter(
+def test_a_name_beyond_the_encoding_of_the_terminal_is_escaped(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
     capture = files.capture.rename(files.folder / "büro.pcap")
-    assert files.replay_of(capture) == Exit.DONE
+    assert files.replay_of(capture) == ExitStatus.DONE
     assert rb"b\xfcro.pcap: 4 packets" in out.getvalue()
 
 
@@ -468,5 +474,5 @@ def test_a_stream_of_another_kind_is_left_alone(
 ) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    assert files.replay() == Exit.DONE
+    assert files.replay() == ExitStatus.DONE
     assert "4 packets" in out.getvalue()

@@ -1,4 +1,4 @@
-"""Files to read: the policy and the capture."""
+"""The inputs of a replay: the policy and the capture."""
 
 import io
 import json
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import opened_capture, read_policy
-
-from .builders import POLICY, pcap, policy
+from tests.captures import POLICY, pcap, policy
 
 
 def unusable_policy(path: Path) -> tuple[str, ...]:
@@ -32,22 +31,20 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+# --- The policy --------------------------------------------------------------------------
+
+
 def test_a_policy_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "policy.json", json.dumps(POLICY).encode())
     assert read_policy(str(path)) == policy()
 
 
-def test_a_missing_policy_is_unusable(tmp_path: Path) -> None:
-    path = tmp_path / "policy.json"
-    assert unusable_policy(path) == (f"{path}: No such file or directory",)
-
-
-def test_a_directory_is_no_policy(tmp_path: Path) -> None:
-    assert unusable_policy(tmp_path) == (f"{tmp_path}: Is a directory",)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"null"])
-def test_what_is_no_policy_is_told_by_name(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"null"],
+    ids=["empty", "cut short", "not UTF-8", "deep", "array", "null"],
+)
+def test_a_bad_policy_is_named(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path / "policy.json", content)
     assert all(line.startswith(f"{path}: ") for line in unusable_policy(path))
 
@@ -57,19 +54,16 @@ def test_every_fault_of_a_policy_has_its_line(tmp_path: Path) -> None:
     assert len(unusable_policy(path)) >= 3
 
 
-def test_a_capture_is_opened(tmp_path: Path) -> None:
+# --- The capture -------------------------------------------------------------------------
+
+
+def test_a_file_is_opened_with_its_size(tmp_path: Path) -> None:
     path = written(tmp_path / "a.pcap", pcap(b"E"))
-    with opened_capture(str(path)) as (capture, _):
-        assert [record.frame for record in capture] == [b"E"]
+    with opened_capture(str(path)) as (capture, size):
+        assert ([record.frame for record in capture], size) == ([b"E"], 41)
 
 
-def test_the_size_of_a_file_is_known(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.pcap", pcap(b"E"))
-    with opened_capture(str(path)) as (_, size):
-        assert size == 41
-
-
-def test_the_size_of_a_pipe_is_not_known(tmp_path: Path) -> None:
+def test_a_pipe_is_opened_without_a_size(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -81,33 +75,39 @@ def test_the_size_of_a_pipe_is_not_known(tmp_path: Path) -> None:
     os.close(writer)
 
 
-def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dash_is_standard_input_without_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pcap(b"E"))))
     with opened_capture("-") as (capture, size):
         assert ([record.frame for record in capture], size) == ([b"E"], None)
 
 
-def test_standard_input_that_is_no_capture_is_told_by_name(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    assert unusable_capture("-") == "standard input: not a capture: it is empty"
-
-
-def test_standard_input_that_is_closed_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert unusable_capture("-") == "standard input: it is closed"
-
-
-def test_a_missing_capture_is_unusable(tmp_path: Path) -> None:
-    name = str(tmp_path / "a.pcap")
-    assert unusable_capture(name) == f"{name}: No such file or directory"
-
-
-def test_a_directory_is_no_capture(tmp_path: Path) -> None:
-    assert unusable_capture(str(tmp_path)) == f"{tmp_path}: Is a directory"
-
-
-def test_what_is_no_capture_is_told_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_capture_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "a.pcap", b"text")
     assert unusable_capture(str(path)).startswith(f"{path}: not a capture: ")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "complaint"),
+    [
+        (io.TextIOWrapper(io.BytesIO()), "standard input: not a capture: it is empty"),
+        (None, "standard input: it is closed"),
+    ],
+    ids=["empty", "closed"],
+)
+def test_unusable_standard_input_is_named(
+    monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOWrapper | None, complaint: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert unusable_capture("-") == complaint
+
+
+# --- Both --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("no", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, complaint: str) -> None:
+    path = tmp_path / name
+    assert unusable_policy(path) == (f"{path}: {complaint}",)
+    assert unusable_capture(str(path)) == f"{path}: {complaint}"

@@ -1,4 +1,4 @@
-"""The console script, as the system starts it."""
+"""The console script, as a shell starts it."""
 
 import os
 import runpy
@@ -15,7 +15,7 @@ EXTRA = ["click", "rich"]
 
 
 def shell(script: str) -> subprocess.CompletedProcess[str]:
-    """Run *script*, in which `$python` is this Python and finds the package."""
+    """Run *script*; `$python` in it is this Python, with the package on its path."""
     return subprocess.run(  # noqa: S603 - the scripts stand below
         ["/bin/sh", "-c", script],
         env={**os.environ, "python": sys.executable, "PYTHONPATH": str(ROOT)},
@@ -38,13 +38,13 @@ def test_the_module_is_the_console_script(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    """Make the modules of *package* be imported anew, in this test."""
+    """Let this test import the modules of *package* anew."""
     for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.mark.parametrize("name", EXTRA)
-def test_a_missing_extra_is_told_in_one_line(
+def test_a_missing_extra_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     forget(monkeypatch, "firezone_filter.cli")
@@ -56,12 +56,12 @@ def test_a_missing_extra_is_told_in_one_line(
     assert capsys.readouterr().err == complaint
 
 
-def test_a_module_of_our_own_that_is_missing_is_no_missing_extra(
+def test_a_missing_module_of_our_own_is_not_reported_as_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forget(monkeypatch, "firezone_filter.cli")
-    monkeypatch.setitem(sys.modules, "firezone_filter.cli.job", None)
-    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.job"):
+    monkeypatch.setitem(sys.modules, "firezone_filter.cli.replay_job", None)
+    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.replay_job"):
         main()
 
 
@@ -73,6 +73,6 @@ def test_the_library_does_not_need_the_extra(name: str) -> None:
     )
 
 
-def test_a_closed_pipe_leaves_no_trace() -> None:
-    help_that_nobody_reads = "($python -m firezone_filter.cli --help; echo $? >&2) | true"
-    assert "Traceback" not in shell(help_that_nobody_reads).stderr
+def test_a_closed_pipe_leaves_no_traceback() -> None:
+    help_into_a_closed_pipe = "($python -m firezone_filter.cli --help; echo $? >&2) | true"
+    assert "Traceback" not in shell(help_into_a_closed_pipe).stderr

@@ -1,4 +1,4 @@
-"""Files to write: what is refused, and what is said when a run ends badly."""
+"""The files of a run: which outputs are refused, and which are reported incomplete."""
 
 import errno
 import os
@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from firezone_filter.cli.faults import UnusableError
+from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import Outputs, refuse_clashes
 
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+STREAMS = {
+    "stdin": "standard input",
+    "stdout": "standard output",
+    "stderr": "standard error",
+}
 
 
 def refused(inputs: list[str], outputs: list[str]) -> str:
@@ -20,72 +25,80 @@ def refused(inputs: list[str], outputs: list[str]) -> str:
     return str(caught.value)
 
 
-def test_different_files_are_fine(tmp_path: Path) -> None:
-    refuse_clashes([str(tmp_path / "in")], [str(tmp_path / "one"), str(tmp_path / "two")])
+def clash(name: str, other: str) -> str:
+    return f"{name}: cannot be written, it is in use as {other}"
 
 
-def test_an_input_is_not_written(tmp_path: Path) -> None:
-    name = str(tmp_path / "in")
-    Path(name).touch()
-    assert refused([name], [name]) == f"{name}: cannot be written, it is in use as {name}"
+# --- Clashes -----------------------------------------------------------------------------
 
 
-def test_an_input_is_not_written_under_another_name(tmp_path: Path) -> None:
+def test_an_output_is_no_input_under_any_name(tmp_path: Path) -> None:
     name, link = str(tmp_path / "in"), str(tmp_path / "link")
     Path(name).touch()
     Path(link).hardlink_to(name)
-    assert refused([name], [link]) == f"{link}: cannot be written, it is in use as {name}"
+    assert refused([name], [name]) == clash(name, name)
+    assert refused([name], [link]) == clash(link, name)
 
 
 def test_two_outputs_are_not_one_file(tmp_path: Path) -> None:
     one, two = str(tmp_path / "new"), str(tmp_path / "." / "x" / ".." / "new")
-    assert refused([], [one, two]).startswith(two)
+    assert refused([], [one, two]) == clash(two, one)
+    assert refused([], ["-", "-"]) == clash("-", "-")
 
 
-def test_two_outputs_are_not_both_standard_output() -> None:
-    assert refused([], ["-", "-"]) == "-: cannot be written, it is in use as -"
+def test_two_outputs_are_not_one_loop_of_links(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert refused([], [str(loop)] * 2) == clash(str(loop), str(loop))
 
 
 @pytest.mark.parametrize(
-    ("stream", "called"), [("stdout", "standard output"), ("stderr", "standard error")]
+    ("stream", "inputs", "outputs"),
+    [
+        pytest.param("stdout", [], [], id="stdout"),
+        pytest.param("stderr", [], [], id="stderr"),
+        # Even if the summary goes elsewhere.
+        pytest.param("stdout", [], ["-"], id="stdout is an output too"),
+        pytest.param("stdin", ["-"], [], id="stdin"),
+    ],
 )
 def test_an_output_is_not_the_file_of_a_stream(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, called: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: str,
+    inputs: list[str],
+    outputs: list[str],
 ) -> None:
     name = str(tmp_path / "new")
-    with Path(name).open("w", encoding="utf-8") as opened:
+    with Path(name).open("w+", encoding="utf-8") as opened:
         monkeypatch.setattr(sys, stream, opened)
-        assert refused([], [name]) == f"{name}: cannot be written, it is in use as {called}"
+        assert refused(inputs, [*outputs, name]) == clash(name, STREAMS[stream])
 
 
-def test_an_output_is_not_the_file_of_standard_output_even_if_the_summary_goes_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = str(tmp_path / "new")
-    with Path(name).open("w", encoding="utf-8") as opened:
-        monkeypatch.setattr(sys, "stdout", opened)
-        assert refused([], ["-", name]).startswith(name)
-
-
-def test_an_output_is_not_the_file_of_standard_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = str(tmp_path / "in")
-    Path(name).touch()
-    with Path(name).open(encoding="utf-8") as opened:
-        monkeypatch.setattr(sys, "stdin", opened)
-        assert refused(["-"], [name]).endswith("it is in use as standard input")
-
-
-@pytest.mark.parametrize("outputs", [[], ["-"]])
+@pytest.mark.parametrize("outputs", [[], ["-"]], ids=["summary", "output"])
 def test_standard_output_is_not_the_file_of_an_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[str]
 ) -> None:
     name = str(tmp_path / "in")
     with Path(name).open("a", encoding="utf-8") as opened:
         monkeypatch.setattr(sys, "stdout", opened)
-        complaint = f"standard output: cannot be written, it is in use as {name}"
-        assert refused([name], outputs) == complaint
+        assert refused([name], outputs) == clash("standard output", name)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        pytest.param(["in"], ["one", "two"], id="different files"),
+        pytest.param(["-"], ["-"], id="standard input and output"),
+        pytest.param([".", "."], [], id="one input twice"),
+        pytest.param([], [os.devnull, os.devnull], id="nowhere twice"),
+    ],
+)
+def test_files_that_destroy_nothing_do_not_clash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str], outputs: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refuse_clashes(inputs, outputs)
 
 
 def test_standard_output_and_standard_error_may_be_one_file(
@@ -97,7 +110,7 @@ def test_standard_output_and_standard_error_may_be_one_file(
         refuse_clashes([], ["-", str(tmp_path / "new")])
 
 
-def test_a_pipe_is_not_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_cannot_be_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w", encoding="utf-8") as opened:
         monkeypatch.setattr(sys, "stdout", opened)
@@ -105,7 +118,7 @@ def test_a_pipe_is_not_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(reader)
 
 
-def test_streams_that_are_closed_clash_with_nothing(
+def test_closed_streams_clash_with_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "log").open("w", encoding="utf-8") as opened:
@@ -114,30 +127,7 @@ def test_streams_that_are_closed_clash_with_nothing(
     refuse_clashes(["-"], ["-", str(tmp_path / "log")])
 
 
-def test_a_loop_of_links_is_told_by_the_system(tmp_path: Path) -> None:
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    refuse_clashes([str(tmp_path)], [str(loop)])
-    with Outputs(print) as outputs, pytest.raises(UnusableError, match="Too many levels"):
-        outputs.text(str(loop))
-
-
-def test_two_outputs_are_not_one_loop_of_links(tmp_path: Path) -> None:
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    assert refused([], [str(loop)] * 2).startswith(str(loop))
-
-
-def test_standard_input_and_output_do_not_clash() -> None:
-    refuse_clashes(["-"], ["-"])
-
-
-def test_two_inputs_may_be_the_same(tmp_path: Path) -> None:
-    refuse_clashes([str(tmp_path)] * 2, [])
-
-
-def test_two_outputs_may_both_go_nowhere() -> None:
-    refuse_clashes([], [os.devnull, os.devnull])
+# --- Files -------------------------------------------------------------------------------
 
 
 def test_a_dash_is_standard_output(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -149,29 +139,27 @@ def test_a_dash_is_standard_output(capsysbinary: pytest.CaptureFixture[bytes]) -
     assert capsysbinary.readouterr().out == b"text\nbytes\n"
 
 
-def test_files_hold_what_was_written(tmp_path: Path) -> None:
-    with Outputs(print) as outputs:
-        outputs.text(str(tmp_path / "text")).write("ä")
-        outputs.binary(str(tmp_path / "bytes")).write(b"\xff")
-    assert [(tmp_path / name).read_bytes() for name in ("text", "bytes")] == [
-        "ä".encode(),
-        b"\xff",
-    ]
-
-
-def test_a_good_run_says_nothing(tmp_path: Path) -> None:
+def test_files_are_written_without_a_word(tmp_path: Path) -> None:
     said: list[str] = []
     with Outputs(said.append) as outputs:
-        outputs.text(str(tmp_path / "text"))
-    assert said == []
+        outputs.text(str(tmp_path / "text")).write("ä")
+        outputs.binary(str(tmp_path / "bytes")).write(b"\xff")
+    written = [(tmp_path / name).read_bytes() for name in ("text", "bytes")]
+    assert (written, said) == (["ä".encode(), b"\xff"], [])
 
 
 def test_a_file_that_cannot_be_opened_is_unusable(tmp_path: Path) -> None:
-    with Outputs(print) as outputs, pytest.raises(UnusableError, match=r": Is a directory$"):
-        outputs.binary(str(tmp_path))
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    refuse_clashes([str(tmp_path)], [str(loop)])
+    with Outputs(print) as outputs:
+        with pytest.raises(UnusableError, match="Too many levels"):
+            outputs.text(str(loop))
+        with pytest.raises(UnusableError, match=r": Is a directory$"):
+            outputs.binary(str(tmp_path))
 
 
-def test_a_bad_run_says_which_files_are_incomplete(tmp_path: Path) -> None:
+def test_a_failed_run_names_the_incomplete_files(tmp_path: Path) -> None:
     said: list[str] = []
     outputs = Outputs(said.append)
     outputs.text(str(tmp_path / "one"))
@@ -182,7 +170,7 @@ def test_a_bad_run_says_which_files_are_incomplete(tmp_path: Path) -> None:
 
 
 @needs_full_disk
-def test_a_disk_that_fills_up_at_the_end_makes_the_run_a_bad_one() -> None:
+def test_a_disk_that_fills_up_at_the_end_fails_the_run() -> None:
     said: list[str] = []
     outputs = Outputs(said.append)
     with pytest.raises(OSError, match="No space left") as caught, outputs:
@@ -191,7 +179,7 @@ def test_a_disk_that_fills_up_at_the_end_makes_the_run_a_bad_one() -> None:
 
 
 @needs_full_disk
-def test_the_first_error_is_the_one_that_counts() -> None:
+def test_the_first_error_is_raised() -> None:
     outputs = Outputs(lambda _: None)
     outputs.text(str(FULL)).write("more than fits")
     with pytest.raises(KeyboardInterrupt), outputs:

@@ -1,4 +1,4 @@
-"""The bar for whoever waits at a terminal."""
+"""The progress bar of a long read."""
 
 import io
 from collections.abc import Callable
@@ -7,14 +7,13 @@ from rich.console import Console
 
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.progress import PATIENCE_S, STEP, watched
-
-from .builders import pcap
+from tests.captures import pcap
 
 FRAMES = [b"E"] * (2 * STEP + 1)
 
 
-def shown(clock: Callable[[], float], *, terminal: bool = True, size: int | None = 1000) -> str:
-    """Return what is shown while a capture is read."""
+def bar(clock: Callable[[], float], *, terminal: bool = True, size: int | None = 1000) -> str:
+    """Return the output on the console while a capture is read."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, force_interactive=terminal)
     with watched(Capture(io.BytesIO(pcap(*FRAMES))), size, console, clock=clock) as records:
@@ -23,22 +22,16 @@ def shown(clock: Callable[[], float], *, terminal: bool = True, size: int | None
 
 
 def slow() -> Callable[[], float]:
-    """Return a clock that shows the end of all patience from its second reading on."""
+    """Return a clock that reaches the end of patience at its second reading."""
     readings = iter([0.0, PATIENCE_S, PATIENCE_S, PATIENCE_S])
     return lambda: next(readings)
 
 
-def test_a_long_wait_has_a_bar() -> None:
-    assert "0/1" in shown(slow(), size=1024)
+def test_a_long_read_has_a_bar_whether_or_not_its_size_is_known() -> None:
+    assert "0/1" in bar(slow(), size=1024)
+    assert "bytes" in bar(slow(), size=None)
 
 
-def test_a_long_wait_for_something_of_unknown_size_has_a_bar_too() -> None:
-    assert "bytes" in shown(slow(), size=None)
-
-
-def test_a_short_wait_has_none() -> None:
-    assert shown(lambda: 0.0) == ""
-
-
-def test_where_there_is_no_terminal_there_is_none() -> None:
-    assert shown(slow(), terminal=False) == ""
+def test_neither_a_short_read_nor_a_pipe_has_a_bar() -> None:
+    assert bar(lambda: 0.0) == ""
+    assert bar(slow(), terminal=False) == ""

@@ -1,4 +1,4 @@
-"""Captures that others recorded in real networks, each with one of its hosts as the client."""
+"""Captures from real networks, each with one of its hosts as the client."""
 
 import json
 from ipaddress import ip_network
@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 
 CAPTURES = Path(__file__).parents[4] / "shared/captures"
 pytestmark = pytest.mark.skipif(not CAPTURES.exists(), reason="the shared captures are not here")
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.skipif(not CAPTURES.exists(), reason="the shared captur
 
 @frozen
 class Real:
-    """A capture, and what is known of it."""
+    """A capture and the host in it that plays the client."""
 
     name: str
 
     host: str
-    """The host named in the folder's README, else the busiest."""
+    """The host named in the README of the folder, otherwise the busiest."""
 
     tunnel: str
 
@@ -60,5 +60,5 @@ def test_every_packet_of_the_host_is_decided(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps(real.policy()))
     capture = str(CAPTURES / real.name)
-    assert run(["replay", capture, "--policy", str(policy), "--decisions", "-"]) == Exit.DONE
+    assert run(["replay", capture, "--policy", str(policy), "--decisions", "-"]) == ExitStatus.DONE
     assert len(capsys.readouterr().out.splitlines()) == real.ours

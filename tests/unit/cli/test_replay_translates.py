@@ -1,4 +1,4 @@
-"""A capture of a client that talks to a DNS resource, replayed: its packets are translated."""
+"""A replay of a client's traffic with a DNS resource: its packets are translated."""
 
 import copy
 import json
@@ -10,10 +10,9 @@ from attrs import frozen
 
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.command import run
-from firezone_filter.cli.faults import Exit
+from firezone_filter.cli.exit import ExitStatus
 from tests.builders import checksums_hold, icmp_echo, tcp, udp
-
-from .builders import CLIENT, CLIENT_6, POLICY, pcap
+from tests.captures import CLIENT, CLIENT_6, POLICY, pcap
 
 PROXY, PROXY_6 = "100.96.0.1", "fd00:2021:1111:8000::1"
 REAL, REAL_6 = "10.20.0.10", "2001:db8:20::10"
@@ -38,7 +37,7 @@ AUTHORIZATION = {
     ],
 }
 
-# What the capture holds, and what becomes of it: there and back, both families.
+# The packets of the capture, and their translations: there and back, in both families.
 ASKED = [
     tcp(f"{CLIENT}:40000 > {PROXY}:443", b"hello"),
     tcp(f"{REAL}:443 > {CLIENT}:40000", b"welcome"),
@@ -64,7 +63,7 @@ REFUSED = [
 
 @frozen
 class Files:
-    """A policy with a DNS resource, and what a replay under it reads and writes."""
+    """A policy with a DNS resource, and the files of a replay through it."""
 
     folder: Path
 
@@ -79,7 +78,7 @@ class Files:
         return run([str(one) for one in ("replay", capture, "--policy", policy, *outputs)])
 
     def decided(self, key: str) -> list[object]:
-        """Return what every decision says under *key*."""
+        """Return the value of *key* in every decision."""
         lines = (self.folder / "out").read_text().splitlines()
         return [json.loads(line)[key] for line in lines]
 
@@ -93,30 +92,22 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-def test_what_passes_is_written_as_it_left(files: Files) -> None:
-    assert files.replay(*ASKED) == Exit.DONE
+def test_packets_are_written_as_they_left_with_good_checksums(files: Files) -> None:
+    assert files.replay(*ASKED) == ExitStatus.DONE
     assert files.forwarded() == SENT
-
-
-def test_the_checksums_of_what_is_written_hold(files: Files) -> None:
-    files.replay(*ASKED)
     assert all(checksums_hold(packet) for packet in files.forwarded())
 
 
-def test_decisions_say_translate(files: Files) -> None:
+def test_decisions_are_translations_of_the_packets_that_arrived(files: Files) -> None:
     files.replay(*ASKED)
     assert files.decided("decision") == ["translate"] * 6
     assert files.decided("direction") == ["outbound", "inbound"] * 3
     assert files.decided("resource") == ["git"] * 6
+    assert files.decided("source")[:2] == [CLIENT, REAL]
+    assert files.decided("destination")[:2] == [PROXY, CLIENT]
 
 
-def test_decisions_tell_what_arrived(files: Files) -> None:
-    files.replay(*ASKED[:2])
-    assert files.decided("source") == [CLIENT, REAL]
-    assert files.decided("destination") == [PROXY, CLIENT]
-
-
-def test_what_is_not_translated_is_not_written(files: Files) -> None:
+def test_a_refused_packet_is_not_written(files: Files) -> None:
     files.replay(ASKED[0], *REFUSED)
     assert files.forwarded() == SENT[:1]
     assert files.decided("decision") == ["translate", "reject", "reject", "drop"]

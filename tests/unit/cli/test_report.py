@@ -1,13 +1,12 @@
-"""The summary for machines."""
+"""The summary as JSON."""
 
 import json
 
 from firezone_filter.cli.report import report
-from firezone_filter.cli.summary import Decided, Summary
+from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-
-from .builders import ALLOWED, REFUSED
+from tests.captures import ALLOWED, REFUSED
 
 OUTBOUND = Direction.OUTBOUND
 NOTHING = {"packets": 0, "bytes": 0}
@@ -46,49 +45,42 @@ def test_an_empty_report_has_every_key() -> None:
     }
 
 
-def test_a_report_is_json() -> None:
-    assert json.loads(json.dumps(report(sample()))) == report(sample())
-
-
-def test_decisions_are_by_direction_and_kind() -> None:
-    assert report(sample())["decisions"] == {
-        "outbound": {"forward": ONE, "translate": NOTHING, "reject": NOTHING, "drop": ONE},
-        "inbound": dict.fromkeys(KINDS, NOTHING),
+def test_a_report_has_all_counts_and_exact_times() -> None:
+    two = {"packets": 2, "bytes": 80}
+    filled = {
+        "first": "1970-01-01T00:00:00.000000001Z",
+        "last": "1970-01-01T00:00:00.000000001Z",
+        "frames": two,
+        "decisions": {
+            "outbound": {"forward": ONE, "translate": NOTHING, "reject": NOTHING, "drop": ONE},
+            "inbound": dict.fromkeys(KINDS, NOTHING),
+        },
+        "refusals": [
+            {
+                "direction": "outbound",
+                "reason": "tcp-port",
+                **ONE,
+                "flows": [
+                    {
+                        "source": "100.64.0.2",
+                        "destination": "10.0.0.5",
+                        "protocol": 6,
+                        "source_port": 40000,
+                        "destination_port": 22,
+                        "packets": 1,
+                    }
+                ],
+            }
+        ],
+        "clients": [
+            {
+                "client": "alice",
+                "resources": [{"resource": "db", "outbound": ONE, "inbound": NOTHING}],
+                "refused": {"outbound": ONE, "inbound": NOTHING},
+            }
+        ],
     }
-
-
-def test_times_are_exact() -> None:
-    assert report(sample())["last"] == "1970-01-01T00:00:00.000000001Z"
-
-
-def test_refusals_have_their_flows() -> None:
-    assert report(sample())["refusals"] == [
-        {
-            "direction": "outbound",
-            "reason": "tcp-port",
-            **ONE,
-            "flows": [
-                {
-                    "source": "100.64.0.2",
-                    "destination": "10.0.0.5",
-                    "protocol": 6,
-                    "source_port": 40000,
-                    "destination_port": 22,
-                    "packets": 1,
-                }
-            ],
-        }
-    ]
-
-
-def test_clients_have_their_resources() -> None:
-    assert report(sample())["clients"] == [
-        {
-            "client": "alice",
-            "resources": [{"resource": "db", "outbound": ONE, "inbound": NOTHING}],
-            "refused": {"outbound": ONE, "inbound": NOTHING},
-        }
-    ]
+    assert json.loads(json.dumps(report(sample()))) == report(Summary()) | filled
 
 
 def test_events_are_listed() -> None:

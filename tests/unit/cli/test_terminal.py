@@ -1,4 +1,4 @@
-"""Consoles, and how wide they are."""
+"""Consoles with their sizes, and escaped text."""
 
 import fcntl
 import io
@@ -12,12 +12,12 @@ from typing import TextIO
 
 import pytest
 
-from firezone_filter.cli.terminal import MIN_WIDTH, WIDTH, console
+from firezone_filter.cli.terminal import MIN_WIDTH, WIDTH, console, printable
 
 
 @contextmanager
 def terminal(columns: int) -> Iterator[TextIO]:
-    """Give a terminal that says that it has so many columns."""
+    """Give a terminal that reports so many columns."""
     other, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(end, "w", encoding="utf-8") as stream:
@@ -29,24 +29,23 @@ def terminal(columns: int) -> Iterator[TextIO]:
     ("columns", "width"),
     [(0, MIN_WIDTH), (MIN_WIDTH - 1, MIN_WIDTH), (MIN_WIDTH, MIN_WIDTH), (132, 132)],
 )
-def test_a_terminal_is_as_wide_as_it_says_but_never_too_narrow(columns: int, width: int) -> None:
+def test_a_terminal_has_its_own_width_but_a_minimum(columns: int, width: int) -> None:
     with terminal(columns) as stream:
         assert console(stream).width == width
 
 
-def test_what_is_no_terminal_has_the_usual_width() -> None:
+def test_any_other_stream_and_a_closed_one_have_the_default_width() -> None:
     assert console(io.StringIO()).width == WIDTH
-
-
-def test_a_stream_that_is_closed_has_the_usual_width() -> None:
     with terminal(132) as stream:
         pass
     assert console(stream, interactive=False).width == WIDTH
 
 
 @pytest.mark.parametrize("variable", ["COLUMNS", "LINES"])
-@pytest.mark.parametrize("size", ["0", "1", "²", "9" * 5000, "no"])
-def test_the_environment_has_no_say_in_the_width(
+@pytest.mark.parametrize(
+    "size", ["0", "1", "²", "9" * 5000, "no"], ids=["0", "1", "²", "huge", "no"]
+)
+def test_the_environment_does_not_change_the_width(
     monkeypatch: pytest.MonkeyPatch, variable: str, size: str
 ) -> None:
     monkeypatch.setenv(variable, size)
@@ -55,11 +54,20 @@ def test_the_environment_has_no_say_in_the_width(
 
 
 @pytest.mark.parametrize("interactive", [True, False])
-def test_whether_somebody_watches_may_be_told(*, interactive: bool) -> None:
+def test_the_caller_may_say_whether_it_is_interactive(*, interactive: bool) -> None:
     assert console(io.StringIO(), interactive=interactive).is_interactive is interactive
 
 
-def test_somebody_watches_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     with terminal(80) as stream:
         assert console(stream).is_interactive
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Büro [1] / \\", "Büro [1] / \\"), ("a\nb\x1b[2J\u202e", r"a\nb\x1b[2J\u202e")],
+    ids=["printable", "control characters"],
+)
+def test_only_control_characters_are_escaped(text: str, expected: str) -> None:
+    assert printable(text) == expected

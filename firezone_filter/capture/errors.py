@@ -1,0 +1,9 @@
+"""Why a capture cannot be read: from the start, or beyond some point."""
+
+
+class UnreadableCaptureError(Exception):
+    """A file is no capture, or a capture of a kind or a link type that is not supported."""
+
+
+class DamagedCaptureError(Exception):
+    """A capture cannot be read beyond this point; everything before it was good."""

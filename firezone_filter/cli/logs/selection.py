@@ -1,0 +1,138 @@
+"""Selects entries by severity, message, fields and time.
+
+A line that is not JSON may be a panic, so it is selected unless the message pattern or the time
+rules it out.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import frozen
+
+from firezone_filter.cli.logs.entries import Entry, Fields
+from firezone_filter.cli.logs.jq_text import to_text
+from firezone_filter.cli.logs.time_keys import NO_TIME
+
+SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+"""From the least to the most severe."""
+
+_RANKS: Final = {name: rank for rank, name in enumerate(SEVERITIES)} | {
+    # Google Cloud's names: Firezone can log through tracing-stackdriver.
+    "NOTICE": SEVERITIES.index("INFO"),
+    "WARNING": SEVERITIES.index("WARN"),
+    "CRITICAL": SEVERITIES.index("ERROR"),
+    "ALERT": SEVERITIES.index("ERROR"),
+    "EMERGENCY": SEVERITIES.index("ERROR"),
+}
+_NO_RANK: Final = -1
+
+_Check = Callable[[Entry], bool]
+
+
+@frozen
+class Selection:
+    """The conditions that an entry has to meet; by default none."""
+
+    severity: str | None = None
+    """The lowest severity, one of `SEVERITIES`."""
+
+    pattern: re.Pattern[str] | None = None
+    """Must match somewhere in the message, as printed."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    """Fields and their values, as printed; `null` for a missing field. A dot leads into an
+    object, unless a field has the whole name."""
+
+    since: str | None = None
+    """The key (`time_keys`) of the earliest time."""
+
+    until: str | None = None
+    """The key of the time before which entries must be."""
+
+    def predicate(self) -> _Check:
+        """Return a function that tells whether an entry meets all conditions."""
+        checks = tuple(self._checks())
+        return lambda entry: all(check(entry) for check in checks)
+
+    def _checks(self) -> Iterator[_Check]:
+        # The cheapest first.
+        if self.since is not None:
+            yield _since(self.since)
+        if self.until is not None:
+            yield _until(self.until)
+        if self.severity is not None:
+            yield _severity(rank(self.severity))
+        for name, value in self.fields:
+            yield _field(name, value)
+        if self.pattern is not None:
+            yield _message(self.pattern)
+
+
+def to_regex(text: str) -> re.Pattern[str]:
+    """Return the regular expression *text*.
+
+    Raises:
+        ValueError: It is not a regular expression.
+    """
+    with warnings.catch_warnings():
+        # Warnings about syntax that a later Python may read differently are no help to users.
+        warnings.simplefilter("ignore")
+        try:
+            return re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from None
+
+
+def to_field(text: str) -> tuple[str, str]:
+    """Return the name and the value in *text*, which is `name=value`.
+
+    Raises:
+        ValueError: It has no `=`, or no name before it.
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def rank(severity: object) -> int:
+    """Return the index of *severity* in `SEVERITIES`, -1 if it is none of them."""
+    return _RANKS.get(severity.upper(), _NO_RANK) if isinstance(severity, str) else _NO_RANK
+
+
+def _since(key: str) -> _Check:
+    return lambda entry: entry.key >= key or entry.key == NO_TIME
+
+
+def _until(key: str) -> _Check:
+    return lambda entry: entry.key < key
+
+
+def _severity(lowest: int) -> _Check:
+    return lambda entry: entry.fields is None or rank(entry.fields.get("severity")) >= lowest
+
+
+def _field(name: str, wanted: str) -> _Check:
+    return lambda entry: entry.fields is None or to_text(_found(entry.fields, name)) == wanted
+
+
+def _message(pattern: re.Pattern[str]) -> _Check:
+    def check(entry: Entry) -> bool:
+        if entry.fields is None:
+            text = entry.piece.data.decode("utf-8", "replace")
+        else:
+            text = to_text(entry.fields.get("message"))
+        return pattern.search(text) is not None
+
+    return check
+
+
+def _found(fields: Fields, name: str) -> object:
+    """Return the value of *name* in *fields*, or in the object that its dots lead to."""
+    if name in fields:
+        return fields[name]
+    outer, dot, rest = name.partition(".")
+    inside = fields.get(outer) if dot else None
+    return _found(inside, rest) if isinstance(inside, dict) else None

@@ -1,0 +1,224 @@
+"""Classic capture files, and files that are no capture."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.capture.reader import Capture
+from firezone_filter.capture.stream import Record
+from tests.captures import (
+    ByteOrder,
+    interface,
+    pcap,
+    pcap_header,
+    pcap_record,
+    section,
+    simple,
+)
+
+CAPTURES = Path(__file__).parents[4] / "shared/captures"
+REAL = {
+    "sites.pcapng": 699,
+    "quic.pcap": 518,
+    "http_ipv6.pcap": 193,
+    "dnscrypt-v1-and-resolver-pings.pcap": 608,
+    "dns_fragmented.pcap": 66,
+    "ip_fragmented_garbage.pcap": 1252,
+    "6in4tunnel.pcap": 127,
+    "sctp.cap": 4,
+    "fuzz-2006-09-29-28586.pcap": 131,
+    "malformed_icmp.pcap": 1,
+}
+"""The number of packets in each."""
+
+MICROSECONDS, NANOSECONDS = 0xA1B2C3D4, 0xA1B23C4D
+
+
+class BrokenDisk(io.BytesIO):
+    """Fails when all its data has been read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+
+def read(data: bytes) -> list[Record]:
+    return list(Capture(io.BytesIO(data)))
+
+
+# --- Records -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("magic", "ticks", "time_ns"),
+    [(MICROSECONDS, 999_999, 17_999_999_000), (NANOSECONDS, 999_999_999, 17_999_999_999)],
+    ids=["microseconds", "nanoseconds"],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_resolutions_are_read_in_both_byte_orders(
+    order: ByteOrder, magic: int, ticks: int, time_ns: int
+) -> None:
+    data = pcap_header(order, magic=magic) + pcap_record(b"E", 17, ticks, order=order)
+    assert read(data) == [Record(time_ns, 101, b"E", 1)]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_modified_captures_with_longer_packet_headers_are_read(order: ByteOrder) -> None:
+    record = pcap_record(b"E", 17, 1, order=order)
+    data = pcap_header(order, magic=0xA1B2CD34) + record[:16] + bytes(8) + record[16:]
+    assert read(data) == [Record(17_000_001_000, 101, b"E", 1)]
+
+
+def test_seconds_are_the_nearest_float_to_the_nanoseconds() -> None:
+    assert Record(1_700_000_000_123_456_789, 1, b"", 0).seconds == 1_700_000_000.123456789
+
+
+@pytest.mark.parametrize(("wire_length", "is_cut"), [(1, False), (2, True)])
+def test_a_frame_shorter_than_on_the_wire_is_cut(wire_length: int, *, is_cut: bool) -> None:
+    data = pcap_header() + pcap_record(b"E", wire_length=wire_length)
+    assert read(data)[0].is_cut is is_cut
+
+
+def test_bits_about_check_sequences_are_no_part_of_the_link_type() -> None:
+    data = pcap_header(link_type=0x5000_0001) + pcap_record(b"E")
+    assert read(data)[0].link_type == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "link_type"),
+    [(pcap(link_type=113), 113), (section() + interface(), None)],
+    ids=["pcap", "pcapng"],
+)
+def test_only_a_pcap_has_one_link_type(data: bytes, link_type: int | None) -> None:
+    assert Capture(io.BytesIO(data)).link_type == link_type
+
+
+def test_the_position_is_behind_the_last_record_read() -> None:
+    capture = Capture(io.BytesIO(pcap(b"E", b"EE")))
+    next(iter(capture))
+    assert capture.position == 24 + 17
+
+
+def test_the_longest_packet_is_read() -> None:
+    assert len(read(pcap(bytes(MAX_PACKET)))[0].frame) == MAX_PACKET
+
+
+def test_the_last_time_before_the_end_of_time_stamps_is_read() -> None:
+    data = pcap_header() + pcap_record(b"E", 0xFFFF_FFFF, 999_999)
+    assert read(data)[0].time_ns == 4_294_967_295_999_999_000
+
+
+# --- Damage ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "complaint"),
+    [
+        (io.BytesIO, pcap(b"EEEE", b"EEEE")[:-1], "it is cut short at byte 63"),
+        (io.BytesIO, pcap(b"EEEE") + b"\0\0", "it is cut short at byte 46"),
+        (
+            io.BytesIO,
+            pcap(b"E", bytes(MAX_PACKET + 1)),
+            "the packet before byte 57 claims 262145 bytes",
+        ),
+        (
+            io.BytesIO,
+            pcap(b"E") + pcap_record(b"E", 0xFFFF_FFFF, 1_000_000),
+            "packet 2 is not of the years 1970 to 2106",
+        ),
+        (BrokenDisk, pcap(b"E"), "reading stops: Input/output error"),
+    ],
+    ids=["cut frame", "cut header", "too long", "too late", "broken disk"],
+)
+def test_records_before_the_damage_are_good(
+    kind: type[io.BytesIO], data: bytes, complaint: str
+) -> None:
+    good = 0
+    with pytest.raises(DamagedCaptureError) as caught:
+        for good, _ in enumerate(Capture(kind(data)), 1):  # noqa: B007 - read afterwards
+            pass
+    assert (good, str(caught.value)) == (1, complaint)
+
+
+# --- Files that cannot be read -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "not a capture: it is empty"),
+        (b"\x1f\x8b\x08\x00", "not a capture: compressed with gzip; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "not a capture: compressed with zstd; unpack it first"),
+        (b"\xfd7zXZ\x00", "not a capture: compressed with xz; unpack it first"),
+        (b"snoop\0\0\0", "not a capture: a snoop capture; only pcap and pcapng are supported"),
+        (b"{}", "not a capture: it is neither pcap nor pcapng"),
+        (pcap()[:23], "no capture can be read: it is cut short at byte 23"),
+        (pcap_header(version=(2, 3)), "pcap version 2.3 is not supported"),
+        (pcap_header(version=(1, 4)), "pcap version 1.4 is not supported"),
+        (pcap_header(version=(3, 0)), "pcap version 3.0 is not supported"),
+    ],
+)
+def test_an_unreadable_file_is_diagnosed(data: bytes, complaint: str) -> None:
+    with pytest.raises(UnreadableCaptureError) as caught:
+        Capture(io.BytesIO(data))
+    assert str(caught.value) == complaint
+
+
+def test_a_later_minor_version_is_read() -> None:
+    assert read(pcap_header(version=(2, 5)) + pcap_record(b"E"))[0].frame == b"E"
+
+
+def test_pcapng_is_recognized() -> None:
+    assert read(section() + interface() + simple(b"EEEE")) == [Record(0, 101, b"EEEE", 4)]
+
+
+# --- Any bytes ---------------------------------------------------------------------------
+
+
+def is_whole(data: bytes) -> bool:
+    """Tell whether *data* is a capture without damage."""
+    try:
+        read(data)
+    except (DamagedCaptureError, UnreadableCaptureError):
+        return False
+    return True
+
+
+BEGINNINGS = [
+    b"",
+    pcap_header(),
+    pcap_header(">", magic=NANOSECONDS),
+    section(),
+    section() + interface(),
+    section(">") + interface(order=">"),
+]
+
+
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(beginning: bytes, rest: bytes) -> None:
+    assert is_whole(beginning + rest) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("capture", "ends"),
+    [
+        pytest.param(pcap(b"EEE", b"EE"), [24, 43, 61], id="pcap"),
+        pytest.param(section() + interface() + simple(b"EEEE"), [28, 48, 68], id="pcapng"),
+    ],
+)
+def test_a_capture_is_whole_only_between_packets(capture: bytes, ends: list[int]) -> None:
+    assert [size for size in range(len(capture) + 1) if is_whole(capture[:size])] == ends
+
+
+@pytest.mark.skipif(not CAPTURES.exists(), reason="the shared captures are not here")
+@pytest.mark.parametrize("name", REAL)
+def test_every_packet_of_a_real_capture_is_read(name: str) -> None:
+    with (CAPTURES / name).open("rb") as stream:
+        assert sum(1 for _ in Capture(stream)) == REAL[name]

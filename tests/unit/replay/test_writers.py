@@ -1,0 +1,232 @@
+"""Decisions and flow records as JSON lines, and the capture of the packets that passed."""
+
+import io
+import json
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.replay.summary import Decided
+from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Forward,
+    Reason,
+    Reject,
+    Translate,
+)
+from firezone_filter.values.events import FlowEnd, FlowEnded, FlowEvent, FlowRefused, FlowStarted
+from tests.captures import ALLOWED, REFUSED_ANSWER, ipv4, ipv6, pcap_header, pcap_record
+
+TIME_NS = 1_700_000_000_123_456_789
+FORWARD = Forward("alice", "db")
+Line = dict[str, Any]
+
+
+# --- Decisions ---------------------------------------------------------------------------
+
+
+def decision_line(
+    packet: bytes, decision: Decision, direction: Direction = Direction.OUTBOUND
+) -> Line:
+    stream = io.StringIO()
+    DecisionWriter(stream).add(Decided(TIME_NS, direction, packet, decision))
+    line: Line = json.loads(stream.getvalue())
+    return line
+
+
+def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
+    assert decision_line(ALLOWED, FORWARD) == {
+        "time": "2023-11-14T22:13:20.123456789Z",
+        "direction": "outbound",
+        "decision": "forward",
+        "reason": None,
+        "client": "alice",
+        "resource": "db",
+        "source": "100.64.0.2",
+        "destination": "10.0.0.5",
+        "protocol": 6,
+        "source_port": 40000,
+        "destination_port": 5432,
+    }
+
+
+@pytest.mark.parametrize(
+    ("decision", "fields"),
+    [
+        pytest.param(
+            Drop(Reason.TCP_PORT, "alice"),
+            {"decision": "drop", "reason": "tcp-port", "client": "alice", "resource": None},
+            id="drop",
+        ),
+        pytest.param(
+            Reject(b"reply", Reason.NO_RESOURCE, "alice"),
+            {"decision": "reject", "reason": "no-resource", "client": "alice", "resource": None},
+            id="reject",
+        ),
+        pytest.param(
+            Translate(ipv6(), "alice", "web"),
+            {"decision": "translate", "reason": None, "client": "alice", "resource": "web"},
+            id="translate",
+        ),
+    ],
+)
+def test_a_line_tells_the_decision_on_the_packet_that_arrived(
+    decision: Decision, fields: Line
+) -> None:
+    line = decision_line(REFUSED_ANSWER, decision, Direction.INBOUND)
+    assert line == line | fields | {"direction": "inbound", "destination": "100.64.0.2"}
+
+
+def test_the_line_of_a_packet_without_ports_has_null_for_them() -> None:
+    line = decision_line(ipv4(fragment=1, payload=bytes(8)), Drop(Reason.FRAGMENT, "alice"))
+    assert (line["source_port"], line["destination_port"]) == (None, None)
+
+
+def test_every_decision_gets_a_line() -> None:
+    stream = io.StringIO()
+    writer = DecisionWriter(stream)
+    for time_ns in (1, 2):
+        writer.add(Decided(time_ns, Direction.OUTBOUND, ALLOWED, FORWARD))
+    assert [text[:43] for text in stream.getvalue().splitlines()] == [
+        '{"time": "1970-01-01T00:00:00.000000001Z", ',
+        '{"time": "1970-01-01T00:00:00.000000002Z", ',
+    ]
+
+
+# --- Packets -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("decision", "sent"),
+    [
+        pytest.param(FORWARD, ALLOWED, id="forward"),
+        pytest.param(Translate(ipv6(), "alice", "web"), ipv6(), id="translate"),
+        pytest.param(Drop(Reason.ICMP, "alice"), None, id="drop"),
+        pytest.param(Reject(b"reply", Reason.ICMP, "alice"), None, id="reject"),
+    ],
+)
+def test_the_capture_holds_the_packets_that_were_sent_on(
+    decision: Decision, sent: bytes | None
+) -> None:
+    stream = io.BytesIO()
+    ForwardedWriter(stream).add(Decided(TIME_NS, Direction.OUTBOUND, ALLOWED, decision))
+    # Raw IP with nanoseconds.
+    header = pcap_header(magic=0xA1B23C4D).replace(
+        (65_535).to_bytes(4, "little"), MAX_PACKET.to_bytes(4, "little")
+    )
+    record = b"" if sent is None else pcap_record(sent, 1_700_000_000, 123_456_789)
+    assert stream.getvalue() == header + record
+
+
+# --- Flow records ------------------------------------------------------------------------
+
+
+def flow_line(event: FlowEvent) -> str:
+    stream = io.StringIO()
+    FlowWriter(stream).add(event)
+    return stream.getvalue()
+
+
+EVENTS: dict[str, tuple[FlowEvent, Line]] = {
+    "flow-started": (
+        FlowStarted(
+            client_id="alice",
+            resource_id="db",
+            protocol=6,
+            inner_src_ip=ip_address("fd00:2021:1111::2"),
+            inner_src_port=40_000,
+            inner_dst_ip=ip_address("2001:db8::5"),
+            inner_dst_port=443,
+            domain="git.example.com",
+            flow_start=1_700_000_000.25,
+        ),
+        {
+            "client_id": "alice",
+            "resource_id": "db",
+            "protocol": 6,
+            "inner_src_ip": "fd00:2021:1111::2",
+            "inner_src_port": 40_000,
+            "inner_dst_ip": "2001:db8::5",
+            "inner_dst_port": 443,
+            "domain": "git.example.com",
+            "flow_start": "2023-11-14T22:13:20.250000000Z",
+        },
+    ),
+    "flow-ended": (
+        FlowEnded(
+            client_id="alice",
+            resource_id="db",
+            protocol=50,
+            inner_src_ip=ip_address("100.64.0.2"),
+            inner_src_port=None,
+            inner_dst_ip=ip_address("10.0.0.5"),
+            inner_dst_port=None,
+            domain=None,
+            flow_start=0.0,
+            last_packet=1.5,
+            flow_end=2.75,
+            tx_packets=1,
+            tx_bytes=2,
+            rx_packets=3,
+            rx_bytes=4,
+            cause=FlowEnd.CROWDED_OUT,
+        ),
+        {
+            "client_id": "alice",
+            "resource_id": "db",
+            "protocol": 50,
+            "inner_src_ip": "100.64.0.2",
+            "inner_src_port": None,
+            "inner_dst_ip": "10.0.0.5",
+            "inner_dst_port": None,
+            "domain": None,
+            "flow_start": "1970-01-01T00:00:00.000000000Z",
+            "last_packet": "1970-01-01T00:00:01.500000000Z",
+            "flow_end": "1970-01-01T00:00:02.750000000Z",
+            "tx_packets": 1,
+            "tx_bytes": 2,
+            "rx_packets": 3,
+            "rx_bytes": 4,
+            "cause": "crowded-out",
+        },
+    ),
+    "flow-refused": (
+        FlowRefused(
+            client_id="zoë\n",
+            direction=Direction.INBOUND,
+            reason=Reason.NOT_A_PEER,
+            far_ip=None,
+            protocol=None,
+            far_port=None,
+            first_packet=1,
+            last_packet=2,
+            packets=3,
+            ip_bytes=4,
+        ),
+        {
+            "client_id": "zoë\n",
+            "direction": "inbound",
+            "reason": "not-a-peer",
+            "far_ip": None,
+            "protocol": None,
+            "far_port": None,
+            "first_packet": "1970-01-01T00:00:01.000000000Z",
+            "last_packet": "1970-01-01T00:00:02.000000000Z",
+            "packets": 3,
+            "ip_bytes": 4,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_flow_event_is_one_ascii_line_with_all_its_fields(name: str) -> None:
+    event, fields = EVENTS[name]
+    line = flow_line(event)
+    assert (line.isascii(), line.count("\n")) == (True, 1)
+    assert json.loads(line) == {"event": name, **fields}
