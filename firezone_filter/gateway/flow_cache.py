@@ -78,7 +78,11 @@ class FlowCache:
         # Protocols that are never remembered share one mapping, immutable so that no bug can
         # store into it.
         nothing: Mapping[bytes, Any] = MappingProxyType({})
-        return [self.tables.get(first + protocol, nothing) for protocol in range(256)]
+        # (The sum alone would lead other protocols to the tables of another kind.)
+        return [
+            self.tables[first + protocol] if protocol in _REMEMBERED else nothing
+            for protocol in range(256)
+        ]
 
     def __len__(self) -> int:
         return sum(map(len, self.tables.values()))
