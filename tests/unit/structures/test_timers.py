@@ -174,6 +174,17 @@ def test_cancelled_alarms_make_up_at_most_half_of_the_heap() -> None:
         assert len(queue._heap) <= 2 * left
 
 
+def test_cancelled_alarms_that_were_taken_along_with_many_due_count_no_more() -> None:
+    queue, alarms = queue_of(*[10.0] * 100, *[20.0] * 100)
+    # So few, and none at the top, that they stay in the heap; of the later ones too.
+    for alarm in (*alarms[50:55], *alarms[150:155]):
+        queue.set(alarm, None)
+    assert list(queue.due(10.0)) == alarms[:50] + alarms[55:100]
+    assert (queue._cancelled, len(queue._heap)) == (5, 100)
+    assert list(queue.due(20.0)) == alarms[100:150] + alarms[155:]
+    assert (queue._cancelled, len(queue._heap)) == (0, 0)
+
+
 @pytest.mark.parametrize("cancelled", [1, 12, 13, 49])
 def test_cancelled_alarms_at_the_top_are_removed_and_counted_no_more(cancelled: int) -> None:
     queue, alarms = queue_of(*map(float, range(100)))
