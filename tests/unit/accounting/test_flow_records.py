@@ -180,6 +180,16 @@ def test_a_flow_is_idle_after_more_than_two_minutes_without_a_packet(books: Book
     assert [(end.cause, end.flow_end) for end in books.ended()] == [(FlowEnd.IDLE, due)]
 
 
+def test_at_the_last_moment_of_two_minutes_a_flow_is_not_idle_however_late_it_is_noticed(
+    books: Books,
+) -> None:
+    books.records.outbound(DNS, None, 0, 0, 1.0)
+    books.records.inbound(DNS, 0, 0, 100.0)
+    books.log.forget_old(220.0)
+    assert books.ended() == []
+    assert books.log.earliest() == nextafter(220.0, inf)
+
+
 @pytest.mark.parametrize(
     "last", [float_info.max, 2**1024 - 2**970 - 1], ids=["float", "greatest-int-in-a-float"]
 )
@@ -257,6 +267,21 @@ def test_a_flood_of_short_flows_leaves_the_record_of_a_busy_one(
         books.records.inbound(WEB, ACK, 1_000, 2.0 + number)
         books.records.outbound(WEB._replace(near_port=number), None, SYN, 0, 2.5 + number)
     assert (busy.ended, busy.rx_packets) == (False, 20)
+
+
+def test_a_flow_is_passed_over_once_for_the_packets_that_it_had(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_records, "MAX_OPEN", 2)
+    busy = books.records.outbound(WEB, None, SYN, 0, 1.0)
+    books.records.inbound(WEB, ACK, 1_000, 2.0)
+    quiet = [
+        books.records.outbound(WEB._replace(near_port=number), None, SYN, 0, 3.0 + number)
+        for number in range(2)
+    ]
+    assert (busy.ended, quiet[0].ended, quiet[1].ended) == (False, True, False)
+    books.records.outbound(WEB._replace(near_port=2), None, SYN, 0, 5.0)
+    assert (busy.ended, quiet[1].ended) == (True, False)
 
 
 def test_one_goes_although_all_are_busy(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
