@@ -187,69 +187,39 @@ def icmp6(quote: bytes) -> bytes:
 
 
 # Even and odd, none, and bytes that are no packet at all.
-QUOTES = pytest.mark.parametrize(
-    "quote",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"\x45", id="one byte"),
-        pytest.param(b"\xff" * 20, id="ones"),
-        pytest.param(bytes(range(255)), id="odd"),
-        pytest.param(bytes(548), id="548 zeros"),
-        pytest.param(bytes(1_232), id="1232 zeros"),
-    ],
-)
+QUOTES = {
+    "nothing": b"",
+    "one-byte": b"\x45",
+    "ones": b"\xff" * 20,
+    "odd": bytes(range(255)),
+    "548-zeros": bytes(548),
+    "1232-zeros": bytes(1_232),
+}
+every_quote = pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 
 
-@QUOTES
-def test_an_icmpv4_error_is_its_headers_and_the_quote(quote: bytes) -> None:
+@every_quote
+def test_dpkt_fills_in_length_and_checksums_of_an_icmpv4_error(quote: bytes) -> None:
     packet = icmp4(quote)
     assert (len(packet), packet[28:]) == (28 + len(quote), quote)
-
-
-@QUOTES
-def test_dpkt_fills_in_the_total_length_of_ipv4(quote: bytes) -> None:
-    packet = icmp4(quote)
     assert int.from_bytes(packet[2:4]) == len(packet)
-
-
-@QUOTES
-def test_dpkt_fills_in_the_checksum_of_the_ipv4_header(quote: bytes) -> None:
-    assert internet_checksum(icmp4(quote)[:20]) == 0
-
-
-@QUOTES
-def test_dpkt_fills_in_the_checksum_of_icmpv4(quote: bytes) -> None:
-    assert internet_checksum(icmp4(quote)[20:]) == 0
+    assert internet_checksum(packet[:20]) == internet_checksum(packet[20:]) == 0
 
 
 def test_the_headers_of_an_icmpv4_error_are_what_was_asked_for() -> None:
     packet = icmp4(b"quote")
-    assert (
-        packet[0],
-        packet[6:10],
-        packet[12:16],
-        packet[16:20],
-        packet[20:22],
-        packet[24:28],
-    ) == (
-        0x45,
-        bytes([0, 0, 64, 1]),
-        SOURCE_4,
-        DESTINATION_4,
-        bytes([3, 13]),
-        bytes(4),
-    )
+    assert (packet[0], packet[6:10]) == (0x45, bytes([0, 0, 64, 1]))
+    assert packet[12:20] == SOURCE_4 + DESTINATION_4
+    assert (packet[20:22], packet[24:28]) == (bytes([3, 13]), bytes(4))
 
 
-@QUOTES
-def test_an_icmpv6_error_is_its_headers_and_the_quote(quote: bytes) -> None:
+@every_quote
+def test_dpkt_fills_in_the_checksum_of_an_icmpv6_error_and_takes_its_length(quote: bytes) -> None:
     packet = icmp6(quote)
     assert (len(packet), packet[48:]) == (48 + len(quote), quote)
-
-
-@QUOTES
-def test_the_payload_length_of_ipv6_is_what_was_asked_for(quote: bytes) -> None:
-    assert int.from_bytes(icmp6(quote)[4:6]) == 8 + len(quote)
+    assert int.from_bytes(packet[4:6]) == 8 + len(quote)
+    pseudo_header = packet[8:40] + (len(packet) - 40).to_bytes(4) + bytes([0, 0, 0, 58])
+    assert internet_checksum(pseudo_header + packet[40:]) == 0
 
 
 def test_dpkt_does_not_fill_in_the_payload_length_of_ipv6() -> None:
@@ -257,27 +227,8 @@ def test_dpkt_does_not_fill_in_the_payload_length_of_ipv6() -> None:
     assert int.from_bytes(packet[4:6]) == 0
 
 
-@QUOTES
-def test_dpkt_fills_in_the_checksum_of_icmpv6(quote: bytes) -> None:
-    packet = icmp6(quote)
-    pseudo_header = packet[8:40] + (len(packet) - 40).to_bytes(4) + bytes([0, 0, 0, 58])
-    assert internet_checksum(pseudo_header + packet[40:]) == 0
-
-
 def test_the_headers_of_an_icmpv6_error_are_what_was_asked_for() -> None:
     packet = icmp6(b"quote")
-    assert (
-        packet[:4],
-        packet[6:8],
-        packet[8:24],
-        packet[24:40],
-        packet[40:42],
-        packet[44:48],
-    ) == (
-        bytes([0x60, 0, 0, 0]),
-        bytes([58, 64]),
-        SOURCE_6,
-        DESTINATION_6,
-        bytes([1, 1]),
-        bytes(4),
-    )
+    assert (packet[:4], packet[6:8]) == (bytes([0x60, 0, 0, 0]), bytes([58, 64]))
+    assert packet[8:40] == SOURCE_6 + DESTINATION_6
+    assert (packet[40:42], packet[44:48]) == (bytes([1, 1]), bytes(4))

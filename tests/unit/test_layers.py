@@ -38,6 +38,23 @@ NEVERS = {
     "portal": {"policy"},
 }
 
+# The same for single modules.
+MODULE_NEVERS = {"gateway.fragments": {"accounting"}}
+
+# They know nothing of the rest, whatever floor it is on.
+ALONE = ("packet", "structures")
+
+# The way of a packet; each of these opens with its theory.
+DECISION_PATH = (
+    "gateway.gateway",
+    "gateway.judge",
+    "gateway.flow_cache",
+    "gateway.fragments",
+    "nat.nat",
+    "tracking.lifetimes",
+    "accounting.flow_counting",
+)
+
 # The rooms of commands, which may touch the world.
 OUTSIDE = frozenset({"capture", "replay", "cli"})
 
@@ -154,6 +171,19 @@ def calls(module: str) -> set[str]:
     }
 
 
+def method_calls(module: str, method: str) -> Iterator[tuple[str, str]]:
+    """Yield each call of a method of that name: the function that it stands in, and on what."""
+    for outer in ast.walk(TREES[module]):
+        if isinstance(outer, ast.FunctionDef):
+            for node in ast.walk(outer):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr == method
+                ):
+                    yield outer.name, ast.unparse(node.func.value)
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -164,6 +194,7 @@ def calls(module: str) -> set[str]:
         "if TYPE_CHECKING:\n    from firezone_filter.access.table import Match",
         "def f():\n    from firezone_filter.access.table import Match",
     ],
+    ids=["module", "alias", "name", "from-room", "type-checking", "function"],
 )
 def test_an_import_is_found_in_every_form(source: str) -> None:
     assert list(imported(ast.parse(source))) == ["firezone_filter.access.table"]
@@ -174,12 +205,64 @@ def test_a_room_imports_only_from_lower_floors(module: str) -> None:
     here = room(module)
     others = {room(name) for name in own_imports(module)} - {here}
     assert {name for name in others if FLOOR[name] >= FLOOR[here]} == set()
-    assert others & NEVERS.get(here, set()) == set()
+    assert others & (NEVERS.get(here, set()) | MODULE_NEVERS.get(module, set())) == set()
+
+
+@pytest.mark.parametrize("here", ALONE)
+def test_bytes_and_structures_import_nothing_of_ours_but_themselves(here: str) -> None:
+    modules = [module for module in TREES if room(module) == here]
+    others = {room(name) for module in modules for name in own_imports(module)}
+    assert others <= {here}
+
+
+def test_every_room_has_a_floor_and_every_never_speaks_of_what_there_is() -> None:
+    rooms = {room(module) for module in TREES}
+    assert rooms == set(FLOOR)
+    assert {*NEVERS, *ALONE} <= rooms
+    assert {*MODULE_NEVERS, *DECISION_PATH} <= set(TREES)
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     order = TopologicalSorter({module: own_imports(module) for module in TREES})
     assert set(order.static_order()) == set(TREES)
+
+
+# --- The shape of the decision path --------------------------------------------------------
+
+
+def test_only_the_commit_stores_into_the_flow_cache() -> None:
+    storing = {
+        (module, function)
+        for module in TREES
+        for function, receiver in method_calls(module, "store")
+        if receiver.endswith("flow_cache")
+    }
+    # One function with a helper, which may judge before it.
+    commit = {"_commit", "_judge_and_commit", "_commit_allowed"}
+    assert storing
+    assert storing <= {("gateway.gateway", function) for function in commit}
+    # By another name neither.
+    assert {module for module in TREES for _ in method_calls(module, "store")} == {
+        "gateway.gateway"
+    }
+
+
+def test_the_flow_cache_invalidates_by_methods_of_that_name() -> None:
+    (client_cache,) = (
+        node
+        for node in TREES["gateway.flow_cache"].body
+        if isinstance(node, ast.ClassDef) and node.name == "ClientFlowCache"
+    )
+    methods = {node.name for node in client_cache.body if isinstance(node, ast.FunctionDef)}
+    assert {"store", "invalidate", "invalidate_inbound"} <= methods
+
+
+@pytest.mark.parametrize("module", DECISION_PATH)
+def test_a_module_of_the_decision_path_has_a_theory_of_operation(module: str) -> None:
+    assert "\n\nTheory of operation. " in (ast.get_docstring(TREES[module]) or "")
+
+
+# --- The world -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", sorted(TREES))

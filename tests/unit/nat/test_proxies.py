@@ -1,4 +1,4 @@
-"""`ProxyTable` by itself: what stands behind a proxy address, and for whom."""
+"""`ProxyTable`: the real address behind a proxy address, and the resources it is for."""
 
 from ipaddress import ip_address
 
@@ -6,10 +6,7 @@ import pytest
 
 from firezone_filter.nat.proxies import MAX_PROXIES, ProxyTable, Resolution
 from tests.translations import N4, N6, Names, both_names
-
-
-def packed(*addresses: str) -> tuple[bytes, ...]:
-    return tuple(ip_address(address).packed for address in addresses)
+from tests.unit.reading import packed
 
 
 def resolution(
@@ -26,19 +23,17 @@ def numbered(first: int, last: int, *, domain: str = "app.example.com") -> Resol
 
 
 def targets(table: ProxyTable, names: Names) -> list[bytes | None]:
-    found = [table.get(address) for address in packed(*names.proxies)]
+    found = [table.by_address.get(address) for address in packed(*names.proxies)]
     return [None if proxy is None else proxy.target for proxy in found]
 
 
-def test_the_bound_is_that_of_the_design() -> None:
+def test_the_limit_is_that_of_the_rules() -> None:
     assert MAX_PROXIES == 1_024
 
 
-def test_a_new_table_knows_nothing() -> None:
+def test_a_new_table_is_empty() -> None:
     table = ProxyTable()
-    assert len(table) == 0
-    assert table.get(packed(N4.proxies[0])[0]) is None
-    assert table.withdraw("app") == []
+    assert (len(table), table.by_address, table.revoke("app")) == (0, {}, [])
     assert table.count_after(resolution(N4.proxies)) == 4
     assert not table.is_renumbered_by(resolution(N4.proxies))
 
@@ -47,10 +42,12 @@ def test_a_new_table_knows_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "order"), [(0, None), (1, [0, 0, 0, 0]), (2, [0, 1, 0, 1]), (3, [0, 1, 2, 0])]
+    ("count", "order"),
+    [(0, None), (1, [0, 0, 0, 0]), (2, [0, 1, 0, 1]), (3, [0, 1, 2, 0])],
+    ids=["none", "one", "two", "three"],
 )
 @both_names
-def test_proxies_take_the_addresses_in_turn(
+def test_proxies_take_the_addresses_round_robin(
     names: Names, count: int, order: list[int] | None
 ) -> None:
     table = ProxyTable()
@@ -60,22 +57,16 @@ def test_proxies_take_the_addresses_in_turn(
 
 
 @both_names
-def test_the_order_is_numeric_whatever_the_name_server_says(names: Names) -> None:
-    for told in (names.real, names.real[::-1], (names.real[1], names.real[2], names.real[0])):
+def test_the_order_is_numeric_and_an_address_told_twice_counts_once(names: Names) -> None:
+    first, second, third = names.real
+    for told in ((second, third, first), (third, first, second, first), (first, second, third)):
         table = ProxyTable()
         table.assign("app", resolution(names.proxies[:3], told))
-        assert targets(table, names)[:3] == list(packed(*names.real))
+        assert targets(table, names)[:3] == list(packed(first, second, third))
 
 
 @both_names
-def test_an_address_that_is_told_twice_counts_once(names: Names) -> None:
-    table = ProxyTable()
-    table.assign("app", resolution(names.proxies, (names.real[0], *names.real[:2])))
-    assert targets(table, names) == [*packed(*names.real[:2])] * 2
-
-
-@both_names
-def test_the_order_of_the_proxies_is_the_one_that_is_given(names: Names) -> None:
+def test_proxies_keep_the_order_in_which_they_were_given(names: Names) -> None:
     table = ProxyTable()
     table.assign("app", resolution(names.proxies[::-1], names.real[:2]))
     assert targets(table, names) == [*packed(*names.real[1::-1])] * 2
@@ -115,10 +106,10 @@ def test_a_proxy_lives_as_long_as_one_of_its_resources(names: Names) -> None:
     table = ProxyTable()
     table.assign("app", resolution(names.proxies[:2], names.real[:1]))
     table.assign("other", resolution(names.proxies[1:3], names.real[:1]))
-    assert table.withdraw("app") == list(packed(names.proxies[0]))
-    assert table.withdraw("app") == []
+    assert table.revoke("app") == list(packed(names.proxies[0]))
+    assert table.revoke("app") == []
     assert len(table) == 2
-    assert sorted(table.withdraw("other")) == list(packed(*names.proxies[1:3]))
+    assert sorted(table.revoke("other")) == list(packed(*names.proxies[1:3]))
     assert len(table) == 0
 
 
@@ -140,13 +131,13 @@ def test_clear_takes_all_away() -> None:
     table = ProxyTable()
     table.assign("app", resolution(N4.proxies, N4.real))
     table.clear()
-    assert len(table) == 0
+    assert (len(table), table.by_address) == (0, {})
 
 
 # --- 1,024 ---------------------------------------------------------------------------------
 
 
-def test_those_that_stay_count_along_and_those_named_again_count_once() -> None:
+def test_proxies_that_stay_count_and_those_named_again_count_once() -> None:
     table = ProxyTable()
     assert table.count_after(numbered(1, 1_025)) == 1_025
     table.assign("app", numbered(1, 1_000))
@@ -158,7 +149,7 @@ def test_those_that_stay_count_along_and_those_named_again_count_once() -> None:
     assert len(table) == 1_000
 
 
-def test_after_renumbering_only_the_new_ones_count() -> None:
+def test_after_renumbering_only_the_new_proxies_count() -> None:
     table = ProxyTable()
     table.assign("app", numbered(1, 1_024))
     assert table.count_after(numbered(1_024, 2_047, domain="db.example.com")) == 1_024

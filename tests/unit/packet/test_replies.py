@@ -1,4 +1,4 @@
-"""Section 4, replies: the bytes of the ICMP error that answers a refused packet."""
+"""`unreachable_reply`: the bytes of the ICMP error that answers a refused packet."""
 
 import dpkt
 import pytest
@@ -44,8 +44,10 @@ def test_an_ipv6_reply_field_by_field() -> None:
     assert reply[48:] == packet
 
 
-@pytest.mark.parametrize(("flow", "code"), [(V4, bytes([3, 0])), (V6, bytes([1, 3]))])
-def test_where_there_is_no_way_the_reply_says_so(flow: str, code: bytes) -> None:
+@pytest.mark.parametrize(
+    ("flow", "code"), [(V4, bytes([3, 0])), (V6, bytes([1, 3]))], ids=["ipv4", "ipv6"]
+)
+def test_an_unreachable_destination_has_a_code_of_its_own(flow: str, code: bytes) -> None:
     reply = answer(udp(flow), prohibited=False)
     assert (reply[20:22] if reply[0] == 0x45 else reply[40:42]) == code
 
@@ -78,14 +80,14 @@ def test_dpkt_reads_an_ipv6_reply_and_finds_the_same_checksum() -> None:
 @pytest.mark.parametrize(
     ("flow", "size", "reply_size"),
     [
-        pytest.param(V4, 547, 575, id="ipv4: all of it, one byte left"),
-        pytest.param(V4, 548, 576, id="ipv4: just all of it"),
-        pytest.param(V4, 549, 576, id="ipv4: all but one byte"),
-        pytest.param(V4, 65_535, 576, id="ipv4: the longest"),
-        pytest.param(V6, 1_231, 1_279, id="ipv6: all of it, one byte left"),
-        pytest.param(V6, 1_232, 1_280, id="ipv6: just all of it"),
-        pytest.param(V6, 1_233, 1_280, id="ipv6: all but one byte"),
-        pytest.param(V6, 65_535, 1_280, id="ipv6: the longest"),
+        pytest.param(V4, 547, 575, id="ipv4-a-byte-left"),
+        pytest.param(V4, 548, 576, id="ipv4-just-fits"),
+        pytest.param(V4, 549, 576, id="ipv4-a-byte-too-long"),
+        pytest.param(V4, 65_535, 576, id="ipv4-longest"),
+        pytest.param(V6, 1_231, 1_279, id="ipv6-a-byte-left"),
+        pytest.param(V6, 1_232, 1_280, id="ipv6-just-fits"),
+        pytest.param(V6, 1_233, 1_280, id="ipv6-a-byte-too-long"),
+        pytest.param(V6, 65_535, 1_280, id="ipv6-longest"),
     ],
 )
 def test_a_reply_quotes_as_much_as_fits(flow: str, size: int, reply_size: int) -> None:

@@ -1,9 +1,11 @@
+"""`EventQueue`: what waits, what replaces it, what withdraws it, and the limit of flow events."""
+
 from ipaddress import ip_address
 
 import pytest
 from attrs import evolve
 
-from firezone_filter.accounting import event_queue as events
+from firezone_filter.accounting import event_queue
 from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import (
@@ -79,86 +81,72 @@ def drained(queue: EventQueue) -> list[Event]:
     return list(iter(queue.get, None))
 
 
-def test_an_empty_queue_gives_nothing() -> None:
-    assert EventQueue().get() is None
+# --- Events about authorizations ---------------------------------------------------------------
+
+# Events that are put, and those that wait then.
+ORDERS: dict[str, tuple[list[AccessEvent], list[AccessEvent]]] = {
+    "empty": ([], []),
+    "in-their-order": (
+        [WEB_EXPIRED, DB_EXPIRED, ALICE_EXHAUSTED, BOBS_DB_EXPIRED, BOB_EXHAUSTED],
+        [WEB_EXPIRED, DB_EXPIRED, ALICE_EXHAUSTED, BOBS_DB_EXPIRED, BOB_EXHAUSTED],
+    ),
+    "a-newer-replaces-the-older": (
+        [DB_EXPIRED, WEB_EXPIRED, DB_EXPIRED_AGAIN],
+        [WEB_EXPIRED, DB_EXPIRED_AGAIN],
+    ),
+    "an-equal-one-too": (
+        [ALICE_EXHAUSTED, BOB_EXHAUSTED, AccessExhausted("alice")],
+        [BOB_EXHAUSTED, ALICE_EXHAUSTED],
+    ),
+    "each-client-has-its-own": ([DB_EXPIRED, BOBS_DB_EXPIRED], [DB_EXPIRED, BOBS_DB_EXPIRED]),
+    "each-kind-is-apart": ([ALICE_EXHAUSTED, DB_EXPIRED], [ALICE_EXHAUSTED, DB_EXPIRED]),
+    "nothing-piles-up": (
+        [AuthorizationExpired("alice", "db", float(at)) for at in range(1_000)],
+        [AuthorizationExpired("alice", "db", 999.0)],
+    ),
+}
 
 
-def test_events_come_in_the_order_in_which_they_were_put() -> None:
-    events: list[AccessEvent] = [
-        WEB_EXPIRED,
-        DB_EXPIRED,
-        ALICE_EXHAUSTED,
-        BOBS_DB_EXPIRED,
-        BOB_EXHAUSTED,
-    ]
-    assert drained(queue_of(*events)) == events
+@pytest.mark.parametrize(("put", "wait"), ORDERS.values(), ids=ORDERS)
+def test_at_most_one_event_of_a_kind_waits_about_the_same_and_the_newest_goes_last(
+    put: list[AccessEvent], wait: list[AccessEvent]
+) -> None:
+    assert drained(queue_of(*put)) == wait
 
 
-def test_an_event_comes_once() -> None:
+def test_an_event_comes_once_and_can_come_again_when_it_was_fetched() -> None:
     queue = queue_of(DB_EXPIRED)
-    queue.get()
-    assert queue.get() is None
-
-
-def test_a_newer_event_about_the_same_replaces_the_older_and_goes_last() -> None:
-    queue = queue_of(DB_EXPIRED, WEB_EXPIRED, DB_EXPIRED_AGAIN)
-    assert drained(queue) == [WEB_EXPIRED, DB_EXPIRED_AGAIN]
-
-
-def test_an_equal_event_goes_last_too() -> None:
-    queue = queue_of(ALICE_EXHAUSTED, BOB_EXHAUSTED, AccessExhausted("alice"))
-    assert drained(queue) == [BOB_EXHAUSTED, ALICE_EXHAUSTED]
-
-
-def test_the_same_resource_of_two_clients_makes_two_events() -> None:
-    assert drained(queue_of(DB_EXPIRED, BOBS_DB_EXPIRED)) == [DB_EXPIRED, BOBS_DB_EXPIRED]
-
-
-def test_events_of_two_kinds_replace_not_each_other() -> None:
-    assert drained(queue_of(ALICE_EXHAUSTED, DB_EXPIRED)) == [ALICE_EXHAUSTED, DB_EXPIRED]
-
-
-def test_an_event_that_was_fetched_can_come_again() -> None:
-    queue = queue_of(DB_EXPIRED)
-    queue.get()
+    assert [queue.get(), queue.get()] == [DB_EXPIRED, None]
     queue.put(DB_EXPIRED)
     assert drained(queue) == [DB_EXPIRED]
 
 
-def test_a_withdrawn_event_does_not_come() -> None:
-    queue = queue_of(DB_EXPIRED, ALICE_EXHAUSTED)
-    queue.withdraw(ALICE_EXHAUSTED)
-    assert drained(queue) == [DB_EXPIRED]
+# What waits, what is withdrawn of it (an event, or a client's id for all), and what is left.
+WITHDRAWN: dict[str, tuple[list[AccessEvent], AccessEvent | str, list[AccessEvent]]] = {
+    "one": ([DB_EXPIRED, ALICE_EXHAUSTED], ALICE_EXHAUSTED, [DB_EXPIRED]),
+    "whenever-it-expired": ([DB_EXPIRED], DB_EXPIRED_AGAIN, []),
+    "of-one-client": ([ALICE_EXHAUSTED, BOB_EXHAUSTED], ALICE_EXHAUSTED, [BOB_EXHAUSTED]),
+    "what-does-not-wait": ([DB_EXPIRED], WEB_EXPIRED, [DB_EXPIRED]),
+    "all": (
+        [DB_EXPIRED, BOBS_DB_EXPIRED, WEB_EXPIRED, BOB_EXHAUSTED, ALICE_EXHAUSTED],
+        "alice",
+        [BOBS_DB_EXPIRED, BOB_EXHAUSTED],
+    ),
+    "all-of-nobody": ([DB_EXPIRED], "bob", [DB_EXPIRED]),
+}
 
 
-def test_withdrawing_needs_not_know_when_it_expired() -> None:
-    queue = queue_of(DB_EXPIRED)
-    queue.withdraw(DB_EXPIRED_AGAIN)
-    assert drained(queue) == []
-
-
-def test_withdrawing_leaves_other_clients_events() -> None:
-    queue = queue_of(ALICE_EXHAUSTED, BOB_EXHAUSTED)
-    queue.withdraw(ALICE_EXHAUSTED)
-    assert drained(queue) == [BOB_EXHAUSTED]
-
-
-def test_withdrawing_what_does_not_wait_changes_nothing() -> None:
-    queue = queue_of(DB_EXPIRED)
-    queue.withdraw(WEB_EXPIRED)
-    assert drained(queue) == [DB_EXPIRED]
-
-
-def test_all_about_a_client_can_be_withdrawn() -> None:
-    queue = queue_of(DB_EXPIRED, BOBS_DB_EXPIRED, WEB_EXPIRED, BOB_EXHAUSTED, ALICE_EXHAUSTED)
-    queue.withdraw_all("alice")
-    assert drained(queue) == [BOBS_DB_EXPIRED, BOB_EXHAUSTED]
-
-
-def test_withdrawing_all_about_a_client_without_events_changes_nothing() -> None:
-    queue = queue_of(DB_EXPIRED)
-    queue.withdraw_all("bob")
-    assert drained(queue) == [DB_EXPIRED]
+@pytest.mark.parametrize(("put", "withdrawn", "left"), WITHDRAWN.values(), ids=WITHDRAWN)
+def test_a_withdrawn_event_does_not_come_and_can_be_put_again(
+    put: list[AccessEvent], withdrawn: AccessEvent | str, left: list[AccessEvent]
+) -> None:
+    queue = queue_of(*put)
+    if isinstance(withdrawn, str):
+        queue.withdraw_all(withdrawn)
+    else:
+        queue.withdraw(withdrawn)
+    queue.put(DB_EXPIRED_AGAIN)
+    assert drained(queue) == [*(one for one in left if one != DB_EXPIRED), DB_EXPIRED_AGAIN]
 
 
 def test_a_fetched_event_is_not_withdrawn_again() -> None:
@@ -168,20 +156,8 @@ def test_a_fetched_event_is_not_withdrawn_again() -> None:
     assert drained(queue) == []
 
 
-def test_an_event_can_come_after_all_were_withdrawn() -> None:
-    queue = queue_of(DB_EXPIRED)
-    queue.withdraw_all("alice")
-    queue.put(DB_EXPIRED_AGAIN)
-    assert drained(queue) == [DB_EXPIRED_AGAIN]
-
-
-def test_events_that_nobody_fetches_do_not_pile_up() -> None:
-    queue = queue_of(*[AuthorizationExpired("alice", "db", float(at)) for at in range(1_000)])
-    assert drained(queue) == [AuthorizationExpired("alice", "db", 999.0)]
-
-
 @pytest.mark.parametrize("way", ["get", "withdraw", "withdraw_all"])
-def test_nothing_is_remembered_of_a_client_without_events(way: str) -> None:
+def test_nothing_is_kept_of_a_client_without_events(way: str) -> None:
     queue = queue_of(DB_EXPIRED)
     arguments = {"get": (), "withdraw": (DB_EXPIRED,), "withdraw_all": ("alice",)}
     getattr(queue, way)(*arguments[way])
@@ -219,41 +195,32 @@ def test_nothing_withdraws_a_flow_event() -> None:
     assert drained(queue) == [BEGUN, ENDED, REFUSED]
 
 
-def test_flow_events_beyond_the_maximum_are_lost_and_counted(
+def test_the_maximum_of_flow_events_is_that_of_the_rules() -> None:
+    assert event_queue.MAX_FLOW_EVENTS == 65_536
+
+
+def test_flow_events_beyond_the_maximum_are_lost_and_counted_and_fetching_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 2)
+    monkeypatch.setattr(event_queue, "MAX_FLOW_EVENTS", 2)
     queue = queue_of_flows(BEGUN, ENDED, REFUSED, REFUSED)
     assert queue.flow_events_lost == 2
-    assert drained(queue) == [BEGUN, ENDED]
-
-
-def test_each_flow_event_that_is_fetched_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 2)
-    queue = queue_of_flows(BEGUN, ENDED)
     assert queue.get() == BEGUN
     queue.put_flow(REFUSED)
     queue.put_flow(REFUSED)
-    assert (drained(queue), queue.flow_events_lost) == ([ENDED, REFUSED], 1)
+    assert (drained(queue), queue.flow_events_lost) == ([ENDED, REFUSED], 3)
 
 
-def test_events_of_access_take_no_room_from_those_of_flows(
+def test_events_of_access_neither_take_room_from_flow_events_nor_make_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 1)
+    monkeypatch.setattr(event_queue, "MAX_FLOW_EVENTS", 1)
     queue = queue_of(DB_EXPIRED, WEB_EXPIRED)
     queue.put_flow(BEGUN)
     queue.put(ALICE_EXHAUSTED)
-    assert drained(queue) == [DB_EXPIRED, WEB_EXPIRED, BEGUN, ALICE_EXHAUSTED]
-
-
-def test_access_events_make_no_room_for_flow_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MAX_FLOW_EVENTS", 1)
-    queue = queue_of(DB_EXPIRED)
-    queue.put_flow(BEGUN)
     assert queue.get() == DB_EXPIRED
     queue.put_flow(ENDED)
-    assert (drained(queue), queue.flow_events_lost) == ([BEGUN], 1)
+    assert (drained(queue), queue.flow_events_lost) == ([WEB_EXPIRED, BEGUN, ALICE_EXHAUSTED], 1)
 
 
 def test_the_first_now_is_the_time_of_all_flow_events_that_wait() -> None:

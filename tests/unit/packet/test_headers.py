@@ -37,6 +37,7 @@ from tests.builders import (
     tcp,
     udp,
 )
+from tests.unit.reading import read
 
 V4 = "100.64.0.2:5401 > 10.0.0.5:443"
 V6 = "[fd00:2021:1111::2]:5401 > [fd00:5::5]:443"
@@ -215,12 +216,6 @@ GOLDEN = [
 
 def is_malformed(packet: bytes) -> bool:
     return read_headers(packet) is None
-
-
-def read(packet: bytes) -> Headers:
-    headers = read_headers(packet)
-    assert headers is not None
-    return headers
 
 
 # --- Golden packets ------------------------------------------------------------------------

@@ -1,0 +1,350 @@
+"""`SessionTable`: ports, limits, ends that are remembered, and reading without sweeping."""
+
+from itertools import product
+
+import pytest
+
+from firezone_filter.nat.sessions import (
+    MAX_REMEMBERED,
+    PORT_SEARCH,
+    REMEMBERED_FOR,
+    ForwardKey,
+    Session,
+    SessionTable,
+)
+from firezone_filter.packet.numbers import FIN, ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.structures.timers import Expirable, TimerQueue
+from firezone_filter.tracking.lifetimes import SessionTimers
+from tests.translations import TICK
+
+NO_LIMITS = (1_000_000, 1_000_000)
+PROXY = b"\x64\x60\x00\x01"
+REAL = b"\xc6\x33\x64\x09"
+OTHER = b"\xc6\x33\x64\x0a"
+BACK = (UDP, 5401, REAL)
+
+
+def proxy(number: int) -> bytes:
+    return b"\x64\x60" + number.to_bytes(2)
+
+
+def table_with(
+    limits: tuple[int, int] = NO_LIMITS, timers: SessionTimers | None = None
+) -> SessionTable:
+    cleanup_timers: TimerQueue[Expirable] = TimerQueue()
+    return SessionTable(timers or SessionTimers(), cleanup_timers, limits)
+
+
+def begin(  # noqa: PLR0913 - as many as make a session
+    table: SessionTable,
+    *,
+    protocol: int = UDP,
+    port: int = 5401,
+    behind: bytes = PROXY,
+    real: bytes = REAL,
+    now: float = 0.0,
+) -> Session:
+    session = table.new_session((protocol, port, behind), real, now)
+    assert session is not None
+    # As `Nat.commit` does, since a place or port may be that of a session that is over.
+    table.timers.sweep(now)
+    table.open(session, now)
+    return session
+
+
+def translated_port(session: Session) -> int:
+    return session.reverse_key[1]
+
+
+def test_the_bounds_are_those_of_the_rules() -> None:
+    assert (PORT_SEARCH, MAX_REMEMBERED, REMEMBERED_FOR) == (256, 4_096, 240)
+
+
+# --- Finding -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP, ICMPV4, ICMPV6])
+def test_a_session_is_found_from_both_sides_once_it_is_open(protocol: int) -> None:
+    table = table_with()
+    forward, reverse = (protocol, 5401, PROXY), (protocol, 5401, REAL)
+    session = table.new_session(forward, REAL, 0.0)
+    assert session is not None
+    assert (session.proxy, session.forward_key, session.reverse_key) == (PROXY, forward, reverse)
+    assert not table.may_match(reverse)
+    assert table.find_outbound(forward, 0.0) is table.find_inbound(reverse, 0.0) is None
+    assert (len(table), table.timers.count) == (0, 0)
+    table.open(session, 0.0)
+    assert table.may_match(reverse)
+    assert table.find_outbound(forward, 0.0) is table.find_inbound(reverse, 0.0) is session
+    assert (len(table), table.timers.count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [(TCP, 5401, REAL), (UDP, 5400, REAL), (UDP, 5402, REAL), (UDP, 5401, OTHER)],
+    ids=["protocol", "port-below", "port-above", "address"],
+)
+def test_protocol_port_and_address_are_all_part_of_a_session(key: ForwardKey) -> None:
+    protocol, port, address = key
+    table = table_with()
+    begin(table)
+    behind = PROXY if address == REAL else proxy(2)
+    assert table.find_outbound((protocol, port, behind), 0.0) is None
+    assert table.find_inbound(key, 0.0) is None
+    assert not table.may_match(key)
+    assert not table.expired_recently(key, 100.0)
+
+
+# --- Over, swept out or not ------------------------------------------------------------------
+
+
+def filled(limits: tuple[int, int]) -> tuple[SessionTable, list[Session]]:
+    """Make a table with sessions of each state; they are over at 5, 60, 60, 70, 120 and 7,440."""
+    table = table_with(limits)
+    sessions = [
+        begin(table, port=1),
+        begin(table, port=1, behind=proxy(2)),  # under port 2
+        begin(table, port=3),
+        begin(table, protocol=TCP, port=4),
+        begin(table, protocol=TCP, port=5),
+        begin(table, port=6, now=10.0),
+    ]
+    for session in sessions[2:5]:
+        session.see_inbound(443, 0)
+    sessions[4].see_outbound(443, FIN)
+    sessions[4].see_inbound(443, FIN)
+    for session in sessions[2:5]:
+        table.timers.prolong(session, 0.0)
+    return table, sessions
+
+
+MOMENTS = [
+    over + late for over in (5.0, 60.0, 70.0, 120.0, 7_440.0) for late in (-TICK, 0.0, TICK)
+]
+"""Around the end of each session; 240 seconds more, and it is forgotten."""
+
+
+@pytest.mark.parametrize("remembered_for", [0.0, 240.0], ids=["end", "forgotten"])
+@pytest.mark.parametrize("limits", [NO_LIMITS, (6, 100), (100, 6), (4, 100), (100, 4), (1, 1)])
+def test_a_session_that_is_over_counts_as_gone_whether_or_not_it_was_swept_out(
+    limits: tuple[int, int], remembered_for: float
+) -> None:
+    for now in (at + remembered_for for at in MOMENTS):
+        (swept, sessions), (unswept, twins) = filled(NO_LIMITS), filled(NO_LIMITS)
+        swept._limits = unswept._limits = limits
+        swept.timers.sweep(now)
+        for session, twin in zip(sessions, twins, strict=True):
+            found = swept.find_outbound(session.forward_key, now)
+            assert (found is None) == (unswept.find_outbound(twin.forward_key, now) is None)
+            assert (found is None) == (now >= twin.expires_at)
+            found = swept.find_inbound(session.reverse_key, now)
+            assert (found is None) == (unswept.find_inbound(twin.reverse_key, now) is None)
+            recently = swept.expired_recently(session.reverse_key, now)
+            assert recently == unswept.expired_recently(twin.reverse_key, now)
+            assert recently == (twin.expires_at <= now < twin.expires_at + 240.0)
+            assert unswept.may_match(twin.reverse_key)
+        for protocol, port, real in product((TCP, UDP), range(8), (REAL, OTHER)):
+            new, other = (
+                table.new_session((protocol, port, proxy(9)), real, now)
+                for table in (swept, unswept)
+            )
+            assert (new and new.reverse_key) == (other and other.reverse_key)
+            assert (new is None) == (swept.timers.count >= min(limits))
+        # Looking has swept nothing out.
+        assert (len(unswept), unswept.timers.count) == (len(twins), len(twins))
+
+
+# --- Ports ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("port", [1, 80, 5401, 65_535])
+def test_a_free_port_is_kept(port: int) -> None:
+    assert translated_port(begin(table_with(), port=port)) == port
+
+
+@pytest.mark.parametrize(
+    ("port", "given"),
+    [(5401, [5401, 5402, 5403]), (65_534, [65_534, 65_535, 1, 2]), (0, [1, 2])],
+    ids=["next", "after-65535-comes-1", "0-is-never-given"],
+)
+def test_a_port_that_is_taken_gives_way_to_the_next_that_is_free(
+    port: int, given: list[int]
+) -> None:
+    table = table_with()
+    ports = [
+        translated_port(begin(table, port=port, behind=proxy(number)))
+        for number in range(len(given))
+    ]
+    assert ports == given
+
+
+def test_the_first_free_port_is_taken_between_others_too() -> None:
+    table = table_with()
+    for port in (5401, 5402, 5404):
+        begin(table, port=port)
+    assert translated_port(begin(table, behind=proxy(2))) == 5403
+
+
+@pytest.mark.parametrize(
+    ("protocol", "real"), [(TCP, REAL), (UDP, OTHER), (ICMPV4, REAL)], ids=["tcp", "udp", "icmp"]
+)
+def test_a_port_is_taken_for_one_protocol_and_address_only(protocol: int, real: bytes) -> None:
+    table = table_with()
+    begin(table)
+    session = begin(table, protocol=protocol, behind=proxy(2), real=real)
+    assert translated_port(session) == 5401
+
+
+@pytest.mark.parametrize("port", [0, 5401, 65_279, 65_280, 65_400, 65_535])
+def test_256_further_ports_are_tried_and_no_more(port: int) -> None:
+    table = table_with()
+    number = 257 if port else 256
+    ports = {translated_port(begin(table, port=port, behind=proxy(n))) for n in range(number)}
+    assert len(ports) == number
+    assert 0 not in ports
+    assert table.new_session((UDP, port, proxy(number)), REAL, 0.0) is None
+
+
+# --- Limits --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_client_and_all_clients_have_as_many_sessions_as_they_may(limit: int) -> None:
+    timers = SessionTimers()
+    alone = table_with((limit, 1_000))
+    table, other = (table_with((1_000, limit), timers) for _ in range(2))
+    for number in range(limit):
+        begin(alone, port=100 + number)
+        begin(other, port=100 + number)
+    assert alone.new_session((UDP, 5401, PROXY), REAL, 0.0) is None
+    assert table.new_session((UDP, 5401, PROXY), REAL, 0.0) is None
+    assert (len(alone), timers.count) == (limit, limit)
+
+
+def test_a_session_that_was_dropped_makes_room() -> None:
+    timers = SessionTimers()
+    table, other = (table_with((1_000, 1), timers) for _ in range(2))
+    begin(other)
+    other.drop_all()
+    begin(table)
+    assert timers.count == 1
+
+
+def test_only_the_sessions_of_a_client_make_room_under_its_own_limit() -> None:
+    timers = SessionTimers()
+    table, other = (table_with((1, 1_000), timers) for _ in range(2))
+    begin(other)
+    begin(table, now=10.0)
+    # That of the other is over, and not swept out.
+    assert table.new_session((UDP, 1, PROXY), REAL, 60.0) is None
+    assert table.new_session((UDP, 1, PROXY), REAL, 70.0) is not None
+
+
+# --- Ends that are remembered --------------------------------------------------------------
+
+
+def test_an_end_is_remembered_for_240_seconds_from_its_own_moment() -> None:
+    table = table_with()
+    begin(table)
+    for swept_at in (None, 60.0, 100.0):
+        if swept_at is not None:
+            table.timers.sweep(swept_at)
+        assert [table.expired_recently(BACK, now) for now in (60.0, 300.0 - TICK, 300.0)] == [
+            True,
+            True,
+            False,
+        ]
+    assert (list(table._remembered.items()), len(table)) == ([(BACK, 60.0)], 0)
+
+
+def test_sessions_of_clients_expire_each_in_its_own_table() -> None:
+    timers = SessionTimers()
+    table, other = (table_with(timers=timers) for _ in range(2))
+    begin(table)
+    begin(other, now=1.0)
+    timers.sweep(60.0)
+    assert (len(table), len(other), timers.count) == (0, 1, 1)
+    assert table.expired_recently(BACK, 60.0)
+    assert not other.expired_recently(BACK, 60.0)
+
+
+def test_ends_are_forgotten_in_time_and_the_cleanup_timer_says_when() -> None:
+    table = table_with()
+    begin(table, port=1)
+    begin(table, port=2, now=1.0)
+    table.timers.sweep(61.0)
+    assert table._cleanup_timers.earliest() == 300.0
+    assert table.forget_old(300.0 - TICK) == 300.0
+    assert len(table._remembered) == 2
+    assert table.forget_old(300.0) == 301.0
+    assert not table.may_match((UDP, 1, REAL))
+    assert table.may_match((UDP, 2, REAL))
+    assert table.forget_old(301.0) is None
+    assert not table._remembered
+
+
+@pytest.mark.parametrize(("number", "is_there"), [(4_096, True), (4_097, False)])
+def test_the_last_4096_ends_are_remembered(number: int, *, is_there: bool) -> None:
+    table = table_with()
+    for port in range(1, number + 1):
+        begin(table, port=port)
+    table.timers.sweep(60.0)
+    assert table.expired_recently((UDP, 1, REAL), 60.0) == is_there
+    assert table.expired_recently((UDP, 2, REAL), 60.0)
+    assert len(table._remembered) == 4_096
+
+
+def test_a_new_session_takes_the_place_of_the_end_with_its_reverse_key() -> None:
+    table = table_with()
+    begin(table, port=1)
+    begin(table, port=2)
+    begin(table, port=1, behind=proxy(2), now=60.0)
+    assert not table.expired_recently((UDP, 1, REAL), 60.0)
+    assert table.expired_recently((UDP, 2, REAL), 60.0)
+
+
+def test_a_dropped_session_is_as_if_it_had_not_been() -> None:
+    table = table_with()
+    first, second = begin(table, port=1), begin(table, port=1, behind=proxy(2))
+    table.drop_proxies({PROXY})
+    assert (first.ended, second.ended) == (True, False)
+    assert table.find_outbound(first.forward_key, 0.0) is None
+    assert table.find_outbound(second.forward_key, 0.0) is second
+    assert not table.may_match(first.reverse_key)
+    assert table.may_match(second.reverse_key)
+    table.drop_all()
+    table.timers.sweep(60.0)
+    assert (second.ended, table.timers.count, len(table._remembered)) == (True, 0, 0)
+    assert not table.may_match(second.reverse_key)
+
+
+def test_a_closed_table_leaves_nothing_in_the_timers_of_all_clients() -> None:
+    table = table_with()
+    begin(table)
+    begin(table, port=2, now=59.0)
+    table.timers.sweep(60.0)
+    assert (table.timers.count, table._cleanup_timers.earliest()) == (1, 300.0)
+    table.close()
+    assert (table.timers.count, table._cleanup_timers.earliest()) == (0, None)
+    assert not table.may_match(BACK)
+
+
+# --- The first moment ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_now", [-1_000.0, 0.0, 1_790_000_000.0])
+def test_ends_before_the_clock_started_count_from_its_start(first_now: float) -> None:
+    table = table_with()
+    session = begin(table)
+    table.end(session, 0.0)
+    table.start_clock(first_now)
+    assert table._cleanup_timers.earliest() == first_now + 240.0
+    assert table.expired_recently(BACK, first_now + 240.0 - TICK)
+    assert not table.expired_recently(BACK, first_now + 240.0)
+
+
+def test_a_clock_that_starts_without_ends_waits_for_none() -> None:
+    table = table_with()
+    begin(table)
+    table.start_clock(5.0)
+    assert table._cleanup_timers.earliest() is None
