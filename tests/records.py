@@ -90,6 +90,14 @@ def names(gateway: Gateway) -> list[str]:
     return [_name(event) for event in fetched(gateway)]
 
 
+def told(gateway: Gateway) -> list[str]:
+    """Return what is reported of flows: that they started, or why and when they ended."""
+    return [
+        f"{event.cause} {event.flow_end:g}" if isinstance(event, FlowEnded) else _name(event)
+        for event in fetched(gateway)
+    ]
+
+
 def _name(event: Event) -> str:
     match event:
         case FlowEnded():
