@@ -3,11 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from attrs import frozen
 
 from firezone_filter import Direction, FlowEnded, Gateway
 from tests.builders import (
-    ESP,
+    ACK,
     FIN,
     RST,
     SYN,
@@ -19,15 +18,13 @@ from tests.builders import (
     fragment_header,
     hop_by_hop,
     icmp,
-    icmp_echo,
-    ip,
     ip_fragment,
     patched,
     routing,
     tcp,
     udp,
 )
-from tests.records import closed, recording, sums, the_record
+from tests.records import closed, packet, recording, sums, the_record
 from tests.scenes import (
     INBOUND,
     OUTBOUND,
@@ -44,24 +41,16 @@ TIMESTAMP = b"\x01\x01\x08\x0a" + bytes(8)
 """12 bytes of TCP options (RFC 7323, appendix A)."""
 
 
-@frozen
-class Place:
-    """Where in a packet its transport header begins."""
-
-    family: Family
-    layout: Layout
-
-
-PLACES = {
-    "v4": Place(V4, {}),
-    "v4-option": Place(V4, {"options": b"\x01"}),
-    "v4-all-options": Place(V4, {"options": b"\x01" * 40}),
-    "v6": Place(V6, {}),
-    "hop-by-hop": Place(V6, {"extensions": [hop_by_hop()]}),
-    "long-options": Place(V6, {"extensions": [destination_options(3)]}),
-    "authentication": Place(V6, {"extensions": [authentication()]}),
-    "atomic": Place(V6, {"extensions": [fragment_header()]}),
-    "all": Place(
+PLACES: dict[str, tuple[Family, Layout]] = {
+    "v4": (V4, {}),
+    "v4-option": (V4, {"options": b"\x01"}),
+    "v4-all-options": (V4, {"options": b"\x01" * 40}),
+    "v6": (V6, {}),
+    "hop-by-hop": (V6, {"extensions": [hop_by_hop()]}),
+    "long-options": (V6, {"extensions": [destination_options(3)]}),
+    "authentication": (V6, {"extensions": [authentication()]}),
+    "atomic": (V6, {"extensions": [fragment_header()]}),
+    "all": (
         V6,
         {"extensions": [hop_by_hop(), routing(), fragment_header(), destination_options()]},
     ),
@@ -69,27 +58,10 @@ PLACES = {
 every_kind = pytest.mark.parametrize("kind", ["udp", "tcp", "echo", "esp"])
 
 
-def packet(
-    place: Place, direction: Direction, kind: str, size: int = 0, *, flags: int = 0x10
-) -> bytes:
-    flow, payload = place.family.flow(direction, 443), bytes(size)
-    ends = place.family.flow(direction)
-    match kind:
-        case "udp":
-            return udp(flow, payload, **place.layout)
-        case "tcp":
-            return tcp(flow, payload, flags=flags, **place.layout)
-        case "echo":
-            reply = direction is INBOUND
-            return icmp_echo(ends, reply=reply, payload=payload, **place.layout)
-        case _:
-            return ip(ends, ESP, payload, **place.layout)
-
-
 def opened(family: Family, kind: str = "udp") -> Gateway:
     """Begin a flow with a packet without payload."""
     gateway = recording(family.db())
-    opening = packet(Place(family, {}), OUTBOUND, kind, flags=SYN)
+    opening = packet(family, OUTBOUND, kind, 0)
     assert gateway.handle_packet(OUTBOUND, opening).allowed
     return gateway
 
@@ -121,11 +93,11 @@ def test_headers_do_not_count_wherever_the_transport_begins(
     place: str, kind: str, direction: Direction
 ) -> None:
     # 20 bytes of TCP, 8 of UDP and ICMP; of other protocols all counts.
-    gateway = opened(PLACES[place].family, kind)
+    family, layout = PLACES[place]
+    gateway = opened(family, kind)
     for size in (0, 1, 1_400, 1_400):
-        assert gateway.handle_packet(
-            direction, packet(PLACES[place], direction, kind, size)
-        ).allowed
+        one = packet(family, direction, kind, size, flags=ACK, **layout)
+        assert gateway.handle_packet(direction, one).allowed
     assert bytes_in(the_record(gateway), direction) == (4, 2_801)
 
 
@@ -201,7 +173,7 @@ def test_fragments_count_together_what_the_whole_packet_would(
     family: Family, direction: Direction, kind: str
 ) -> None:
     gateway = opened(family, kind)
-    for one in cuts(packet(Place(family, {}), direction, kind, 1_000), 24, 504):
+    for one in cuts(packet(family, direction, kind, 1_000, flags=ACK), 24, 504):
         assert gateway.handle_packet(direction, one).allowed
     assert bytes_in(the_record(gateway), direction) == (3, 1_000)
 

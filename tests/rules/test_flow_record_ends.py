@@ -70,6 +70,7 @@ STORIES: dict[str, list[str]] = {
     },
     f"{CONNECTION} 7>R 8>A 8<A+4 8>FA 8<FA+4 8>R 8<R": ["started", "rst 7"],
     f"{CONNECTION} 7<R 8>S 9<SA": ["started", "rst 7", "started"],
+    "1>S 2<SA 3>A 4>A+3 5<FA+5 6>FA 7<A": ["started", "fin 7"],
     # FINs of one side end nothing; those of both do, when time is looked at.
     f"{CONNECTION} 1>FA 2>FA": ["started"],
     f"{CONNECTION} 1<FA 2<FA": ["started"],
@@ -103,6 +104,7 @@ SUMS: dict[str, tuple[int, int, int, int]] = {
     f"{CONNECTION} 7>R+3": (3, 3, 1, 0),
     f"{CONNECTION} 7<R+3": (2, 0, 2, 3),
     f"{CONNECTION} 1>FA 2<FA 3>A 4<FA": (4, 0, 3, 0),
+    "1>S 2<SA 3>A 4>A+3 5<FA+5 6>FA 7<A": (4, 3, 3, 5),
     # After a reset or a split all count for the new record, in both directions.
     f"{CONNECTION} 7<R 8>S 9<SA": (1, 0, 1, 0),
     f"{CONNECTION} 1>A+3 5>S+2 6>A+5": (2, 7, 0, 0),

@@ -37,11 +37,11 @@ from tests.records import (
     closed,
     fetched,
     only,
+    packet,
     recording,
     sums,
     the_record,
 )
-from tests.rules.stories import talk
 from tests.scenes import (
     INBOUND,
     OUTBOUND,
@@ -61,28 +61,6 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 def number(family: Family, kind: str) -> int:
     return {"tcp": 6, "udp": 17, "echo": family.icmp, "esp": ESP}[kind]
-
-
-def packet(
-    family: Family,
-    direction: Direction,
-    kind: str = "udp",
-    size: int = 24,
-    *,
-    far: str | None = None,
-) -> bytes:
-    """Build a packet of some kind between Alice and the resource; TCP has a SYN."""
-    payload, ends = bytes(size), family.flow(direction, far=far)
-    match kind:
-        case "tcp":
-            return tcp(family.flow(direction, 443, far=far), payload, flags=SYN)
-        case "udp":
-            return udp(family.flow(direction, 443, far=far), payload)
-        case "echo":
-            reply = direction is INBOUND
-            return icmp_echo(ends, reply=reply, identifier=77, payload=payload)
-        case _:
-            return ip(ends, ESP, payload)
 
 
 def hand_in(gateway: Gateway, direction: Direction, *packets: bytes, **how: Any) -> list[bool]:  # noqa: ANN401 - of `handle_packets`
@@ -149,28 +127,10 @@ def test_a_start_is_reported_once_and_an_end_with_all_that_went_through(
     )
 
 
-def test_a_packet_with_an_earlier_time_counts_at_the_latest() -> None:
-    gateway = recording(V4.db())
-    for now in (5.0, 2.0):
-        hand_in(gateway, OUTBOUND, V4.udp(OUTBOUND), now=now)
-    assert the_record(gateway).last_packet == 5.0
-
-
 def test_the_internet_resource_is_a_resource_as_well() -> None:
     gateway = recording(InternetResource("web"))
     hand_in(gateway, OUTBOUND, V4.tcp(OUTBOUND, far=V4.public), V4.udp(OUTBOUND, far=V4.public))
     assert the_record(gateway).resource_id == "web"
-
-
-def test_a_whole_connection_is_one_record() -> None:
-    gateway = recording(V4.db())
-    talk(gateway, "1>S 2<SA 3>A 4>A+3 5<FA+5 6>FA 7<A", V4)
-    gateway.handle_timeout(8.0)
-    started, ended = fetched(gateway)
-    assert isinstance(started, FlowStarted)
-    assert isinstance(ended, FlowEnded)
-    assert (ended.flow_start, ended.flow_end, ended.cause) == (1.0, 7.0, FlowEnd.FIN)
-    assert sums(ended) == (4, 3, 3, 5)
 
 
 # --- What begins a record ------------------------------------------------------------------
