@@ -136,9 +136,8 @@ def _of_packets(name: str, left: bytes, right: bytes) -> Iterator[str]:
     start = max(0, place // WIDTH - 1) * WIDTH
     for side, packet in (("left", left), ("right", right)):
         yield f"  {side}: {describe(packet)}"
-        for line in range(start, start + 3 * WIDTH, WIDTH):
-            if line < len(packet):
-                yield f"    {line:4}  {packet[line : line + WIDTH].hex(' ')}"
+        for line in range(start, min(start + 3 * WIDTH, len(packet)), WIDTH):
+            yield f"    {line:4}  {packet[line : line + WIDTH].hex(' ')}"
 
 
 def describe(packet: bytes) -> str:

@@ -256,7 +256,7 @@ def test_an_expiry_that_has_passed_already_ends_records_now(expires_at: float) -
     gateway = both_begun()
     gateway.handle_timeout(START + 5)
     gateway.authorize("alice", V4.db(), expires_at=expires_at)
-    assert ends(gateway) == [(FlowEnd.EXPIRED, START + 5)]
+    assert told(gateway) == ["authorization expired", "expired 1005"]
 
 
 def test_expiry_is_reported_before_the_ends_that_it_causes_and_these_before_exhaustion() -> None:

@@ -82,6 +82,8 @@ def test_a_host_is_woken_for_what_comes_first() -> None:
     for expiry, due in ((START + 80, START + 80), (START + 100, START + 90)):
         gateway.update_expiry("alice", "db", expiry)
         assert gateway.poll_timeout() == due
+    gateway.handle_timeout(START + 90)
+    assert names(gateway) == ["started", "refused"]
 
 
 def test_a_host_that_is_woken_too_early_is_woken_again() -> None:

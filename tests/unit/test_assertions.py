@@ -75,8 +75,13 @@ DROP_SHOWN = "Drop(reason=tcp-port, client_id=alice)"
             ],
         ),
         ([FORWARD], [FORWARD, DROP], ["1 decisions != 2"]),
+        (
+            [DROP],
+            [FORWARD],
+            ["decisions differ first at index 0:", f"{DROP_SHOWN} != {FORWARD_SHOWN}"],
+        ),
     ],
-    ids=["kinds", "fields", "translated", "rejected", "bytes", "lists", "lengths"],
+    ids=["kinds", "fields", "translated", "rejected", "bytes", "lists", "lengths", "first"],
 )
 def test_the_difference_of_decisions_is_shown(
     left: Decision | list[Decision], right: Decision | list[Decision], shown: list[str]
@@ -130,4 +135,6 @@ def test_a_packet_is_described_in_one_line_with_its_quote() -> None:
         "quoting 40 bytes, 10.0.0.5 > 100.64.0.2, TCP 443 > 5401"
     )
     assert describe(tcp(V4)[:22]) == "22 bytes, 10.0.0.5 > 100.64.0.2, TCP"
-    assert describe(icmp_echo("::1 > ::2")[:40]) == "40 bytes, ::1 > ::2, ICMPv6"
+    ping = icmp_echo("::1 > ::2")
+    assert describe(ping) == "48 bytes, ::1 > ::2, ICMPv6 type 128 code 0"
+    assert describe(ping[:40]) == "40 bytes, ::1 > ::2, ICMPv6"
