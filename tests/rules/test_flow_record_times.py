@@ -9,15 +9,7 @@ import pytest
 
 from firezone_filter import FlowEnd, FlowEnded, FlowRefused, FlowStarted, Gateway, InvalidTime
 from tests.builders import FIN, SYN, tcp
-from tests.records import (
-    ends,
-    fetched,
-    names,
-    only,
-    recording,
-    refusals,
-    the_record,
-)
+from tests.records import ends, fetched, names, only, recording, refusals, the_record
 from tests.scenes import ALICE, INBOUND, OUTBOUND, V4
 
 START = 1_790_000_000.0

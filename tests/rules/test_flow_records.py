@@ -18,19 +18,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import (
-    ACK,
-    ESP,
-    GRE,
-    SYN,
-    fragment,
-    icmp,
-    icmp_echo,
-    icmp_error,
-    ip,
-    tcp,
-    udp,
-)
+from tests.builders import ACK, ESP, GRE, SYN, fragment, icmp, icmp_echo, icmp_error, ip, tcp, udp
 from tests.records import (
     CLOSING,
     OPENING,

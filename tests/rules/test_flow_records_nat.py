@@ -20,16 +20,7 @@ from tests.builders import SYN, fragment, hop_by_hop, icmp_error
 from tests.records import RECORDING, closed, ends, fetched, sums, the_record, told
 from tests.rules.stories import tell
 from tests.scenes import ALICE, INBOUND, OUTBOUND, both_directions, refusal
-from tests.translations import (
-    N4,
-    NAME,
-    Names,
-    app,
-    both_names,
-    every_kind,
-    gateway_with,
-    resolve,
-)
+from tests.translations import N4, NAME, Names, app, both_names, every_kind, gateway_with, resolve
 
 OTHER_NAME = "other.example.com"
 

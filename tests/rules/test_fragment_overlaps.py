@@ -9,12 +9,7 @@ from struct import pack
 
 import pytest
 
-from firezone_filter import (
-    Direction,
-    Drop,
-    Reason,
-    Udp,
-)
+from firezone_filter import Direction, Drop, Reason, Udp
 from tests.builders import (
     ESP,
     GRE,
@@ -37,11 +32,7 @@ from tests.rules.ways import (
     ways_of_ipv4,
     ways_of_ipv6,
 )
-from tests.scenes import (
-    V4,
-    both_directions,
-    reasons,
-)
+from tests.scenes import V4, both_directions, reasons
 
 # --- What was judged cannot be replaced ----------------------------------------------------
 

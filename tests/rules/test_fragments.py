@@ -6,23 +6,15 @@
 from firezone_filter import (
     CidrResource,
     Direction,
-    Filter,
     Forward,
     GatewayOptions,
-    Icmp,
     Reason,
-    Tcp,
     Udp,
 )
-from tests.builders import (
-    GRE,
-    TCP,
-    UDP,
-    fragment,
-    ip_fragment,
-)
+from tests.builders import GRE, TCP, UDP, fragment, ip_fragment
 from tests.rules.ways import (
     FOLLOWED_BY_NONE,
+    PERMITTING,
     Way,
     both_ways,
     fragments,
@@ -55,9 +47,6 @@ from tests.translations import (
     resolve,
     through,
 )
-
-PERMITTING: dict[str, Filter] = {"tcp": Tcp(443), "udp": Udp(443), "echo": Icmp()}
-
 
 # --- The first decides, the later follow ---------------------------------------------------
 

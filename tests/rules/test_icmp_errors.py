@@ -10,24 +10,19 @@ from firezone_filter import (
     Decision,
     Direction,
     Drop,
-    Filter,
     Forward,
     GatewayOptions,
-    Icmp,
     InternetResource,
     Reason,
     Tcp,
     Udp,
 )
-from tests.builders import (
-    ESP,
-    icmp_error,
-    ip,
-)
+from tests.builders import ESP, icmp_error, ip
 from tests.rules.ways import (
     NEVER_PASS,
     NOT_PASSED,
     PASS,
+    PERMITTING,
     Way,
     about,
     both_ways,
@@ -45,7 +40,6 @@ from tests.scenes import (
 )
 from tests.translations import every_kind
 
-PERMITTING: dict[str, Filter] = {"tcp": Tcp(443), "udp": Udp(443), "echo": Icmp()}
 # --- Which types ---------------------------------------------------------------------------
 
 

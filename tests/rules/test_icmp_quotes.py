@@ -4,14 +4,7 @@ from functools import partial
 
 import pytest
 
-from firezone_filter import (
-    Direction,
-    Forward,
-    Icmp,
-    Reason,
-    Tcp,
-    Udp,
-)
+from firezone_filter import Direction, Forward, Icmp, Reason, Tcp, Udp
 from tests.builders import (
     ESP,
     GRE,
@@ -39,13 +32,7 @@ from tests.rules.ways import (
     quoting,
     ways_of_ipv6,
 )
-from tests.scenes import (
-    V4,
-    V6,
-    both_directions,
-    opposite,
-    reasons,
-)
+from tests.scenes import V4, V6, both_directions, opposite, reasons
 from tests.translations import Shape, every_kind, without_checksum
 
 SHAPES: dict[int, list[Shape]] = {

@@ -7,7 +7,7 @@ from struct import pack, unpack_from
 
 import pytest
 
-from firezone_filter import Direction, Filter, Icmp, Tcp, Translate, Udp
+from firezone_filter import Direction, Translate
 from tests.builders import (
     authentication,
     destination_options,
@@ -17,6 +17,7 @@ from tests.builders import (
     patched,
     routing,
 )
+from tests.rules.ways import PERMITTING
 from tests.scenes import INBOUND, OUTBOUND, both_directions
 from tests.translations import (
     N4,
@@ -32,7 +33,6 @@ from tests.translations import (
     without_checksum,
 )
 
-FILTERS: dict[str, Filter] = {"tcp": Tcp(443), "udp": Udp(443), "echo": Icmp()}
 SHAPES: dict[str, tuple[Names, Shape]] = {
     "ipv4": (N4, {}),
     "ipv4-fields": (N4, {"hops": 3, "identification": 0xABCD}),
@@ -56,7 +56,7 @@ def test_packets_go_out_and_their_answers_come_back_with_the_ends_of_the_other_s
     shape: str, kind: str
 ) -> None:
     names, fields = SHAPES[shape]
-    gateway = gateway_with(names, FILTERS[kind])
+    gateway = gateway_with(names, PERMITTING[kind])
     resolve(gateway, names, proxies=names.proxies[:2])
     # The number of the second is taken by the first.
     for proxy, number in zip(names.proxies, (5401, 5402), strict=False):

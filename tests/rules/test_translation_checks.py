@@ -18,14 +18,7 @@ from firezone_filter import (
     Udp,
 )
 from tests.builders import ESP, icmp, ip, udp
-from tests.scenes import (
-    ALICE,
-    INBOUND,
-    OUTBOUND,
-    V4,
-    reasons,
-    rejection,
-)
+from tests.scenes import ALICE, INBOUND, OUTBOUND, V4, reasons, rejection
 from tests.translations import (
     EXHAUSTED,
     N4,

@@ -5,7 +5,7 @@ The rules of fragments and ICMP errors hold on both, so one test asks both.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from attrs import frozen
@@ -20,12 +20,18 @@ from firezone_filter import (
     Forward,
     Gateway,
     GatewayOptions,
+    Icmp,
     Reason,
+    Tcp,
     Translate,
+    Udp,
 )
 from tests.builders import UDP, fragment, icmp_error, ip_fragment
 from tests.scenes import OUTBOUND, Family, gateway_for_alice, opposite
 from tests.translations import N4, N6, Names, app, resolve
+
+PERMITTING: Final[dict[str, Filter]] = {"tcp": Tcp(443), "udp": Udp(443), "echo": Icmp()}
+"""Filters that permit one kind of packet and no other."""
 
 
 @frozen
