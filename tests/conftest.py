@@ -9,6 +9,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.assertions import explain
+
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 
 # Whether a machine is busy says nothing about the code.
@@ -25,3 +27,8 @@ settings.load_profile(PROFILE)
 def thorough() -> bool:
     """Whether this run may take minutes."""
     return PROFILE in {"ci", "thorough"}
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Show what differs in two decisions, or in two lists of them."""
+    return explain(left, right) if op == "==" else None

@@ -1,12 +1,13 @@
 """The cast of the flow record tests: gateways that record flows, and what they report."""
 
-from typing import Final, TypeVar, assert_never
+from typing import Final, TypeVar, Unpack, assert_never
 
 from attrs import evolve
 
 from firezone_filter import (
     AccessExhausted,
     AuthorizationExpired,
+    Direction,
     Event,
     FlowEnd,
     FlowEnded,
@@ -16,8 +17,8 @@ from firezone_filter import (
     GatewayOptions,
     Resource,
 )
-from tests.builders import ACK, FIN, RST, SYN
-from tests.scenes import gateway_for_alice
+from tests.builders import ACK, ESP, FIN, RST, SYN, Layout, icmp_echo, ip, tcp, udp
+from tests.scenes import INBOUND, Family, gateway_for_alice
 
 E = TypeVar("E", bound=Event)
 
@@ -40,6 +41,31 @@ CLOSING: Final = {
     "syn-rst": SYN | RST,
 }
 """Flags with which none does, payload or not."""
+
+
+def packet(  # noqa: PLR0913 - as many fields as it has
+    family: Family,
+    direction: Direction,
+    kind: str = "udp",
+    size: int = 24,
+    *,
+    far: str | None = None,
+    flags: int = SYN,
+    **layout: Unpack[Layout],
+) -> bytes:
+    """Build a packet of some kind between Alice and the resource; TCP has a SYN."""
+    flow, payload = family.flow(direction, 443, far=far), bytes(size)
+    ends = family.flow(direction, far=far)
+    match kind:
+        case "tcp":
+            return tcp(flow, payload, flags=flags, **layout)
+        case "udp":
+            return udp(flow, payload, **layout)
+        case "echo":
+            reply = direction is INBOUND
+            return icmp_echo(ends, reply=reply, identifier=77, payload=payload, **layout)
+        case _:
+            return ip(ends, ESP, payload, **layout)
 
 
 def recording(
@@ -88,6 +114,14 @@ def sums(record: FlowEnded) -> tuple[int, int, int, int]:
 def names(gateway: Gateway) -> list[str]:
     """Return what is reported, by its kind; of ends also the cause."""
     return [_name(event) for event in fetched(gateway)]
+
+
+def told(gateway: Gateway) -> list[str]:
+    """Return what is reported of flows: that they started, or why and when they ended."""
+    return [
+        f"{event.cause} {event.flow_end:g}" if isinstance(event, FlowEnded) else _name(event)
+        for event in fetched(gateway)
+    ]
 
 
 def _name(event: Event) -> str:

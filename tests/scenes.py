@@ -1,5 +1,7 @@
 """The cast of the gateway tests: one gateway, two clients, a resource, in both families."""
 
+from collections.abc import Iterable
+
 import pytest
 from attrs import frozen
 
@@ -48,8 +50,27 @@ class Family:
     def __str__(self) -> str:
         return f"ipv{self.version}"
 
+    @property
+    def header(self) -> int:
+        """Bytes of an IP header with nothing behind its fixed part."""
+        return 20 if self.version == 4 else 40
+
+    @property
+    def icmp(self) -> int:
+        """The protocol number of its ICMP."""
+        return 1 if self.version == 4 else 58
+
+    @property
+    def unreachable(self) -> int:
+        """The ICMP type of "destination unreachable"."""
+        return 3 if self.version == 4 else 1
+
     def db(self, *filters: Filter) -> CidrResource:
         return CidrResource("db", self.network, filters)
+
+    def everything(self, *filters: Filter) -> CidrResource:
+        """A resource of the widest network there is."""
+        return CidrResource("all", "0.0.0.0/0" if self.version == 4 else "::/0", filters)
 
     def flow(
         self,
@@ -126,6 +147,10 @@ def gateway_for_alice(
     return gateway
 
 
+def opposite(direction: Direction) -> Direction:
+    return INBOUND if direction is OUTBOUND else OUTBOUND
+
+
 def at(address: str, port: int) -> str:
     """Write an address with a port."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -134,6 +159,19 @@ def at(address: str, port: int) -> str:
 def refusal(decision: Decision) -> Reason | None:
     """Return why a packet was refused, silently or not; `None` if it was not."""
     return None if decision.allowed else decision.reason
+
+
+def reasons(
+    gateway: Gateway,
+    direction: Direction,
+    packets: Iterable[bytes],
+    now: float | None = None,
+    client_id: str | None = None,
+) -> list[Reason | None]:
+    """Return why each of several packets was refused; `None` for those that were not."""
+    return [
+        refusal(gateway.handle_packet(direction, packet, now, client_id)) for packet in packets
+    ]
 
 
 def rejection(decision: Decision) -> Reason:
