@@ -1,0 +1,27 @@
+"""The flow cache as tests see it: emptied, or asked whether it answers.
+
+A cache is invisible, so these helpers look inside; no other test has to.
+"""
+
+from unittest.mock import patch
+
+from firezone_filter import Direction, Gateway
+
+
+def forget_everything_remembered(gateway: Gateway) -> None:
+    """Empty the flow cache, of all clients and both directions.
+
+    Nothing else: sessions, first fragments and flow records are state, not memory.
+    """
+    for client in gateway._roster.clients.values():
+        client.flows.forget()
+
+
+def remembers(gateway: Gateway, direction: Direction, packet: bytes) -> bool:
+    """Tell whether a packet is decided without a judge."""
+    with patch.object(gateway, "_fresh", None):
+        try:
+            gateway.handle_packet(direction, packet)
+        except AttributeError:
+            return False
+    return True
