@@ -17,11 +17,14 @@ def forget_everything_remembered(gateway: Gateway) -> None:
         client.flows.forget()
 
 
-def remembers(gateway: Gateway, direction: Direction, packet: bytes) -> bool:
-    """Tell whether a packet is decided without a judge."""
+def remembers(
+    gateway: Gateway, direction: Direction, packet: bytes, client_id: str | None = None
+) -> bool:
+    """Tell whether a packet is decided without a judge, alone and in a batch."""
     with patch.object(gateway, "_fresh", None):
         try:
-            gateway.handle_packet(direction, packet)
+            gateway.handle_packet(direction, packet, client_id=client_id)
+            gateway.handle_packets(direction, [packet], client_id=client_id)
         except AttributeError:
             return False
     return True
