@@ -52,6 +52,7 @@ def test_the_same_refusal_gets_the_same_drop(family: Family) -> None:
         (INBOUND, family.tcp(INBOUND, 444), Drop(Reason.TCP_PORT, "alice")),
         (OUTBOUND, family.tcp(OUTBOUND, 444), Drop(Reason.TCP_PORT, "alice")),
         (INBOUND, family.tcp(INBOUND, far=family.stranger), Drop(Reason.NO_RESOURCE, "alice")),
+        (INBOUND, family.echo(INBOUND), Drop(Reason.ICMP, "alice")),
         (INBOUND, family.tcp(INBOUND, far=family.spare), Drop(Reason.PEER_ADDRESS, "alice")),
         (INBOUND, fragment(family.udp(INBOUND, size=40), 16), Drop(Reason.FRAGMENT, "alice")),
         (OUTBOUND, b"", Drop(Reason.MALFORMED, None)),
