@@ -1,12 +1,9 @@
 """What must make no difference, and what must make all of it."""
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import product
-from typing import Any
 
-import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +16,9 @@ from firezone_filter import (
     DnsResource,
     Event,
     Forward,
-    Gateway,
     Resource,
     TunnelAddresses,
 )
-from firezone_filter.gateway.flow_cache import PreparedFlow, Ring
-from firezone_filter.gateway.judge import FreshDecisions
 from tests.builders import RST, TCP
 from tests.model.packets import parse
 from tests.property.policies import connected, resolve
@@ -38,7 +32,6 @@ from tests.property.pools import (
     PROXIES,
     TUNNEL,
 )
-from tests.property.retold import ManyFlows, Vanishing, noted, retold
 from tests.property.story import Story
 from tests.property.strategies import (
     cidr_resources,
@@ -60,136 +53,6 @@ aimed: st.SearchStrategy[Aimed] = st.one_of(
     whole_packets(INBOUND).map(lambda packet: (INBOUND, packet)),
 )
 several = st.lists(aimed, min_size=1, max_size=6)
-
-
-# --- Remembered or not -----------------------------------------------------------------------
-
-
-@given(distinct(stateless, 5), several)
-def test_fresh_repeated_and_batched_decisions_are_equal(
-    policy: list[Resource], packets: list[Aimed]
-) -> None:
-    fresh = [decisions(granted(policy), [one])[0] for one in packets]
-
-    twins = granted(policy)
-    once, again = decisions(twins, packets), decisions(twins, packets)
-
-    assert once == fresh
-    assert again == fresh
-    for direction in Direction:
-        mine = [packet for way, packet in packets if way is direction]
-        expected = [
-            decision for (way, _), decision in zip(packets, fresh, strict=True) if way is direction
-        ]
-        assert twins.packets(direction, mine) == expected
-        assert granted(policy).packets(direction, mine) == expected
-
-
-Known = Forward | PreparedFlow
-
-
-def is_decision(known: Known) -> bool:
-    """Tell decisions from what is prepared for flows."""
-    return isinstance(known, Forward)
-
-
-FORGOTTEN: dict[str, Callable[[Known], bool]] = {
-    "nothing": lambda _: False,
-    "decisions": is_decision,
-    "prepared": lambda known: not is_decision(known),
-    "everything": lambda _: True,
-}
-
-
-@pytest.mark.parametrize("kind", [Story, ManyFlows, Vanishing])
-@pytest.mark.parametrize("is_forgotten", FORGOTTEN.values(), ids=FORGOTTEN)
-def test_stories_are_the_same_whatever_is_forgotten(
-    is_forgotten: Callable[[Known], bool],
-    kind: type[Story],
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    thorough: bool,
-) -> None:
-    remember = Ring.remember
-    met: Counter[bool] = Counter()
-
-    def forgetful(ring: Ring[Known], flow: bytes, known: Known) -> None:
-        met[is_decision(known)] += 1
-        if not is_forgotten(known):
-            remember(ring, flow, known)
-
-    monkeypatch.setattr(Ring, "remember", forgetful)
-
-    for seed in range(20_000, 20_008 if thorough else 20_003):
-        story = kind(random.Random(seed))
-        story.tell(200)
-        assert not any(map(is_forgotten, known_to(story.twins.gateway)))
-    assert met[True] >= 10
-    assert met.total() >= 40
-
-
-def known_to(gateway: Gateway) -> list[Known]:
-    """Return all that a gateway remembers of flows."""
-    flows = gateway._context.flows
-    decisions = [known for table in (*flows.outbound, *flows.inbound) for known in table.values()]
-    prepared = (*flows.prepared_outbound, *flows.prepared_inbound)
-    return [*decisions, *(known for table in prepared for known in table.values())]
-
-
-@pytest.mark.parametrize("flow_records", [False, True], ids=["unrecorded", "recorded"])
-@pytest.mark.parametrize("kind", [Story, ManyFlows, Vanishing])
-def test_a_gateway_that_forgets_before_each_packet_says_the_same(
-    kind: type[Story],
-    flow_records: bool,  # noqa: FBT001 - a case
-    *,
-    thorough: bool,
-) -> None:
-    for seed in range(30_000, 30_012 if thorough else 30_005):
-        twins = noted(kind, seed, 200)
-        # Equal moments are the very same object to the one, never to the other.
-        moments: dict[float | None, float | None] = {}
-        remembering = retold(
-            twins,
-            clock=lambda now: moments.setdefault(now, now),  # noqa: B023 - used up at once
-            remembers=True,
-            flow_records=flow_records,
-        )
-        forgetting = retold(twins, clock=anew, remembers=False, flow_records=flow_records)
-        for one, other in zip(remembering, forgetting, strict=True):
-            assert one == other, twins.explain(one, other)
-
-
-def test_stories_of_many_flows_go_both_ways_the_short_and_the_long(
-    monkeypatch: pytest.MonkeyPatch, *, thorough: bool
-) -> None:
-    met: Counter[object] = Counter()
-    went_long: list[Direction] = []
-    plain, by_any = FreshDecisions.plain, FreshDecisions.any
-
-    def noting(fresh: FreshDecisions, direction: Direction, *args: Any) -> Decision:  # noqa: ANN401 - as `plain`
-        went_long.clear()
-        decision = plain(fresh, direction, *args)
-        met[direction, bool(went_long), decision.allowed] += 1
-        return decision
-
-    def noting_too(fresh: FreshDecisions, direction: Direction, *args: Any) -> Decision:  # noqa: ANN401 - as `any`
-        went_long.append(direction)
-        return by_any(fresh, direction, *args)
-
-    monkeypatch.setattr(FreshDecisions, "plain", noting)
-    monkeypatch.setattr(FreshDecisions, "any", noting_too)
-    for seed in range(40_000, 40_030 if thorough else 40_010):
-        ManyFlows(random.Random(seed)).tell(200)
-
-    for case in product(Direction, (False, True), (False, True)):
-        assert met[case] >= (15 if thorough else 5)
-
-
-def anew(now: float | None) -> float | None:
-    """Return another object for a moment, an `int` where it is whole."""
-    if now is None:
-        return None
-    return int(now) if now == int(now) else float(repr(now))
 
 
 # --- As if it never was ----------------------------------------------------------------------
