@@ -24,6 +24,9 @@ LOOKS: Final = (10.0, 30.0, 60.0, 61.0, 90.0, 120.0, 180.0, 240.0, 7_440.0)
 """Moments at which the gateway is looked at again, beside those of `poll_timeout`. Which these
 are does not matter: nothing is expected of them but that two gateways show the same."""
 
+MOST_TIMEOUTS: Final = 1_000
+"""Far more calls of `handle_timeout` than any test needs from one look to the next."""
+
 
 def _direct(family: Family) -> list[Probe]:
     fars = (family.host, family.stranger, family.public, family.gateway, family.spare)
@@ -71,9 +74,15 @@ def observed(gateway: Gateway) -> list[object]:
         gateway.counters(),
     ]
     for look in LOOKS:
-        while (moment := gateway.poll_timeout()) is not None and moment < look:
+        # Bounded, so that a timeout that stays where it is fails instead of hanging.
+        for _ in range(MOST_TIMEOUTS):
+            moment = gateway.poll_timeout()
+            if moment is None or moment >= look:
+                break
             gateway.handle_timeout(moment)
             seen += [repr(gateway), *iter(gateway.poll_event, None)]
+        else:  # pragma: no cover - a failure
+            pytest.fail(f"poll_timeout stays at {moment}")
         gateway.handle_timeout(look)
         seen += [gateway.counters(), *iter(gateway.poll_event, None)]
     return seen

@@ -323,14 +323,14 @@ def test_the_timeout_is_also_that_of_flow_records_and_refusals() -> None:
     gateway.handle_packet(OUTBOUND, V4.udp(OUTBOUND, far=V4.stranger))
     assert names(gateway) == ["started"]
     gateway.update_expiry("alice", "db", 50.0)
-    seen = []
-    while (due := gateway.poll_timeout()) is not None:
-        gateway.handle_timeout(due)
-        seen.append((due, names(gateway)))
-    assert seen == [
+    for due, expected in (
         (50.0, ["authorization expired", "ended: expired", "access exhausted"]),
         (60.0, ["refused"]),
-    ]
+    ):
+        assert gateway.poll_timeout() == due
+        gateway.handle_timeout(due)
+        assert names(gateway) == expected
+    assert gateway.poll_timeout() is None
 
 
 @pytest.mark.parametrize(
