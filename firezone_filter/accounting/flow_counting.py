@@ -25,13 +25,13 @@ from firezone_filter.accounting.flow_records import (
 )
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_echo, is_icmp_error
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, UDP
 from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.decisions import Forward, Translate
 
 # Indexes in a TCP header.
-_OFFSET_AT: Final = 12
+_OFFSET_AT: Final = 12  # data offset: the upper four bits, in words of four bytes
 _FLAGS_AT: Final = 13
 _UDP_HEADER: Final = 8
 
@@ -42,6 +42,9 @@ _ECHO_ID = Struct("!4xH").unpack_from
 
 # Bytes of the transport header before the payload; TCP has its data offset for that.
 _HEADER: Final = {UDP: _UDP_HEADER, ICMPV4: ICMP_HEADER, ICMPV6: ICMP_HEADER}
+
+
+_NEVER_OUTDATED: Final = Generation()
 
 
 class _Counted:
@@ -145,7 +148,7 @@ class _TcpOutbound(_Counted):
         flags = packet[self._flags_at]
         record = self._record
         # 7: the state flags FIN, SYN and RST, which may begin, restart or end a record.
-        if record.ended or flags & 7 or payload < 0:
+        if record.ended or flags & STATE_FLAGS or payload < 0:
             record = self._records.outbound(self._key, self._domain, flags, payload, now)
             # Keep the record only once the client has sent more than its SYN: until then,
             # `outbound` must see each packet, to note the first other one.
@@ -170,7 +173,7 @@ class _TcpInbound(_Counted):
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
         flags = packet[self._flags_at]
         record = self._record
-        if record.ended or flags & 7 or payload < 0:
+        if record.ended or flags & STATE_FLAGS or payload < 0:
             self._record = self._records.inbound(self._key, flags, payload, now)
         else:
             record.rx_packets += 1
@@ -266,7 +269,7 @@ class FlowRecorder:
         kind = _handler_class(key, outbound=outbound)
         # A generation of its own, which never moves on: the NAT's handler notices itself when
         # the session is over.
-        counter = kind(self.records, key, headers.transport, permitted, Generation(), domain)
+        counter = kind(self.records, key, headers.transport, permitted, _NEVER_OUTDATED, domain)
         counter.handle(packet, now)
         return _CountedTranslation(flow, counter)
 

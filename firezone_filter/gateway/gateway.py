@@ -136,7 +136,7 @@ class Gateway:
         self._inbound_handlers = cache.inbound_handlers
         self._expiry_timers = self._clients.expiry_timers
         # Time stands still before the first `now`. Whatever begins in that period is restarted
-        # at the first `now`, so this value is never seen.
+        # at the first `now`; only an event that is polled before it shows the 0.
         self._now = 0.0
         self._started = False
         self._last_now: float | None = None

@@ -2,7 +2,7 @@
 
 Theory of operation. A host that may send a packet may also learn what became of it, even from
 a router that no resource covers: path-MTU discovery depends on that. An error about any other
-packet is a way past the filters, or an attack on somebody's connection (RFC 5927). So an error
+packet is a way past the filters, or an attack on another host's connection (RFC 5927). So an error
 passes if and only if the quoted packet would be permitted in the opposite direction; neither
 the error's own source nor the filter for ICMP has a say.
 
@@ -11,6 +11,8 @@ not the gateway's own, and read the error's headers. Errors have no effect: they
 remembered, belong to no flow record, and neither prolong nor end a session. A forged one
 could otherwise keep a session alive or cut it off.
 """
+
+from typing import cast
 
 from firezone_filter.access.special_ranges import DNS, TUNNEL
 from firezone_filter.gateway.client import Client
@@ -75,7 +77,9 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
         return Ruling(permitted, client)
     error = translate_error(session, headers, quoted, packet, outbound=outbound)
     # Only DNS resources are translated, and they have an id.
-    return Ruling(Translate(error, permitted.client_id, str(permitted.resource_id)), client)
+    return Ruling(
+        Translate(error, permitted.client_id, cast("str", permitted.resource_id)), client
+    )
 
 
 def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:

@@ -112,16 +112,16 @@ class Judge:
             otherwise the ruling of the table.
         """
         # The bisection stands here because a call of `flags` would take 50 ns more, of 1,400.
-        unpack, starts, flags = self._ipv4 if len(key) == _IPV4_KEY_SIZE else self._ipv6
+        unpack, starts, flags_from = self._ipv4 if len(key) == _IPV4_KEY_SIZE else self._ipv6
         if direction is _OUTBOUND:
             near, far, near_port, far_port = unpack(key)
         else:
             far, near, far_port, near_port = unpack(key)
         client = self._by_address.get(near)
-        flag = flags[bisect_right(starts, far) - 1]
+        flags = flags_from[bisect_right(starts, far) - 1]
         if (
             client is None
-            or flag & NOT_CIDR
+            or flags & NOT_CIDR
             # A spoofed source outbound, the wrong client inbound.
             or (client_id is not None and client_id != client.id)
             # Its session, live or remembered, decides about it and names the refusal.
@@ -144,10 +144,10 @@ class Judge:
                 fragment=None,
             )
             table = self._judge_outbound if direction is _OUTBOUND else self._judge_inbound
-            return table(headers, flag, key, packet, now, client_id)
+            return table(headers, flags, key, packet, now, client_id)
         # The rows left out cannot refuse this packet (see above), so a resource that permits
         # it is enough.
-        permitted = client.access.permission(far, flag, protocol, far_port)
+        permitted = client.access.permission(far, flags, protocol, far_port)
         if type(permitted) is Forward:
             return permitted
         if direction is _OUTBOUND:
@@ -223,7 +223,9 @@ class Judge:
         # network covers the tunnel ranges.
         is_own = bool(flags & TUNNEL) and destination in self._context.own
         if flags & TUNNEL and not is_own:
-            return self._refuse(client, Reason.PEER_ADDRESS, headers, packet, now)
+            return self._reject_unless_icmp_error(
+                client, Reason.PEER_ADDRESS, headers, packet, now
+            )
 
         # Rows 6 and 7. Errors are judged by their quote. Router and neighbour discovery means
         # nothing beyond its link; from a tunnel it could only be forged.
@@ -238,7 +240,7 @@ class Judge:
         if is_own:
             refusal = self._context.own_refusal(protocol, headers.destination_port)
             if refusal is not None:
-                return self._refuse(client, refusal, headers, packet, now)
+                return self._reject_unless_icmp_error(client, refusal, headers, packet, now)
             return Ruling(client.forward_own, client, headers, key)
 
         # Row 9. Nothing but a resource that the client is authorized for opens a network.
@@ -246,7 +248,7 @@ class Judge:
             destination, flags, protocol, headers.destination_port
         )
         if isinstance(permitted, Reason):
-            return self._refuse(client, permitted, headers, packet, now)
+            return self._reject_unless_icmp_error(client, permitted, headers, packet, now)
         # Safe to forward: the source is the client's own, and a resource permits destination,
         # protocol and port.
         if not flags & DNS:
@@ -260,7 +262,7 @@ class Judge:
             # The next attempt may find room, and a reply would tell the client to give up.
             return Ruling(client.drop(flow), client, headers)
         if isinstance(flow, Reason):
-            return self._refuse(client, flow, headers, packet, now)
+            return self._reject_unless_icmp_error(client, flow, headers, packet, now)
         # Safe to translate: a resource that covers the proxy address permits the packet (row 9).
         return Ruling(flow.translate(packet), client, headers, key, flow)
 
@@ -355,7 +357,7 @@ class Judge:
         outbound: bool,
     ) -> Ruling | None:
         """Judge a later fragment; return `None` for a first one that the other rows judge."""
-        if not fragment.start:
+        if not headers.is_later_fragment:
             # Two different first fragments of one packet: the receiver may keep either, so
             # neither may stand for the packet (RFC 5722).
             if client.fragments.contradicts(headers, fragment, now, outbound=outbound):
@@ -380,23 +382,17 @@ class Judge:
 
     # --- Refusals --------------------------------------------------------------------------
 
-    def _refuse(
-        self, client: Client, reason: Reason, headers: Headers, packet: bytes, now: float
-    ) -> Ruling:
-        decision = self._reject_unless_icmp_error(client, reason, headers, packet, now)
-        return Ruling(decision, client, headers)
-
     def _reject_unless_icmp_error(
         self, client: Client, reason: Reason, headers: Headers, packet: bytes, now: float
-    ) -> Reject | Drop:
+    ) -> Ruling:
         # An error never answers an error, or two hosts could keep each other busy for ever
         # (RFC 1122, section 3.2.2; RFC 4443, section 2.4). Such a packet gets here as an error
         # to another client's address, refused before the row of errors.
         if is_icmp_error(headers.protocol, headers.icmp_type):
-            return client.drop(reason)
-        return self._reject_if_allowed(
-            client, reason, headers.source, headers.destination, packet, now
-        )
+            return Ruling(client.drop(reason), client, headers)
+        source, destination = headers.source, headers.destination
+        refused = self._reject_if_allowed(client, reason, source, destination, packet, now)
+        return Ruling(refused, client, headers)
 
     def _reject_if_allowed(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
         self,

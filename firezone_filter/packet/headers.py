@@ -1,4 +1,6 @@
-"""Reading the headers of a packet, once. No module above this one checks a length again.
+"""Reading the headers of a packet, once.
+
+Lengths are checked here, and inline in the look-up of `Gateway`; nothing else checks them.
 
 The rules are those of docs/rules.md, section 4, "The headers". A packet that breaks one of them
 reads as `None` and never raises: malformed packets are traffic, not mistakes of the caller.
