@@ -12,7 +12,6 @@ Records may be closed at any time; a handler notices that at the next packet, an
 flow's next record then. Later fragments are counted through their first fragment's verdict.
 """
 
-from collections.abc import Callable
 from struct import Struct
 from typing import Final, cast
 
@@ -24,19 +23,16 @@ from firezone_filter.accounting.flow_records import (
     FlowRecord,
 )
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
-from firezone_filter.packet.icmp import ICMP_HEADER, is_echo, is_icmp_error
+from firezone_filter.packet.icmp import ICMP_HEADER, is_echo
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, UDP
 from firezone_filter.structures.generation import Generation
-from firezone_filter.tracking.handlers import FlowHandler
+from firezone_filter.tracking.handlers import CountFragment, FlowHandler
 from firezone_filter.values.decisions import Forward, Translate
 
 # Indexes in a TCP header.
 _OFFSET_AT: Final = 12  # data offset: the upper four bits, in words of four bytes
 _FLAGS_AT: Final = 13
 _UDP_HEADER: Final = 8
-
-CountFragment = Callable[[Headers, bytes, float], None]
-"""Counts a later fragment, given its headers, the packet and the time."""
 
 _ECHO_ID = Struct("!4xH").unpack_from
 
@@ -221,14 +217,15 @@ class FlowRecorder:
     ) -> FlowHandler | None:
         """Count an allowed packet, whole or a first fragment, that is not translated.
 
-        Packets to and from the gateway's own address do not count, since it is no resource;
-        nor do ICMP errors, which do not belong to the flow that they are about.
+        Packets to and from the gateway's own address do not count, since it is no resource.
+        (ICMP errors do not get here: they belong to no flow, least of all to the one that they
+        are about.)
 
         Returns:
             The handler of the flow's next packets; `None` if they do not count. Inbound, it
             has packets judged anew once *generation* has moved on.
         """
-        if forward.resource_id is None or is_icmp_error(headers.protocol, headers.icmp_type):
+        if forward.resource_id is None:
             return None
         key = _record_key(forward.resource_id, headers, packet, outbound=outbound)
         kind = _handler_class(key, outbound=outbound)

@@ -15,7 +15,6 @@ client's permissions invalidates all its entries (`Client.invalidate`).
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from attrs import define
@@ -23,6 +22,7 @@ from attrs import define
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
 from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
+from firezone_filter.tracking.handlers import CountFragment
 from firezone_filter.values.decisions import Forward
 
 LIFETIME: Final = 30
@@ -35,9 +35,6 @@ second, at 30 s each. One more evicts the oldest. At about 500 bytes each, 512 K
 
 _Key = tuple[bool, bytes, bytes, int, int]
 _Signature = tuple[int, int, int, int]
-
-CountFragment = Callable[[Headers, bytes, float], None]
-"""Counts a later fragment, given its headers, the packet and the time."""
 
 
 class Verdict(NamedTuple):

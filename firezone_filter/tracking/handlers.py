@@ -1,8 +1,13 @@
 """Flow handlers: the interface between the flow cache, the NAT and the accounting."""
 
+from collections.abc import Callable
 from typing import Protocol
 
+from firezone_filter.packet.headers import Headers
 from firezone_filter.values.decisions import Forward, Translate
+
+CountFragment = Callable[[Headers, bytes, float], None]
+"""Counts a later fragment for a flow record, given its headers, the packet and the time."""
 
 
 class FlowHandler(Protocol):

@@ -26,7 +26,6 @@ from tests.builders import (
     fragment,
     icmp,
     icmp_echo,
-    icmp_error,
     ip,
     patched,
     tcp,
@@ -133,17 +132,6 @@ def test_packets_of_the_gateways_own_address_do_not_count(
     for packet in (whole, fragment(whole, 0, 24), V4.echo(direction, far=V4.gateway)):
         assert desk.count(direction, packet, forward=OWN) is None
     assert len(desk.log) == 0
-
-
-@both_families
-@both_directions
-def test_icmp_errors_do_not_count(desk: Desk, family: Family, direction: Direction) -> None:
-    kind = {4: 3, 6: 1}[family.version]
-    quoting = {OUTBOUND: family.udp(INBOUND), INBOUND: family.udp(OUTBOUND)}[direction]
-    desk.count(OUTBOUND, family.echo(OUTBOUND))
-    error = icmp_error(family.flow(direction), kind, quoting=quoting)
-    assert desk.count(direction, error) is None
-    assert desk.log.traffic == Traffic(1, 0, 0, 0)
 
 
 # --- Handlers ---------------------------------------------------------------------------------
