@@ -35,8 +35,8 @@ from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.gateway.judge import Judge
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.nat.nat import Nat
-from firezone_filter.packet.flow_key import echo_flow_key
-from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
+from firezone_filter.packet.flow_key import echo_flow_key, flow_key
+from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import (
@@ -613,13 +613,13 @@ class Gateway:
             if type(ruling) is Reject:
                 self._clients.by_id[ruling.client_id].reply_tokens.take(now)
             return ruling
-        if isinstance(ruling.decision, Drop | Reject):
-            self._refusals.add(direction, packet, ruling.decision, now)
+        judged = ruling.decision
+        if type(judged) is Drop or type(judged) is Reject:
+            self._refusals.add(direction, packet, judged, now)
             self._commit_refused(ruling, direction, now)
-        # Without headers it is an ICMP error, from which nothing follows.
-        elif ruling.headers is not None:
-            self._commit_allowed(ruling, ruling.headers, direction, packet, now)
-        return ruling.decision
+        else:
+            self._commit_allowed(ruling, judged, direction, packet, now)
+        return judged
 
     def _commit_refused(self, ruling: Ruling, direction: Direction, now: float) -> None:
         client, headers, decision = ruling.client, ruling.headers, ruling.decision
@@ -638,15 +638,22 @@ class Gateway:
 
     @staticmethod
     def _commit_allowed(
-        ruling: Ruling, headers: Headers, direction: Direction, packet: bytes, now: float
+        ruling: Ruling,
+        decision: Forward | Translate,
+        direction: Direction,
+        packet: bytes,
+        now: float,
     ) -> None:
-        client, flow = cast("Client", ruling.client), ruling.flow
-        decision, outbound = cast("Forward | Translate", ruling.decision), direction is _OUTBOUND
-        # A later fragment only counts. It prolongs neither its verdict nor a session.
-        if ruling.followed is not None:
-            if ruling.followed.count_later is not None:
-                ruling.followed.count_later(headers, packet, now)
+        _, client, headers, key, flow, followed = ruling
+        # Without headers it is an ICMP error, from which nothing follows.
+        if client is None or headers is None:
             return
+        # A later fragment only counts. It prolongs neither its verdict nor a session.
+        if followed is not None:
+            if followed.count_later is not None:
+                followed.count_later(headers, packet, now)
+            return
+        outbound = direction is _OUTBOUND
         if flow is not None and cast("Nat", client.nat).commit(flow, packet, now):
             # Inbound flows that went around the NAT until now may belong to the new session.
             client.flow_cache.invalidate_inbound()
@@ -656,13 +663,14 @@ class Gateway:
         if headers.fragment is not None:
             verdict = client.verdict(decision, flow, headers, packet, outbound=outbound)
             client.fragments.keep(headers, headers.fragment, verdict, now, outbound=outbound)
-        elif ruling.key is not None:
-            table = (OUTBOUND if outbound else INBOUND) + headers.protocol
-            if handler is not None:
-                client.flow_cache.store(table + HANDLERS, ruling.key, handler)
-            # Direct ICMP echo has a key only for its handler, when it is counted.
-            elif headers.icmp_type == NO_PORT:
-                client.flow_cache.store(table, ruling.key, cast("Forward", decision))
+            return
+        table = (OUTBOUND if outbound else INBOUND) + headers.protocol
+        if handler is not None:
+            key = key or flow_key(headers, packet)
+            if key is not None:
+                client.flow_cache.store(table + HANDLERS, key, handler)
+        elif key is not None:
+            client.flow_cache.store(table, key, cast("Forward", decision))
 
     # --- Time and events -------------------------------------------------------------------
 

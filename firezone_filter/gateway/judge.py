@@ -37,7 +37,7 @@ from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.nat.nat import Nat
 from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_headers
-from firezone_filter.packet.icmp import is_icmp_error, stays_on_link
+from firezone_filter.packet.icmp import ERROR, ICMP_KINDS, ON_LINK, is_icmp_error
 from firezone_filter.packet.numbers import IPV4_HEADER, IPV6_HEADER
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import rewrite_address
@@ -62,6 +62,10 @@ _MALFORMED = Ruling(Drop(Reason.MALFORMED, None))
 _MULTICAST = Ruling(Drop(Reason.MULTICAST, None))
 _NOT_A_PEER = Ruling(Drop(Reason.NOT_A_PEER, None))
 _UNKNOWN_CLIENT = Ruling(Drop(Reason.UNKNOWN_CLIENT, None))
+
+# Makes a `Ruling` in 110 ns, where calling the class takes 300 ns: for the rulings that permit,
+# since ICMP echo and other protocols are judged packet by packet.
+_new = tuple.__new__
 
 # Reasons answered with "unreachable"; all others are "administratively prohibited".
 _UNREACHABLE: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
@@ -168,7 +172,8 @@ class Judge:
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
-        key = flow_key(headers, packet)
+        # The key of ICMP echo is made where it is needed, for translated or counted packets.
+        key = flow_key(headers, packet) if headers.icmp_type == NO_PORT else None
         if direction is _OUTBOUND:
             flags = self._context.flags(headers.destination)
             return self._judge_outbound(headers, flags, key, packet, now, client_id)
@@ -230,9 +235,10 @@ class Judge:
         # Rows 6 and 7. Errors are judged by their quote. Router and neighbour discovery means
         # nothing beyond its link; from a tunnel it could only be forged.
         if headers.icmp_type != NO_PORT:
-            if is_icmp_error(protocol, headers.icmp_type):
+            kind = ICMP_KINDS[protocol][headers.icmp_type]
+            if kind == ERROR:
                 return judge_icmp_error(self._context, client, headers, packet, now, outbound=True)
-            if stays_on_link(protocol, headers.icmp_type):
+            if kind == ON_LINK:
                 return Ruling(client.drop(Reason.ICMP), client, headers)
 
         # Row 8. The gateway itself is no resource. Every connected client may reach it, as
@@ -252,11 +258,12 @@ class Judge:
         # Safe to forward: the source is the client's own, and a resource permits destination,
         # protocol and port.
         if not flags & DNS:
-            return Ruling(permitted, client, headers, key)
+            return _new(Ruling, (permitted, client, headers, key, None, None))
 
         # Row 10. A proxy address means nothing behind the gateway, so the packet passes only
         # if it can be translated. (A client without a NAT has no proxy addresses, and row 9
         # has refused.)
+        key = key or flow_key(headers, packet)
         flow = cast("Nat", client.nat).outbound(headers, key, packet, permitted, now)
         if flow is Reason.NAT_EXHAUSTED:
             # The next attempt may find room, and a reply would tell the client to give up.
@@ -307,11 +314,12 @@ class Judge:
         # Rows 5 and 6. Errors are judged by their quote. Router and neighbour discovery means
         # nothing beyond its link.
         if headers.icmp_type != NO_PORT:
-            if is_icmp_error(protocol, headers.icmp_type):
+            kind = ICMP_KINDS[protocol][headers.icmp_type]
+            if kind == ERROR:
                 return judge_icmp_error(
                     self._context, client, headers, packet, now, outbound=False
                 )
-            if stays_on_link(protocol, headers.icmp_type):
+            if kind == ON_LINK:
                 return Ruling(client.drop(Reason.ICMP), client, headers)
 
         # Row 7. The gateway's answers to its clients pass by the same `own_filters` that let
@@ -340,9 +348,10 @@ class Judge:
         # Safe to forward, solicited or not: the client may reach this address, protocol and
         # port, and filters are not stateful (docs/rules.md, section 1).
         if nat is None or session is None:
-            return Ruling(permitted, client, headers, key)
+            return _new(Ruling, (permitted, client, headers, key, None, None))
         # Safe to translate: the client has opened this session, and may still reach its
         # proxy address by this protocol and port.
+        key = key or flow_key(headers, packet)
         flow = nat.inbound(session, headers, key, permitted)
         return Ruling(flow.translate(packet), client, headers, key, flow)
 

@@ -151,13 +151,15 @@ class SessionTable:
 
         Keeping the client's port where possible is RFC 4787, section 4.2.1.
         """
+        # Asking each holder when it is over would double the time of the search.
+        may_be_over = now >= self.timers.next_expiry
         for candidate in range(port, port + PORT_SEARCH + 1):
             # 1 comes after 65,535, since port 0 is reserved.
             wrapped = candidate if candidate <= MAX_PORT else candidate - MAX_PORT
             if not wrapped:
                 continue
             holder = self._reverse.get((protocol, wrapped, resolved))
-            if holder is None or now >= holder.expires_at:
+            if holder is None or (may_be_over and now >= holder.expires_at):
                 return wrapped
         return None
 
