@@ -4,7 +4,11 @@ import struct
 from ipaddress import ip_address
 from typing import Final, Literal
 
+from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
+from firezone_filter.replay.captured_packet import read_packet
+from firezone_filter.replay.summary import Decided
+from firezone_filter.values.decisions import Decision, Direction, Drop, Reject
 
 ByteOrder = Literal["<", ">"]
 
@@ -13,6 +17,12 @@ CLIENT_6 = "fd00:2021:1111::2"
 GATEWAY = "100.64.0.1"
 RESOURCE = "10.0.0.5"
 RESOURCE_6 = "2001:db8::5"
+
+START_S = 1_700_000_000
+"""When captures begin; the authorization of `POLICY` lasts 100 seconds more."""
+
+RAW, ETHERNET, WIFI = 101, 1, 105
+"""Link types; the last is not supported."""
 
 POLICY: Final = {
     "gateway": {"ipv4": GATEWAY, "ipv6": "fd00:2021:1111::1"},
@@ -107,6 +117,36 @@ def ethernet(kind: int, payload: bytes, *tags: int) -> bytes:
     return bytes(12) + types + payload
 
 
+def cooked(kind: int, payload: bytes, device: int = 1) -> bytes:
+    return struct.pack(">HHH8sH", 0, device, 6, b"", kind) + payload
+
+
+def cooked_v2(kind: int, payload: bytes, device: int = 1) -> bytes:
+    return struct.pack(">HHIHBB8s", kind, 0, 1, device, 0, 6, b"") + payload
+
+
+def snap(kind: int, payload: bytes, organization: bytes = b"\0\0\0") -> bytes:
+    """Return an LLC header with SNAP, and what it carries."""
+    return b"\xaa\xaa\x03" + organization + struct.pack(">H", kind) + payload
+
+
+def ethernet_llc(payload: bytes) -> bytes:
+    """Return an 802.3 frame, which has a length in the place of the type."""
+    return ethernet(len(payload), payload)
+
+
+def pppoe(protocol: int, payload: bytes, code: int = 0) -> bytes:
+    inner = struct.pack(">H", protocol) + payload
+    return struct.pack(">BBHH", 0x11, code, 7, len(inner)) + inner
+
+
+def mpls(payload: bytes, *labels: int) -> bytes:
+    """Return a packet behind a stack of *labels*, the outermost first."""
+    last = len(labels) - 1
+    stack = (label << 12 | (n == last) << 8 | 64 for n, label in enumerate(labels))
+    return b"".join(entry.to_bytes(4) for entry in stack) + payload
+
+
 def pcap_header(
     order: ByteOrder = "<",
     *,
@@ -129,10 +169,36 @@ def pcap_record(
     return struct.pack(order + "IIII", seconds, ticks, len(frame), length) + frame
 
 
-def pcap(*frames: bytes, link_type: int = 101) -> bytes:
+def pcap(*frames: bytes, link_type: int = RAW) -> bytes:
     """Return a little-endian capture of *frames*, a second apart."""
-    records = (pcap_record(frame, 1_700_000_000 + n) for n, frame in enumerate(frames))
+    records = (pcap_record(frame, START_S + n) for n, frame in enumerate(frames))
     return pcap_header(link_type=link_type) + b"".join(records)
+
+
+def record(
+    frame: bytes,
+    seconds: float = START_S,
+    *,
+    link_type: int = RAW,
+    wire_length: int | None = None,
+) -> Record:
+    length = len(frame) if wire_length is None else wire_length
+    return Record(round(seconds * NS_PER_S), link_type, frame, length)
+
+
+def decided(
+    packet: bytes,
+    decision: Decision,
+    direction: Direction = Direction.OUTBOUND,
+    *,
+    time_ns: int = START_S * NS_PER_S,
+    wire_length: int | None = None,
+) -> Decided:
+    """Return a decided packet, as the first frame of a capture of raw IP."""
+    length = len(packet) if wire_length is None else wire_length
+    resource_id = None if isinstance(decision, Reject | Drop) else decision.resource_id
+    captured = read_packet(packet, length)
+    return Decided(1, time_ns, direction, captured, length, decision, resource_id)
 
 
 def block(kind: int, body: bytes, order: ByteOrder = "<") -> bytes:
@@ -155,16 +221,18 @@ def interface(
     return block(1, struct.pack(order + "HHI", link_type, 0, snap_length) + options, order)
 
 
-def enhanced(
+def enhanced(  # noqa: PLR0913 - the fields that a test may want to set
     frame: bytes,
     ticks: int = 1_700_000_000_000_000,
     *,
     number: int = 0,
     order: ByteOrder = "<",
     captured: int | None = None,
+    wire_length: int | None = None,
 ) -> bytes:
     size = len(frame) if captured is None else captured
-    head = struct.pack(order + "IIIII", number, ticks >> 32, ticks & 0xFFFF_FFFF, size, len(frame))
+    length = len(frame) if wire_length is None else wire_length
+    head = struct.pack(order + "IIIII", number, ticks >> 32, ticks & 0xFFFF_FFFF, size, length)
     return block(6, head + frame, order)
 
 

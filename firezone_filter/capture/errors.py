@@ -2,7 +2,7 @@
 
 
 class UnreadableCaptureError(Exception):
-    """A file is no capture, or a capture of a kind or a link type that is not supported."""
+    """A file is no capture, or a capture of a kind that is not supported."""
 
 
 class DamagedCaptureError(Exception):

@@ -6,7 +6,6 @@ as if it were a whole packet, round time stamps to a float, allocate as much as 
 field asks for, and know only one interface of a pcapng file.
 """
 
-from decimal import Decimal
 from struct import Struct
 from typing import Any, BinaryIO, Final, Literal
 
@@ -130,14 +129,30 @@ PCAPNG_FORMATS: Final[dict[bytes, PcapngFormat]] = {
 class PcapWriter:
     """Writes raw IP packets to a classic capture file with nanosecond time stamps."""
 
+    _FORMAT: Final = PCAP_FORMATS[pcap.PMUDPCT_MAGIC_NANO.to_bytes(4, "big")]
+
     def __init__(self, stream: BinaryIO) -> None:
         """Write the file header; *stream* stays the caller's to close."""
-        self._write = pcap.Writer(
-            stream, snaplen=MAX_PACKET, linktype=LINK_RAW_IP, nano=True
-        ).writepkt
+        self._stream = stream
+        # Without dpkt's writer, which takes the captured for the original length.
+        header = self._FORMAT.file_header
+        stream.write(
+            header.pack(
+                pcap.TCPDUMP_MAGIC_NANO,
+                pcap.PCAP_VERSION_MAJOR,
+                pcap.PCAP_VERSION_MINOR,
+                0,
+                0,
+                MAX_PACKET,
+                LINK_RAW_IP,
+            )
+        )
 
-    def write(self, time_ns: int, packet: bytes) -> None:
-        """Append one packet; *time_ns* is limited as in captures (`reader.TIME_END_NS`)."""
-        # A float would round the last two or three digits; dpkt's arithmetic works on a
-        # Decimal as well, which is exact.
-        self._write(packet, Decimal(time_ns).scaleb(-9))
+    def write(self, time_ns: int, packet: bytes, wire_length: int) -> None:
+        """Append one packet, which had *wire_length* bytes before a snap length cut it.
+
+        *time_ns* is less than `stream.TIME_END_NS`.
+        """
+        seconds, ns = divmod(time_ns, 1_000_000_000)
+        head = self._FORMAT.packet_header.pack(seconds, ns, len(packet), wire_length)
+        self._stream.write(head + packet)

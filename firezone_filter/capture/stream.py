@@ -9,13 +9,16 @@ from firezone_filter.capture.formats import MAX_PACKET
 
 NS_PER_S: Final = 1_000_000_000
 
+TIME_END_NS: Final = (1 << 32) * NS_PER_S
+"""The end of usual time stamps, in 2106: seconds in a classic capture file have 32 bits."""
+
 
 @frozen
 class Record:
     """One captured frame."""
 
     time_ns: int
-    """Nanoseconds of Unix time."""
+    """Nanoseconds of Unix time, as the capture has them: of any year, even a negative one."""
 
     link_type: int
     """LINKTYPE number: the kind of header at the start of *frame*."""
@@ -30,11 +33,6 @@ class Record:
     def seconds(self) -> float:
         """Unix time, as exact as a float can be."""
         return self.time_ns / NS_PER_S
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the snap length cut the frame."""
-        return self.wire_length > len(self.frame)
 
 
 @define

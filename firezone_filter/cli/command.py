@@ -17,15 +17,20 @@ from typing import Final
 import click
 
 from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
 from firezone_filter.cli.logs.time_keys import to_key
 from firezone_filter.cli.replay_job import ReplayJob
 from firezone_filter.cli.terminal import printable
+from firezone_filter.values.addresses import Address, to_address
 from firezone_filter.values.errors import FirezoneFilterError
 
 PROGRAM: Final = "firezone-filter"
 PACKAGE: Final = "firezone-filter"
+
+FILE: Final = click.Path(readable=False, allow_dash=True)
+"""Any file name, which a shell can complete; opening it tells whether it can be used."""
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -38,7 +43,29 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
         context.exit()
 
 
-@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command whose errors are all about itself, so that they can point at its help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*.
+
+        Raises:
+            UsageError: An argument is wrong; with the context, which click's parser leaves out.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(
+    cls=_Group, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -49,48 +76,6 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 )
 def cli() -> None:
     """Decide about packets as a Firezone Gateway does."""
-
-
-@cli.command("replay")
-@click.argument("capture")
-@click.option("--policy", required=True, metavar="FILE", help="The policy, a JSON file.")
-@click.option("--decisions", metavar="FILE", help="Write every decision to FILE as a JSON line.")
-@click.option(
-    "--forwarded", metavar="FILE", help="Write the packets that pass to FILE, as a capture."
-)
-@click.option("--flows", metavar="FILE", help="Write flow records to FILE as JSON lines.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def replay_command(  # noqa: PLR0913 - as many as there are options
-    *,
-    capture: str,
-    policy: str,
-    decisions: str | None,
-    forwarded: str | None,
-    flows: str | None,
-    as_json: bool,
-) -> int:
-    """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
-
-    Each packet is decided about at the time at which it was captured. A FILE of - is
-    standard output, and a CAPTURE of - standard input; the summary goes to standard error
-    if something else goes to standard output.
-
-    Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there;
-    2 if an argument or a file cannot be used.
-    """
-    job = ReplayJob(capture, policy, decisions, forwarded, flows, as_json)
-    try:
-        return job.run(_say)
-    except UnusableError as error:
-        for line in error.lines:
-            _say(line)
-    except FirezoneFilterError as error:
-        _say(f"{policy}: {error}")
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        return ExitStatus.CLOSED_PIPE
-    return ExitStatus.UNUSABLE
 
 
 def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
@@ -110,6 +95,79 @@ def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
             raise click.BadParameter(str(error)) from None
 
     return callback
+
+
+def _to_client(text: str) -> tuple[str, Address]:
+    # An id may have an equals sign, and an address has none.
+    client_id, equals, address = text.rpartition("=")
+    if not (client_id and equals):
+        raise ValueError(f"{text!r} is not ID=ADDRESS")
+    return client_id, to_address(address)
+
+
+@cli.command("replay")
+@click.argument("capture", type=FILE)
+@click.option(
+    "--policy", required=True, metavar="FILE", type=FILE, help="The policy, a JSON file."
+)
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="ID=ADDRESS",
+    callback=_read_by(_to_client),
+    help="Give client ID of the policy an ADDRESS of the capture. Repeat it for more.",
+)
+@click.option(
+    "--decisions",
+    metavar="FILE",
+    type=FILE,
+    help="Write every decision to FILE as a JSON line; docs/replay.md lists its fields.",
+)
+@click.option(
+    "--forwarded",
+    metavar="FILE",
+    type=FILE,
+    help="Write the packets that pass to FILE, as a capture.",
+)
+@click.option(
+    "--flows", metavar="FILE", type=FILE, help="Write flow records to FILE as JSON lines."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def replay_command(  # noqa: PLR0913 - as many as there are options
+    *,
+    capture: str,
+    policy: str,
+    clients: tuple[tuple[str, Address], ...],
+    decisions: str | None,
+    forwarded: str | None,
+    flows: str | None,
+    as_json: bool,
+) -> int:
+    """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
+
+    Each packet is decided about at the time at which it was captured. A FILE of - is
+    standard output, and a CAPTURE or policy of - standard input; the summary goes to standard
+    error if something else goes to standard output. Ctrl-C ends a live capture as the end of
+    a file would.
+
+    Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there, or if
+    packets of it are of a link type that is not supported, have time stamps that cannot be
+    right, or are out of order; 2 if an argument or a file cannot be used; 130 after Ctrl-C.
+    """
+    job = ReplayJob(capture, policy, decisions, forwarded, flows, clients, as_json)
+    try:
+        return job.run(_say)
+    except UnusableError as error:
+        for line in error.lines:
+            _say(line)
+    except FirezoneFilterError as error:
+        _say(f"{display_name(policy)}: {error}")
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        return ExitStatus.CLOSED_PIPE
+    return ExitStatus.UNUSABLE
 
 
 @cli.command("logs")
@@ -192,11 +250,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False))
     except click.ClickException as error:
-        _say(f"{error.format_message()} (see {PROGRAM} --help)")
+        _say(f"{error.format_message()} (see {_path_of(error)} --help)")
         return ExitStatus.UNUSABLE
     except click.Abort:
         return ExitStatus.INTERRUPTED
-    except SystemExit:
+    except SystemExit as end:
+        if streams == (sys.stdout, sys.stderr):
+            # The shell has asked for a completion, and got it.
+            return int(end.code or 0)
         # The help went into a closed pipe: click exits, after replacing the streams.
         sys.stdout, sys.stderr = streams
         return ExitStatus.CLOSED_PIPE
@@ -205,6 +266,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ExitStatus.UNUSABLE
     finally:
         _finish_output()
+
+
+def _path_of(error: click.ClickException) -> str:
+    """Return the command whose help tells what *error* is about."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return PROGRAM if context is None else context.command_path
 
 
 def _say(line: str) -> None:

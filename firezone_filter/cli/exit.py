@@ -14,8 +14,8 @@ class ExitStatus(IntEnum):
     """Everything was read."""
 
     DAMAGED = 1
-    """Part of the input is bad: a capture is cut short or damaged, or a log has lines that are
-    not JSON."""
+    """Part of the input is bad: a capture is cut short or damaged, or something of it could not
+    be taken as it is (link types, time stamps); or a log has lines that are not JSON."""
 
     UNUSABLE = 2
     """Arguments or files cannot be used; click's status for bad arguments."""

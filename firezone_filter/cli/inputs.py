@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from firezone_filter.capture.errors import UnreadableCaptureError
-from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import STANDARD
@@ -18,17 +17,19 @@ from firezone_filter.values.errors import InvalidPolicy
 
 
 def read_policy(name: str) -> Policy:
-    """Return the policy in the file *name*.
+    """Return the policy in the file *name*; `-` is standard input.
 
     Raises:
         UnusableError: It cannot be read, or is no valid policy: a line for each fault.
     """
+    shown = display_name(name)
     try:
-        return load_policy(Path(name).read_bytes())
+        data = _standard_input().read() if name == STANDARD else Path(name).read_bytes()
+        return load_policy(data)
     except OSError as error:
-        raise UnusableError(f"{name}: {error.strerror}") from None
+        raise UnusableError(f"{shown}: {error.strerror}") from None
     except InvalidPolicy as error:
-        raise UnusableError(*(f"{name}: {line}" for line in str(error).splitlines())) from None
+        raise UnusableError(*(f"{shown}: {line}" for line in str(error).splitlines())) from None
 
 
 def display_name(name: str) -> str:
@@ -41,12 +42,10 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
     """Open the capture in the file *name*; also return its size in bytes, if known.
 
     Raises:
-        UnusableError: It cannot be read, is no capture, or has an unsupported link type.
+        UnusableError: It cannot be read, or is no capture.
     """
     if name == STANDARD:
-        if sys.stdin is None:
-            raise UnusableError(f"{display_name(name)}: it is closed")
-        yield _capture(name, sys.stdin.buffer), None
+        yield _capture(name, _standard_input()), None
         return
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - only errors of opening it are handled here
@@ -56,14 +55,17 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
         yield _capture(name, stream), _size(stream)
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise UnusableError(f"{display_name(STANDARD)}: it is closed")
+    return sys.stdin.buffer
+
+
 def _capture(name: str, stream: BinaryIO) -> Capture:
     try:
-        capture = Capture(stream)
-        if capture.link_type is not None:
-            link_reader(capture.link_type)
+        return Capture(stream)
     except UnreadableCaptureError as error:
         raise UnusableError(f"{display_name(name)}: {error}") from None
-    return capture
 
 
 def _size(stream: BinaryIO) -> int | None:

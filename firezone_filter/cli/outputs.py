@@ -37,15 +37,20 @@ class _Use:
         return os.path.samestat(self.status, other.status) and stat.S_ISREG(self.status.st_mode)
 
 
-def refuse_clashes(inputs: Iterable[str], outputs: Sequence[str]) -> None:
+def refuse_clashes(inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Make sure that no output would destroy an input or another output.
+
+    Standard input can be one of the inputs only, and standard output one of the outputs.
 
     The standard streams count as well, since the shell may have redirected them to a file that
     is also named: the summary or more goes to standard output, complaints to standard error.
 
     Raises:
-        UnusableError: An output is the same file as another of the names, or as a stream.
+        UnusableError: An output is the same file as another of the names, or as a stream; or
+            a standard stream stands for two of them.
     """
+    if inputs.count(STANDARD) > 1:
+        raise UnusableError("standard input: can be either the capture or the policy, not both")
     taken = [
         _stream("standard input", sys.stdin) if name == STANDARD else _file(name)
         for name in inputs

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from attrs import frozen
@@ -11,15 +11,20 @@ from rich.console import Console
 from firezone_filter.capture.errors import UnreadableCaptureError
 from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.inputs import display_name, opened_capture, read_policy
+from firezone_filter.cli.interruptible import interruptible
 from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
 from firezone_filter.cli.progress import watched
+from firezone_filter.cli.remarks import remarks
 from firezone_filter.cli.render import print_summary
 from firezone_filter.cli.report import report
 from firezone_filter.cli.terminal import console
 from firezone_filter.policy import Policy
+from firezone_filter.replay.assigned_addresses import assign_addresses
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Summary
 from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
+from firezone_filter.values.addresses import Address
+from firezone_filter.values.errors import FirezoneFilterError
 
 
 @frozen
@@ -41,6 +46,9 @@ class ReplayJob:
     flows: str | None
     """The file for flow records, as JSON lines."""
 
+    clients: Sequence[tuple[str, Address]]
+    """Addresses of the capture, with the ids of the clients that get them."""
+
     as_json: bool
     """Whether to print the summary as JSON."""
 
@@ -55,13 +63,24 @@ class ReplayJob:
             OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
         refuse_clashes([self.capture, self.policy], self._outputs())
-        policy = read_policy(self.policy)
+        policy = self._read_policy()
         summary = self._replay(policy, say)
         self._print(summary, policy)
-        if summary.damage is None:
-            return ExitStatus.DONE
-        say(f"{display_name(self.capture)}: {summary.damage}; decided up to there")
-        return ExitStatus.DAMAGED
+        for remark in remarks(summary, policy):
+            say(f"{display_name(self.capture)}: {remark}")
+        if summary.interrupted:
+            return ExitStatus.INTERRUPTED
+        is_good = summary.damage is None and not summary.is_odd
+        return ExitStatus.DONE if is_good else ExitStatus.DAMAGED
+
+    def _read_policy(self) -> Policy:
+        policy = read_policy(self.policy)
+        try:
+            return assign_addresses(policy, self.clients)
+        except FirezoneFilterError as error:
+            raise UnusableError(
+                *(f"--client: {line}" for line in str(error).splitlines())
+            ) from None
 
     def _outputs(self) -> list[str]:
         return [name for name in (self.decisions, self.forwarded, self.flows) if name is not None]
@@ -72,7 +91,8 @@ class ReplayJob:
             outputs = stack.enter_context(Outputs(say))
             writers = self._writers(outputs)
             flows = None if self.flows is None else FlowWriter(outputs.text(self.flows))
-            records = stack.enter_context(watched(capture, size, self._bar_console()))
+            watching = stack.enter_context(watched(capture, size, self._bar_console()))
+            records = stack.enter_context(interruptible(watching))
             try:
                 return replay(records, policy, writers, flows)
             except UnreadableCaptureError as error:

@@ -1,7 +1,9 @@
 """The summary for machines: all of it, as plain values that `json` can write."""
 
-from typing import assert_never
+from ipaddress import ip_address
+from typing import Final, assert_never
 
+from firezone_filter.capture.stream import NS_PER_S
 from firezone_filter.logs.timestamps import rfc3339
 from firezone_filter.replay.five_tuple import FiveTuple
 from firezone_filter.replay.summary import (
@@ -18,18 +20,36 @@ from firezone_filter.values.events import AccessEvent, AccessExhausted, Authoriz
 
 Report = dict[str, object]
 
+MAX_ADDRESSES_LISTED: Final = 20
+"""The most addresses of packets that belong to no client."""
+
 
 def report(summary: Summary) -> Report:
     """Return *summary* as a JSON object; times are RFC 3339 or, in events, Unix seconds."""
     return {
-        "complete": summary.damage is None,
+        "complete": summary.is_complete,
         "damage": summary.damage,
+        "interrupted": summary.interrupted,
         "first": _time(summary.first_ns),
         "last": _time(summary.last_ns),
         "frames": _tally(summary.frames),
         "not_ip": _tally(summary.not_ip),
+        "not_ip_kinds": {kind: _tally(each) for kind, each in summary.not_ip_kinds.items()},
+        "unsupported_link_types": {
+            str(link_type): _tally(each) for link_type, each in summary.unsupported.items()
+        },
         "not_ours": _tally(summary.not_ours),
+        "not_ours_addresses": {
+            str(ip_address(packed)): count
+            for packed, count in summary.busiest_addresses(MAX_ADDRESSES_LISTED)
+        },
         "cut_by_snap_length": _tally(summary.cut),
+        "cut_in_headers": _tally(summary.cut_malformed),
+        "odd_times": summary.odd_times,
+        "out_of_order": {
+            "packets": summary.out_of_order,
+            "seconds": summary.out_of_order_by_ns / NS_PER_S,
+        },
         "decisions": {
             direction.value: {kind: _tally(summary.decisions[direction, kind]) for kind in KINDS}
             for direction in Direction

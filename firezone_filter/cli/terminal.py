@@ -25,9 +25,10 @@ def console(stream: TextIO, *, interactive: bool | None = None) -> Console:
         stream: A terminal, or any other stream.
         interactive: Whether a person watches; by default, whether the stream is a terminal.
     """
+    columns = terminal_columns(stream)
     return Console(
         file=stream,
-        width=max(_columns(stream), MIN_WIDTH),
+        width=max(WIDTH if columns is None else columns, MIN_WIDTH),
         height=_HEIGHT,
         force_interactive=interactive,
         highlight=False,
@@ -47,8 +48,9 @@ def printable(text: str) -> str:
     )
 
 
-def _columns(stream: TextIO) -> int:
+def terminal_columns(stream: TextIO) -> int | None:
+    """Return how many columns the terminal behind *stream* reports; `None` if it is none."""
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):  # not a terminal, not a file, or closed
-        return WIDTH
+        return None

@@ -1,4 +1,4 @@
-"""The 5-tuple of a packet, for reports: addresses, protocol and ports.
+"""The 5-tuple of a packet, for reports: addresses, protocol and ports, or ICMP type and code.
 
 It reads as much as it can of any bytes and refuses nothing, so it must never decide about a
 packet; the gateway decides by `packet.headers`, which is strict.
@@ -26,6 +26,9 @@ _MAX_EXTENSIONS: Final = 8
 _WITH_PORTS: Final = frozenset({_TCP, _UDP, 33, 132, 136})
 """TCP, UDP, DCCP, SCTP, UDP-Lite: both ports are their first four bytes."""
 
+_ICMP: Final = frozenset({1, 58})
+"""ICMP and ICMPv6: type and code are their first two bytes."""
+
 _NAMES: Final = {1: "icmp", 2: "igmp", _TCP: "tcp", _UDP: "udp", 41: "ipv6", 47: "gre"} | {
     50: "esp", 51: "ah", 58: "icmpv6", 132: "sctp"
 }  # fmt: skip
@@ -50,6 +53,12 @@ class FiveTuple:
     destination_port: int | None = None
     """As `source_port`."""
 
+    icmp_type: int | None = None
+    """`None` for any protocol but ICMP and ICMPv6, a later fragment, or a packet cut short."""
+
+    icmp_code: int | None = None
+    """As `icmp_type`."""
+
     def ends(self) -> tuple[str, str]:
         """Return source and destination as text, with their ports."""
         return (
@@ -59,8 +68,11 @@ class FiveTuple:
 
     @property
     def protocol_name(self) -> str:
-        """The usual name of the protocol."""
-        return _NAMES.get(self.protocol, f"protocol {self.protocol}")
+        """The usual name of the protocol, with type and code of ICMP."""
+        name = _NAMES.get(self.protocol, f"protocol {self.protocol}")
+        if self.icmp_type is None:
+            return name
+        return f"{name} type {self.icmp_type} code {self.icmp_code}"
 
 
 def _end(address: bytes, port: int | None) -> str:
@@ -87,19 +99,18 @@ def read_addresses(packet: bytes) -> tuple[bytes, bytes] | None:
 def read_five_tuple(packet: bytes) -> FiveTuple:
     """Return the 5-tuple of *packet*, for which `read_addresses` must have found addresses."""
     if packet[0] >> 4 == 4:  # noqa: PLR2004 - IP version
-        protocol, ports_at = _ipv4_transport(packet)
+        protocol, transport_at = _ipv4_transport(packet)
         source, destination = packet[12:16], packet[16:20]
     else:
-        protocol, ports_at = _ipv6_transport(packet)
+        protocol, transport_at = _ipv6_transport(packet)
         source, destination = packet[8:24], packet[24:40]
-    if ports_at is None or protocol not in _WITH_PORTS or len(packet) < ports_at + 4:
-        return FiveTuple(source, destination, protocol)
-    ports = packet[ports_at : ports_at + 4]
-    source_port, destination_port = (
-        int.from_bytes(ports[:2], "big"),
-        int.from_bytes(ports[2:], "big"),
-    )
-    return FiveTuple(source, destination, protocol, source_port, destination_port)
+    start = b"" if transport_at is None else packet[transport_at : transport_at + 4]
+    if protocol in _WITH_PORTS and len(start) == 4:  # noqa: PLR2004 - two ports
+        ports = int.from_bytes(start[:2], "big"), int.from_bytes(start[2:], "big")
+        return FiveTuple(source, destination, protocol, *ports)
+    if protocol in _ICMP and len(start) >= 2:  # noqa: PLR2004 - type and code
+        return FiveTuple(source, destination, protocol, icmp_type=start[0], icmp_code=start[1])
+    return FiveTuple(source, destination, protocol)
 
 
 def _ipv4_transport(packet: bytes) -> tuple[int, int | None]:

@@ -3,7 +3,8 @@
 It opens and prints nothing, and keeps no packet after deciding about it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import cast
 
 from attrs import define, field
@@ -11,14 +12,18 @@ from attrs import define, field
 from firezone_filter.accounting.refusals import PERIOD
 from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.link import link_reader
-from firezone_filter.capture.stream import NS_PER_S, Record
+from firezone_filter.capture.stream import NS_PER_S, TIME_END_NS, Record
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
+from firezone_filter.replay.captured_packet import CapturedPacket, read_packet
+from firezone_filter.replay.clock import WINDOW, CaptureClock, begin
 from firezone_filter.replay.direction import ClientAddresses
+from firezone_filter.replay.five_tuple import read_five_tuple
+from firezone_filter.replay.refusing_resource import RefusingResources
 from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.replay.writers import FlowWriter, Writer
-from firezone_filter.values.decisions import Direction
-from firezone_filter.values.events import FlowEvent
+from firezone_filter.values.decisions import Decision, Direction, Forward, Translate
+from firezone_filter.values.events import AuthorizationExpired, FlowEvent
 from firezone_filter.values.options import GatewayOptions
 
 
@@ -31,21 +36,21 @@ def replay(
     """Decide about every packet of *records*, pass each on to *writers*, and count them all.
 
     The gateway's clock starts with the first record. Time never runs backwards: a record with
-    an earlier time stamp than one before it is decided at the latest time so far. Flow records
-    go to *flows*, if given; the flows still open at the end are closed as if their clients
-    disconnected.
+    an earlier time stamp than one before it, or with one that cannot be right, is decided at
+    the latest time so far. Flow records go to *flows*, if given; the flows still open at the end
+    are closed as if their clients disconnected.
 
     Returns:
-        The counts; with `damage` if *records* ended in a `DamagedCaptureError`.
+        The counts; with `damage` if *records* ended in a `DamagedCaptureError`, and
+        `interrupted` if they ended in a `KeyboardInterrupt`.
 
     Raises:
         FirezoneFilterError: The policy cannot begin at the time of the first record.
-        UnreadableCaptureError: A record has a link type that is not supported.
         Exception: Anything else that *records* or *writers* raise.
     """
-    run = _Replay(policy, writers, flows, ClientAddresses(policy))
+    run = _Replay(policy, writers, flows)
     try:
-        for record in records:
+        for record in _until_interrupted(records, run.summary):
             run.add(record)
     except DamagedCaptureError as damage:
         run.summary.damage = str(damage)
@@ -53,71 +58,167 @@ def replay(
     return run.summary
 
 
+def _until_interrupted(records: Iterable[Record], summary: Summary) -> Iterator[Record]:
+    # Only while it waits for a packet: one that is being decided is not half counted.
+    iterator = iter(records)
+    while True:
+        try:
+            record = next(iterator)
+        except StopIteration:
+            return
+        except KeyboardInterrupt:
+            summary.interrupted = True
+            return
+        yield record
+
+
 @define
 class _Replay:
+    """Collects the first packets, until they have decided when the capture begins."""
+
     _policy: Policy
     _writers: Sequence[Writer]
     _flows: FlowWriter | None
-    _clients: ClientAddresses
-    _gateway: Gateway | None = field(init=False, default=None)
+    _waiting: list[Record] = field(init=False, factory=list)
+    _run: "_Run | None" = field(init=False, default=None)
     summary: Summary = field(init=False, factory=Summary)
 
     def add(self, record: Record) -> None:
-        self.summary.add_frame(record.time_ns, len(record.frame))
-        if self._gateway is None:
-            options = GatewayOptions(flow_records=self._flows is not None)
-            self._gateway = self._policy.gateway(record.seconds, options=options)
-        packet = link_reader(record.link_type)(record.frame)
-        if packet is None:
-            self.summary.not_ip.add(len(record.frame))
-        elif (direction := self._clients.direction(packet)) is None:
-            self.summary.not_ours.add(len(packet))
-        else:
-            self._decide(self._gateway, record, direction, packet)
+        if self._run is not None:
+            self._run.add(record)
+            return
+        self._waiting.append(record)
+        if len(self._waiting) == WINDOW:
+            self._run = self._begun()
 
     def finish(self) -> None:
         """Handle everything that expires by the end of the capture, after its last packet."""
-        if self._gateway is None or self.summary.last_ns is None:
-            return
-        last = self.summary.last_ns / NS_PER_S
-        if self._flows is not None:
-            self._let_flows_end(self._gateway, last)
-        self._gateway.handle_timeout(last)
-        self._take_events(self._gateway)
-        if self._flows is not None:
-            self._close_flows(self._gateway, last)
+        if self._run is None and self._waiting:
+            self._run = self._begun()
+        if self._run is not None:
+            self._run.finish()
 
-    def _let_flows_end(self, gateway: Gateway, now: float) -> None:
+    def _begun(self) -> "_Run":
+        expiries = [
+            authorization.expires_at
+            for client in self._policy.clients
+            for authorization in client.authorizations
+            if authorization.expires_at is not None
+        ]
+        start_ns = begin([record.time_ns for record in self._waiting], expiries)
+        options = GatewayOptions(flow_records=self._flows is not None)
+        run = _Run(
+            gateway=self._policy.gateway(start_ns / NS_PER_S, options=options),
+            clock=CaptureClock(start_ns),
+            clients=ClientAddresses(self._policy),
+            refusing=RefusingResources(self._policy),
+            writers=self._writers,
+            flows=self._flows,
+            summary=self.summary,
+        )
+        for record in self._waiting:
+            run.add(record)
+        self._waiting.clear()
+        return run
+
+
+@define
+class _Run:
+    """A replay from the moment at which the time is known."""
+
+    gateway: Gateway
+    clock: CaptureClock
+    clients: ClientAddresses
+    refusing: RefusingResources
+    writers: Sequence[Writer]
+    flows: FlowWriter | None
+    summary: Summary
+    _numbers: Iterator[int] = field(init=False, factory=lambda: count(1))
+
+    def add(self, record: Record) -> None:
+        is_odd = self.clock.advance(record.time_ns)
+        number, size = next(self._numbers), len(record.frame)
+        self.summary.add_frame(None if is_odd else record.time_ns, size)
+        read = link_reader(record.link_type)
+        if read is None:
+            self.summary.unsupported[record.link_type].add(size)
+        elif isinstance(found := read(record.frame), str):
+            self.summary.add_not_ip(found, size)
+        else:
+            packet = read_packet(record.frame[found:], record.wire_length - found)
+            direction = self.clients.direction(packet.captured)
+            if direction is None:
+                self.summary.add_not_ours(packet.captured, packet.length)
+            else:
+                self._decide(number, record, direction, packet)
+
+    def finish(self) -> None:
+        clock, last = self.clock, self.clock.seconds
+        self.summary.odd_times = clock.odd
+        self.summary.out_of_order = clock.earlier
+        self.summary.out_of_order_by_ns = clock.earlier_by_ns
+        if self.flows is not None:
+            self._let_flows_end(last)
+        self.gateway.handle_timeout(last)
+        self._take_events()
+        if self.flows is not None:
+            self._close_flows(last)
+
+    def _let_flows_end(self, now: float) -> None:
         """Report what a host's timer would have reported by *now*, each at its own time."""
-        while (due := gateway.poll_timeout()) is not None and due <= now:
-            gateway.handle_timeout(due)
-            self._take_events(gateway)
+        while (due := self.gateway.poll_timeout()) is not None and due <= now:
+            self.gateway.handle_timeout(due)
+            self._take_events()
 
-    def _close_flows(self, gateway: Gateway, last: float) -> None:
-        for client_id in gateway.clients():
-            gateway.client_disconnected(client_id)
-            self._take_events(gateway)
+    def _close_flows(self, last: float) -> None:
+        for client_id in self.gateway.clients():
+            self.gateway.client_disconnected(client_id)
+            self._take_events()
         # Refused packets are reported a minute after the first of them.
-        gateway.handle_timeout(last + PERIOD)
-        self._take_events(gateway)
+        self.gateway.handle_timeout(last + PERIOD)
+        self._take_events()
 
     def _decide(
-        self, gateway: Gateway, record: Record, direction: Direction, packet: bytes
+        self, number: int, record: Record, direction: Direction, packet: CapturedPacket
     ) -> None:
-        if self._flows is not None:
-            self._let_flows_end(gateway, record.seconds)
+        now = self.clock.seconds
+        if self.flows is not None:
+            self._let_flows_end(now)
         # A capture names no authenticated peer, so the source address has to identify it.
-        decision = gateway.handle_packet(direction, packet, record.seconds)
-        decided = Decided(record.time_ns, direction, packet, decision, record.is_cut)
+        decision = self.gateway.handle_packet(direction, packet.whole, now)
+        self._take_events()
+        decided = Decided(
+            frame=number,
+            time_ns=self._writable(record.time_ns),
+            direction=direction,
+            packet=packet,
+            wire_length=max(record.wire_length, len(record.frame)),
+            decision=decision,
+            resource_id=self._resource_of(direction, packet, decision),
+        )
         self.summary.add(decided)
-        self._take_events(gateway)
-        for writer in self._writers:
+        for writer in self.writers:
             writer.add(decided)
 
-    def _take_events(self, gateway: Gateway) -> None:
-        while (event := gateway.poll_event()) is not None:
+    def _writable(self, time_ns: int) -> int:
+        # Neither a capture nor RFC 3339 has room for every time stamp of a pcapng file.
+        return time_ns if 0 <= time_ns < TIME_END_NS else self.clock.latest_ns
+
+    def _resource_of(
+        self, direction: Direction, packet: CapturedPacket, decision: Decision
+    ) -> str | None:
+        if isinstance(decision, Forward | Translate):
+            return decision.resource_id
+        if decision.client_id is None:
+            return None
+        return self.refusing.find(direction, read_five_tuple(packet.captured), decision)
+
+    def _take_events(self) -> None:
+        while (event := self.gateway.poll_event()) is not None:
             if isinstance(event, FlowEvent):
                 # The gateway records flows only if there is a writer for them.
-                cast("FlowWriter", self._flows).add(event)
+                cast("FlowWriter", self.flows).add(event)
             else:
                 self.summary.add_events([event])
+                if isinstance(event, AuthorizationExpired):
+                    self.refusing.expired(event.client_id, event.resource_id)

@@ -9,7 +9,8 @@ from typing import Final, assert_never
 
 from attrs import Factory, define, field, frozen
 
-from firezone_filter.replay.five_tuple import FiveTuple, read_five_tuple
+from firezone_filter.replay.captured_packet import CapturedPacket
+from firezone_filter.replay.five_tuple import FiveTuple, read_addresses, read_five_tuple
 from firezone_filter.structures.key_slots import KeySlots
 from firezone_filter.values.decisions import (
     Decision,
@@ -26,6 +27,15 @@ MAX_FLOWS: Final = 256
 """Refused flows that are told apart, for each direction and reason: enough to find the busiest
 few, while a scan takes a few hundred kilobytes at most."""
 
+MAX_ADDRESSES: Final = 1024
+"""Addresses of packets that belong to no client that are told apart."""
+
+MAX_KINDS: Final = 64
+"""Kinds of frames without an IP packet that are told apart."""
+
+OTHER_KINDS: Final = "other"
+"""Stands for the kinds of frames beyond `MAX_KINDS`."""
+
 MAX_EVENTS: Final = 100
 """Events kept for the list, more than a person reads. All of them are counted."""
 
@@ -37,15 +47,26 @@ KINDS: Final = ("forward", "translate", "reject", "drop")
 class Decided:
     """One packet of a client, and the gateway's decision."""
 
+    frame: int
+    """The number of its frame in the capture, from 1."""
+
     time_ns: int
-    """Nanoseconds of Unix time."""
+    """Nanoseconds of Unix time, in the years 1970 to 2106."""
 
     direction: Direction
-    packet: bytes
-    decision: Decision
+    """Which way it travels."""
 
-    is_cut: bool = False
-    """Whether the capture's snap length cut the frame."""
+    packet: CapturedPacket
+    """The packet as it was captured, and as it was judged."""
+
+    wire_length: int
+    """The length of its frame on the wire."""
+
+    decision: Decision
+    """The decision about it."""
+
+    resource_id: str | None = None
+    """The resource that permits or refuses it; `None` if no resource does."""
 
 
 def kind_of(decision: Decision) -> str:
@@ -96,9 +117,9 @@ class Refusals:
         init=False, eq=False, repr=False, factory=lambda: KeySlots(MAX_FLOWS)
     )
 
-    def add(self, packet: bytes) -> None:
-        """Count *packet*, which has addresses."""
-        self.tally.add(len(packet))
+    def add(self, packet: bytes, size: int) -> None:
+        """Count *packet*, which has addresses, and had *size* bytes on the wire."""
+        self.tally.add(size)
         flow = read_five_tuple(packet)
         if self._slots.take(flow):
             self.flows[flow] = self.flows.get(flow, 0) + 1
@@ -134,20 +155,45 @@ class Summary:
     not_ip: Tally = Factory(Tally)
     """Frames without an IP packet, such as ARP."""
 
+    not_ip_kinds: dict[str, Tally] = Factory(lambda: defaultdict(Tally))
+    """The same by what they are; the first `MAX_KINDS`, and `OTHER_KINDS` for the rest."""
+
+    unsupported: dict[int, Tally] = Factory(lambda: defaultdict(Tally))
+    """Frames of a link type that is not supported, by its number."""
+
     not_ours: Tally = Factory(Tally)
     """IP packets that belong to no client of the policy."""
 
+    addresses: dict[bytes, int] = Factory(lambda: defaultdict(int))
+    """How many of these packets come from or go to an address, packed; the first
+    `MAX_ADDRESSES` addresses."""
+
     cut: Tally = Factory(Tally)
-    """Clients' packets that are `MALFORMED` because the snap length cut them."""
+    """Clients' packets that the snap length cut."""
+
+    cut_malformed: Tally = Factory(Tally)
+    """Those of them that are `MALFORMED`, their headers being cut."""
+
+    odd_times: int = 0
+    """Frames with a time stamp that cannot be right."""
+
+    out_of_order: int = 0
+    """Frames with a time stamp that is earlier than one before."""
+
+    out_of_order_by_ns: int = 0
+    """By how much the earliest of them was."""
+
+    interrupted: bool = False
+    """Whether the user ended the reading of the capture."""
 
     damage: str | None = None
     """Where and why the capture could not be read to its end; `None` if it could."""
 
     first_ns: int | None = None
-    """The earliest time stamp."""
+    """The earliest time stamp, without those that cannot be right."""
 
     last_ns: int | None = None
-    """The latest time stamp."""
+    """The latest time stamp, likewise."""
 
     decisions: dict[tuple[Direction, str], Tally] = field(
         factory=lambda: {(direction, kind): Tally() for direction in Direction for kind in KINDS}
@@ -166,18 +212,45 @@ class Summary:
     event_count: int = 0
     """The number of all events."""
 
-    def add_frame(self, time_ns: int, size: int) -> None:
-        """Count a frame of *size* captured bytes, whatever its content."""
+    @property
+    def is_odd(self) -> bool:
+        """Whether something of the capture could not be taken as it is."""
+        return bool(self.unsupported or self.odd_times or self.out_of_order)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the capture was read to its end."""
+        return self.damage is None and not self.interrupted
+
+    def add_frame(self, time_ns: int | None, size: int) -> None:
+        """Count a frame of *size* captured bytes; *time_ns* is `None` if it cannot be right."""
         self.frames.add(size)
+        if time_ns is None:
+            return
         if self.first_ns is None or time_ns < self.first_ns:
             self.first_ns = time_ns
         if self.last_ns is None or time_ns > self.last_ns:
             self.last_ns = time_ns
 
+    def add_not_ip(self, kind: str, size: int) -> None:
+        """Count a frame that carries no IP packet but *kind*."""
+        self.not_ip.add(size)
+        is_told_apart = kind in self.not_ip_kinds or len(self.not_ip_kinds) < MAX_KINDS
+        self.not_ip_kinds[kind if is_told_apart else OTHER_KINDS].add(size)
+
+    def add_not_ours(self, packet: bytes, size: int) -> None:
+        """Count an IP packet of *size* bytes that belongs to no client."""
+        self.not_ours.add(size)
+        for address in dict.fromkeys(read_addresses(packet) or ()):
+            if address in self.addresses or len(self.addresses) < MAX_ADDRESSES:
+                self.addresses[address] += 1
+
     def add(self, decided: Decided) -> None:
         """Count a packet and its decision."""
-        decision, size = decided.decision, len(decided.packet)
+        decision, size = decided.decision, decided.packet.length
         self.decisions[decided.direction, kind_of(decision)].add(size)
+        if decided.packet.is_cut:
+            self.cut.add(size)
         client = self.clients[decision.client_id]
         match decision:
             case Forward() | Translate():
@@ -208,7 +281,12 @@ class Summary:
         items = [(direction, reason, each) for (direction, reason), each in self.refusals.items()]
         return sorted(items, key=lambda item: -item[2].tally.packets)
 
+    def busiest_addresses(self, count: int) -> list[tuple[bytes, int]]:
+        """Return up to *count* addresses of packets that belong to no client, busiest first."""
+        return sorted(self.addresses.items(), key=lambda item: -item[1])[:count]
+
     def _add_refusal(self, decided: Decided, reason: Reason) -> None:
-        self.refusals[decided.direction, reason].add(decided.packet)
-        if decided.is_cut and reason is Reason.MALFORMED:
-            self.cut.add(len(decided.packet))
+        packet = decided.packet
+        self.refusals[decided.direction, reason].add(packet.captured, packet.length)
+        if packet.is_cut and reason is Reason.MALFORMED:
+            self.cut_malformed.add(packet.length)

@@ -13,7 +13,14 @@ from firezone_filter.capture.formats import PcapWriter
 from firezone_filter.logs.timestamps import format_time, rfc3339
 from firezone_filter.replay.five_tuple import FiveTuple, read_five_tuple
 from firezone_filter.replay.summary import Decided, kind_of
-from firezone_filter.values.decisions import Decision, Direction, Drop, Reason, Reject
+from firezone_filter.values.decisions import (
+    Decision,
+    Direction,
+    Drop,
+    Reason,
+    Reject,
+    Translate,
+)
 from firezone_filter.values.events import FlowEnded, FlowEvent, FlowRefused, FlowStarted
 
 
@@ -36,15 +43,19 @@ class DecisionWriter:
 
 
 class ForwardedWriter:
-    """Writes a capture of the packets that passed, as they left: after any translation."""
+    """Writes a capture of the packets that passed, as they left: after any translation.
+
+    A packet that the snap length cut is written cut, with its original length.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._pcap = PcapWriter(stream)
 
     def add(self, decided: Decided) -> None:
         """Write the packet that is sent on for *decided*, if there is one."""
-        if (out := decided.decision.to_send(decided.packet)) is not None:
-            self._pcap.write(decided.time_ns, out)
+        packet = decided.packet
+        if (out := decided.decision.to_send(packet.whole)) is not None:
+            self._pcap.write(decided.time_ns, packet.as_captured(out), packet.length)
 
 
 class FlowWriter:
@@ -84,19 +95,35 @@ def flow_fields(flow: FiveTuple) -> dict[str, object]:
         "protocol": flow.protocol,
         "source_port": flow.source_port,
         "destination_port": flow.destination_port,
+        "icmp_type": flow.icmp_type,
+        "icmp_code": flow.icmp_code,
     }
 
 
 def _line(decided: Decided) -> dict[str, object]:
     decision = decided.decision
     return {
+        "frame": decided.frame,
         "time": rfc3339(decided.time_ns),
         "direction": decided.direction.value,
         "decision": kind_of(decision),
         "reason": _reason(decision),
         "client": decision.client_id,
-        "resource": None if isinstance(decision, Reject | Drop) else decision.resource_id,
-        **flow_fields(read_five_tuple(decided.packet)),
+        "resource": decided.resource_id,
+        **flow_fields(read_five_tuple(decided.packet.captured)),
+        "length": decided.packet.length,
+        "wire_length": decided.wire_length,
+        **_translated_fields(decision),
+    }
+
+
+def _translated_fields(decision: Decision) -> dict[str, object]:
+    flow = read_five_tuple(decision.packet) if isinstance(decision, Translate) else None
+    return {
+        "translated_source": None if flow is None else str(ip_address(flow.source)),
+        "translated_destination": None if flow is None else str(ip_address(flow.destination)),
+        "translated_source_port": None if flow is None else flow.source_port,
+        "translated_destination_port": None if flow is None else flow.destination_port,
     }
 
 

@@ -26,6 +26,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({""}),
     frozenset({"replay"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -56,7 +57,7 @@ DECISION_PATH = (
 )
 
 # The rooms of commands, which may touch the world.
-OUTSIDE = frozenset({"capture", "replay", "cli"})
+OUTSIDE = frozenset({"capture", "replay", "cli", "__main__"})
 
 # What the core may depend on, and who may know it.
 ANYWHERE = frozenset({"attr", "attrs"})
@@ -311,6 +312,6 @@ def test_only_the_command_line_opens_files_and_prints(module: str) -> None:
     assert calls(module) & WORLDLY_CALLS == set()
 
 
-@pytest.mark.parametrize("module", ["cli", "cli.__main__"])
+@pytest.mark.parametrize("module", ["__main__", "cli", "cli.__main__"])
 def test_what_runs_without_the_extra_imports_none_of_it_at_once(module: str) -> None:
     assert other_imports(module) & {"click", "rich", "dpkt"} == set()

@@ -116,9 +116,12 @@ def test_options_give_the_resolution_and_the_offset_of_time(
     assert time_of_tick(ticks, *options) == time_ns
 
 
-def test_a_time_before_1970_is_damage() -> None:
-    with pytest.raises(DamagedCaptureError, match=r"^packet 1 is not of the years 1970 to 2106$"):
-        time_of_tick(0, offset(-1))
+@pytest.mark.parametrize(
+    ("ticks", "seconds"), [(0, -1), (0, 2**63 - 1), (2**64 - 1, 0)], ids=["1969", "late", "later"]
+)
+def test_a_time_of_any_year_is_read(ticks: int, seconds: int) -> None:
+    expected = ticks * 1_000 + seconds * 1_000_000_000
+    assert time_of_tick(ticks, offset(seconds)) == expected
 
 
 # --- Sections ----------------------------------------------------------------------------

@@ -1,9 +1,15 @@
-"""The output of a run, and a closed pipe for it."""
+"""The output of a run, and a closed pipe or a terminal for it."""
 
+import fcntl
 import os
+import pty
+import re
+import struct
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import pytest
 from attrs import frozen
@@ -29,3 +35,23 @@ def closed_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         yield
+
+
+@contextmanager
+def terminal(columns: int) -> Iterator[tuple[TextIO, int]]:
+    """Give a terminal that reports so many columns, and the descriptor of its screen."""
+    screen, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(end, "w", encoding="utf-8") as stream:
+        yield stream, screen
+    os.close(screen)
+
+
+def written(stream: TextIO, screen: int) -> list[str]:
+    """Return the lines written to the terminal *stream*, without colours."""
+    stream.write("\0")
+    stream.flush()
+    text = ""
+    while "\0" not in text:
+        text += os.read(screen, 65_536).decode()
+    return re.sub(r"\x1b\[[0-9;]*m|\0", "", text).splitlines()

@@ -2,12 +2,15 @@
 
 import io
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Self
 
+import click
 import dpkt
 import pytest
 from attrs import frozen
@@ -20,15 +23,20 @@ from tests.captures import (
     ALLOWED,
     ANSWER,
     FOREIGN,
+    GATEWAY,
     POLICY,
     REFUSED,
+    START_S,
     enhanced,
     ethernet,
     interface,
+    ipv6,
     pcap,
     pcap_header,
     pcap_record,
+    ports,
     section,
+    tcp,
 )
 
 from .terminal import Said, closed_pipe
@@ -69,15 +77,18 @@ def files(tmp_path: Path) -> Files:
     return written
 
 
-class Interrupted(io.RawIOBase):
-    """Standard input at which the user, instead of typing, presses Ctrl-C."""
+class Interrupted(io.BytesIO):
+    """Standard input at whose end, instead of typing, the user presses Ctrl-C."""
 
     @property
     def buffer(self) -> Self:
         return self
 
-    def read(self, size: int = -1) -> bytes:
-        raise KeyboardInterrupt(size)
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            signal.raise_signal(signal.SIGINT)
+        return data
 
 
 # --- The outputs -------------------------------------------------------------------------
@@ -151,6 +162,41 @@ def test_a_capture_may_come_from_standard_input(
     assert said().out[0] == "standard input: 1 packet, 40 bytes"
 
 
+def test_a_policy_may_come_from_standard_input(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = io.BytesIO(json.dumps(POLICY).encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(document))
+    assert run(["replay", str(files.capture), "--policy", "-"]) == ExitStatus.DONE
+    assert said().err == []
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        (b"{", "standard input: "),
+        (json.dumps(POLICY).replace("1700000100", "9999999999").encode(), "standard input: "),
+    ],
+    ids=["no policy", "another time"],
+)
+def test_a_policy_from_standard_input_that_cannot_be_used_is_named(
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    document: bytes,
+    complaint: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(document)))
+    assert run(["replay", str(files.capture), "--policy", "-"]) == ExitStatus.UNUSABLE
+    assert said().err[0].startswith(f"firezone-filter: {complaint}")
+
+
+def test_standard_input_is_not_both_the_capture_and_the_policy(said: Callable[[], Said]) -> None:
+    assert run(["replay", "-", "--policy", "-"]) == ExitStatus.UNUSABLE
+    complaint = "standard input: can be either the capture or the policy, not both"
+    assert said().err == [f"firezone-filter: {complaint}"]
+
+
 def test_interfaces_of_several_kinds_make_one_replay(
     files: Files, said: Callable[[], Said]
 ) -> None:
@@ -181,23 +227,72 @@ def test_a_capture_cut_short_is_decided_up_to_the_cut_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "complaint", "command_path"),
     [
-        ([], "Missing command."),
-        (["replay"], "Missing argument 'CAPTURE'."),
-        (["replay", "a"], "Missing option '--policy'."),
-        (["--nonsense"], "No such option"),
-        (["play"], "No such command 'play'."),
-        (["--json=yes"], "No such option"),
+        ([], "Missing command.", ""),
+        (["--nonsense"], "No such option", ""),
+        (["play"], "No such command 'play'.", ""),
+        (["--json=yes"], "No such option", ""),
+        (["replay"], "Missing argument 'CAPTURE'.", " replay"),
+        (["replay", "a"], "Missing option '--policy'.", " replay"),
+        (["replay", "--nonsense"], "No such option", " replay"),
+        (["replay", "a", "b", "--policy", "c"], "Got unexpected extra argument", " replay"),
+        (["replay", "a", "--policy"], "Option '--policy' requires an argument", " replay"),
+        (["replay", "a", "--policy", "b", "--client", "c"], "Invalid value for '--cl", " replay"),
+        (["logs", "--severity"], "Option '--severity' requires an argument", " logs"),
+        (["logs", "--nonsense"], "No such option", " logs"),
+        (["logs", "--severity", "loud"], "Invalid value for '--severity'", " logs"),
+        (["logs", "--grep", "("], "Invalid value for '--grep'", " logs"),
     ],
 )
-def test_bad_arguments_are_reported_in_one_line_that_names_the_help(
-    said: Callable[[], Said], arguments: list[str], complaint: str
+def test_bad_arguments_are_reported_in_one_line_that_names_the_help_of_the_command(
+    said: Callable[[], Said], arguments: list[str], complaint: str, command_path: str
 ) -> None:
     assert run(arguments) == ExitStatus.UNUSABLE
     (line,) = said().err
     assert line.startswith(f"firezone-filter: {complaint}")
-    assert line.endswith(" (see firezone-filter --help)")
+    assert line.endswith(f" (see firezone-filter{command_path} --help)")
+
+
+def test_an_error_without_a_command_names_the_help_of_all(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> str:
+        raise click.ClickException("it fails")
+
+    monkeypatch.setattr(command, "version", fail)
+    assert run(["--version"]) == ExitStatus.UNUSABLE
+    assert said().err == ["firezone-filter: it fails (see firezone-filter --help)"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    # click starts bash to ask for its version.
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda *_: None)
+    monkeypatch.setenv("_FIREZONE_FILTER_COMPLETE", f"{shell}_source")
+    assert run([]) == ExitStatus.DONE
+    assert any("_FIREZONE_FILTER_COMPLETE" in line for line in said().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("firezone-filter re", ["plain,replay"]),
+        ("firezone-filter replay --fo", ["plain,--forwarded"]),
+        ("firezone-filter replay off", ["file,off"]),
+        ("firezone-filter replay --policy pol", ["file,pol"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_files(
+    said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
+) -> None:
+    monkeypatch.setenv("_FIREZONE_FILTER_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert run([]) == ExitStatus.DONE
+    assert said().out == completed
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])
@@ -260,21 +355,139 @@ def test_a_policy_for_other_times_is_reported_in_one_line(
     assert len(said().err) == 1
 
 
+# --- What is odd about a capture -----------------------------------------------------------
+
+
+def test_one_interface_of_an_unsupported_link_type_does_not_end_a_replay(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    frames = [enhanced(ALLOWED, number=n % 2) for n in range(5)]
+    files.capture.write_bytes(b"".join([section(), interface(105), interface(101), *frames]))
+    decisions = files.folder / "decisions.jsonl"
+    assert files.replay("--decisions", decisions) == ExitStatus.DAMAGED
+    assert len(decisions.read_text().splitlines()) == 2
+    printed = said()
+    assert "link type 105 (IEEE 802.11): 3 packets, 120 bytes" in printed.out
+    warning = "3 packets of link type 105 (IEEE 802.11), which is not supported; raw IP, "
+    (line,) = printed.err
+    assert line.startswith(f"firezone-filter: {files.capture}: {warning}")
+
+
+def test_a_capture_of_an_unsupported_link_type_has_a_summary(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(pcap(ALLOWED, link_type=147))
+    assert files.replay() == ExitStatus.DAMAGED
+    printed = said()
+    assert "link type 147: 1 packet, 40 bytes" in printed.out
+    assert "1 packet of link type 147, which is not supported; " in printed.err[0]
+
+
 @pytest.mark.parametrize(
-    "capture",
+    ("seconds", "warning"),
     [
-        pytest.param(pcap(ALLOWED, link_type=105), id="pcap"),
-        pytest.param(section() + interface(105) + enhanced(ALLOWED), id="pcapng"),
+        ([START_S, 0, START_S + 1], "1 packet with a time stamp outside 1970 to 2106, or "),
+        ([START_S, START_S - 60], "1 packet earlier than one before, by at most 60.000000 s; "),
+        (
+            [START_S, START_S - 1500, START_S - 2],
+            "2 packets earlier than one before, by at most 1,500.000000 s; ",
+        ),
+    ],
+    ids=["odd", "one", "two"],
+)
+def test_odd_time_stamps_are_told_with_a_summary(
+    files: Files, said: Callable[[], Said], seconds: list[int], warning: str
+) -> None:
+    records = [pcap_record(ALLOWED, second) for second in seconds]
+    files.capture.write_bytes(pcap_header() + b"".join(records))
+    assert files.replay() == ExitStatus.DAMAGED
+    printed = said()
+    assert printed.out[0] == f"{files.capture}: {len(seconds)} packets, {len(seconds) * 40} bytes"
+    (line,) = printed.err
+    assert line.startswith(f"firezone-filter: {files.capture}: {warning}")
+
+
+def test_a_capture_without_a_client_says_how_to_make_one(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    other = tcp(40000, 5432, "10.0.0.9", "10.0.0.8")
+    files.capture.write_bytes(pcap(FOREIGN, other))
+    assert files.replay() == ExitStatus.DONE
+    name = f"firezone-filter: {files.capture}: "
+    assert said().err == [
+        name + "no client of the policy appears in it",
+        name + "the policy's clients: alice 100.64.0.2, alice fd00:2021:1111::2",
+        name + "its most frequent addresses: 10.0.0.9 (2), 10.0.0.5 (1), 10.0.0.8 (1)",
+        name + "--client alice=10.0.0.9 makes an address of the capture the client's",
+    ]
+
+
+def test_a_capture_without_ip_has_no_addresses_to_name(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(pcap(ethernet(0x0806, bytes(28)), link_type=1))
+    assert files.replay() == ExitStatus.DONE
+    assert len(said().err) == 2
+
+
+@pytest.mark.parametrize(
+    ("clients", "text", "lines"), [(0, "none", 3), (4, "c0 100.64.1.0, c1 100.64.1.1", 4)]
+)
+def test_a_policy_of_any_size_names_few_of_its_clients(
+    files: Files, said: Callable[[], Said], clients: int, text: str, lines: int
+) -> None:
+    many = [
+        {"id": f"c{n}", "ipv4": f"100.64.1.{n}", "ipv6": f"fd00:2021:1111::{n + 9}"}
+        for n in range(clients)
+    ]
+    for client in many:
+        client["authorizations"] = []  # type: ignore[assignment]
+    files.policy.write_text(json.dumps({**POLICY, "clients": many}))
+    files.capture.write_bytes(pcap(FOREIGN))
+    files.replay()
+    told = said().err
+    assert len(told) == lines
+    assert told[1].endswith("and 3 more" if clients else text)
+
+
+def test_a_client_may_get_an_address_of_the_capture(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    home = [tcp(1, 5432, "192.168.1.5"), tcp(5432, 1, "10.0.0.5", "192.168.1.5")]
+    home_6 = ipv6("2001:db8:7::5", "2001:db8:8::1", 6, ports(1, 5432))
+    files.capture.write_bytes(pcap(*home, home_6))
+    options = ["--client", "alice=192.168.1.5", "--client", "alice=2001:db8:7::5"]
+    assert files.replay(*options, "--decisions", "-") == ExitStatus.DONE
+    decided = [json.loads(line)["decision"] for line in said().out]
+    assert decided == ["forward", "forward", "reject"]
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("eve=192.168.1.5", "--client: 'eve' is no client of the policy; its clients: 'alice'"),
+        ("alice=100.96.0.1", "--client: 100.96.0.1 is in the DNS ranges of the address plan"),
+        (f"alice={GATEWAY}", "--client: clients[0].ipv4: '100.64.0.1' is already gateway.ipv4"),
+        (
+            "alice",
+            "Invalid value for '--client': 'alice' is not ID=ADDRESS (see firezone-filter r",
+        ),
+        ("=10.0.0.1", "Invalid value for '--client': '=10.0.0.1' is not ID=ADDRESS"),
+        ("alice=home", "Invalid value for '--client': 'home' is not an IP address"),
+        ("alice=10.0.0.0/8", "Invalid value for '--client': '10.0.0.0/8' is not an IP address"),
     ],
 )
-def test_an_unsupported_link_type_is_reported_in_one_line(
-    files: Files, said: Callable[[], Said], capture: bytes
+def test_an_address_that_cannot_be_a_clients_is_reported_in_one_line(
+    files: Files, said: Callable[[], Said], value: str, complaint: str
 ) -> None:
-    files.capture.write_bytes(capture)
-    assert files.replay() == ExitStatus.UNUSABLE
-    supported = "raw IP, Ethernet, Linux cooked and BSD loopback are"
-    complaint = f"{files.capture}: link type 105 is not supported; {supported}"
-    assert said().err == [f"firezone-filter: {complaint}"]
+    assert files.replay("--client", value) == ExitStatus.UNUSABLE
+    (line,) = said().err
+    assert line.startswith(f"firezone-filter: {complaint}")
+
+
+def test_an_id_may_have_an_equals_sign(files: Files) -> None:
+    files.policy.write_text(json.dumps(POLICY).replace("alice", "a=b"))
+    assert files.replay("--client", "a=b=192.168.1.5") == ExitStatus.DONE
 
 
 @pytest.mark.parametrize("option", ["CAPTURE", "--policy", *OUTPUTS])
@@ -343,7 +556,7 @@ def test_the_summary_is_not_appended_to_the_capture(
 def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files, option: str) -> None:
     output = files.folder / "out"
     output.write_text("precious")
-    files.capture.write_bytes(pcap(ALLOWED, link_type=105))
+    files.capture.write_bytes(pcap(ALLOWED)[:20])
     files.replay(option, output)
     assert output.read_text() == "precious"
 
@@ -363,9 +576,10 @@ def test_an_output_in_a_missing_folder_is_reported_in_one_line(
 def test_an_error_after_the_start_names_the_incomplete_output(
     files: Files, said: Callable[[], Said]
 ) -> None:
-    files.capture.write_bytes(section() + interface(105) + enhanced(ALLOWED))
+    later = section(version=(9, 9))
+    files.capture.write_bytes(section() + interface() + enhanced(ALLOWED) + later)
     decisions = files.folder / "decisions.jsonl"
-    files.replay("--decisions", decisions)
+    assert files.replay("--decisions", decisions) == ExitStatus.UNUSABLE
     assert f"firezone-filter: {decisions}: incomplete" in said().err
 
 
@@ -415,7 +629,7 @@ def test_a_replay_into_a_closed_pipe_ends_in_silence(
 def test_an_error_before_the_closed_pipe_gives_the_status(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = section(), interface(), enhanced(ALLOWED), interface(105), enhanced(ALLOWED, number=1)
+    blocks = section(), interface(), *[enhanced(ALLOWED)] * 9, section(version=(9, 9))
     files.capture.write_bytes(b"".join(blocks))
     with closed_pipe(monkeypatch):
         assert files.replay("--decisions", "-") == ExitStatus.UNUSABLE
@@ -432,12 +646,49 @@ def test_complaints_into_a_closed_pipe_are_dropped(
 # --- Ctrl-C ------------------------------------------------------------------------------
 
 
-def test_ctrl_c_ends_in_silence(
+def test_ctrl_c_before_the_capture_begins_ends_in_silence(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
     assert files.replay_of("-") == ExitStatus.INTERRUPTED
-    assert said().err == []
+    assert said() == Said([], [])
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_ctrl_c_ends_a_live_capture_with_its_summary(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted(pcap(*[ALLOWED] * count)))
+    outputs = {option: files.folder / option.strip("-") for option in OUTPUTS}
+    options = [part for pair in outputs.items() for part in pair]
+    assert files.replay_of("-", "--json", *options) == ExitStatus.INTERRUPTED
+    printed = said()
+    summary = json.loads("\n".join(printed.out))
+    assert (summary["frames"]["packets"], summary["complete"]) == (count, False)
+    assert printed.err == []
+    assert len(outputs["--decisions"].read_text().splitlines()) == count
+    assert "disconnected" in outputs["--flows"].read_text()
+
+
+def test_ctrl_c_while_tcpdump_waits_prints_the_summary(files: Files) -> None:
+    command = [sys.executable, "-m", "firezone_filter", "replay", "-", "--policy"]
+    with subprocess.Popen(  # noqa: S603 - ourselves
+        [*command, str(files.policy), "--decisions", "/dev/stderr"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # Enough for the first line to leave its buffer.
+        process.stdin.write(pcap(*[ALLOWED] * 60))
+        process.stdin.flush()
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == ExitStatus.INTERRUPTED
+    assert out.startswith(b"standard input: ")
+    assert b"Traceback" not in err
 
 
 def test_ctrl_c_before_the_start_has_the_same_status(monkeypatch: pytest.MonkeyPatch) -> None:

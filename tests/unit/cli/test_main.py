@@ -31,10 +31,11 @@ def test_main_ends_with_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None
         main()
 
 
-def test_the_module_is_the_console_script(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("module", ["firezone_filter", "firezone_filter.cli"])
+def test_the_module_is_the_console_script(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     monkeypatch.setattr(sys, "argv", ["firezone-filter", "--help"])
     with pytest.raises(SystemExit, match=r"^0$"):
-        runpy.run_module("firezone_filter.cli", run_name="__main__")
+        runpy.run_module(module, run_name="__main__")
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:

@@ -9,10 +9,11 @@ import pytest
 from attrs import frozen
 
 from firezone_filter.capture.reader import Capture
+from firezone_filter.capture.stream import Record
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
-from tests.builders import checksums_hold, icmp_echo, tcp, udp
-from tests.captures import CLIENT, CLIENT_6, POLICY, pcap
+from tests.builders import checksums_hold, icmp_echo, icmp_error, tcp, udp
+from tests.captures import CLIENT, CLIENT_6, POLICY, pcap, pcap_header, pcap_record
 
 PROXY, PROXY_6 = "100.96.0.1", "fd00:2021:1111:8000::1"
 REAL, REAL_6 = "10.20.0.10", "2001:db8:20::10"
@@ -68,8 +69,11 @@ class Files:
     folder: Path
 
     def replay(self, *packets: bytes) -> int:
+        return self.replay_of(pcap(*packets))
+
+    def replay_of(self, data: bytes) -> int:
         capture = self.folder / "office.pcap"
-        capture.write_bytes(pcap(*packets))
+        capture.write_bytes(data)
         policy = self.folder / "policy.json"
         document: Any = copy.deepcopy(POLICY)
         document["clients"][0]["authorizations"].append(AUTHORIZATION)
@@ -82,9 +86,12 @@ class Files:
         lines = (self.folder / "out").read_text().splitlines()
         return [json.loads(line)[key] for line in lines]
 
-    def forwarded(self) -> list[bytes]:
+    def records(self) -> list[Record]:
         with (self.folder / "out.pcap").open("rb") as stream:
-            return [record.frame for record in Capture(stream)]
+            return list(Capture(stream))
+
+    def forwarded(self) -> list[bytes]:
+        return [record.frame for record in self.records()]
 
 
 @pytest.fixture
@@ -96,6 +103,39 @@ def test_packets_are_written_as_they_left_with_good_checksums(files: Files) -> N
     assert files.replay(*ASKED) == ExitStatus.DONE
     assert files.forwarded() == SENT
     assert all(checksums_hold(packet) for packet in files.forwarded())
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_cut_packets_are_translated_and_cut_at_the_same_place(files: Files, missing: int) -> None:
+    records = (pcap_record(one[:-missing], wire_length=len(one)) for one in ASKED)
+    # Of echoes nothing but the header is there, so they cannot be cut.
+    assert files.replay_of(pcap_header() + b"".join(records)) == ExitStatus.DONE
+    assert files.decided("decision") == ["translate"] * 4 + ["drop"] * 2
+    assert files.forwarded() == [packet[:-missing] for packet in SENT[:4]]
+    assert [record.wire_length for record in files.records()] == list(map(len, SENT[:4]))
+    assert files.decided("length") == list(map(len, ASKED))
+
+
+def test_an_offloaded_packet_is_translated_and_stays_without_a_length(files: Files) -> None:
+    # Both have the header checksum of a packet whose length is there.
+    asked, sent = (packet[:2] + bytes(2) + packet[4:] for packet in (ASKED[0], SENT[0]))
+    assert files.replay(asked) == ExitStatus.DONE
+    assert files.forwarded() == [sent]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "decision"), [(29, "translate"), (28, "translate"), (27, "drop"), (0, "drop")]
+)
+def test_a_cut_error_about_a_translated_packet_is_translated_as_far_as_it_goes(
+    files: Files, quoted: int, decision: str
+) -> None:
+    error = icmp_error(f"{REAL} > {CLIENT}", 3, 1, quoting=SENT[0])
+    cut = error[: 28 + quoted]
+    records = pcap_record(ASKED[0]) + pcap_record(cut, wire_length=len(error))
+    assert files.replay_of(pcap_header() + records) == ExitStatus.DONE
+    assert files.decided("decision") == ["translate", decision]
+    assert files.decided("translated_source")[1:] == [PROXY if decision == "translate" else None]
+    assert {len(one) for one in files.forwarded()[1:]} <= {len(cut)}
 
 
 def test_decisions_are_translations_of_the_packets_that_arrived(files: Files) -> None:

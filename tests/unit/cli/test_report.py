@@ -3,12 +3,11 @@
 import json
 
 from firezone_filter.cli.report import report
-from firezone_filter.replay.summary import Decided, Summary
-from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
+from firezone_filter.replay.summary import Summary, Tally
+from firezone_filter.values.decisions import Drop, Forward, Reason
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-from tests.captures import ALLOWED, REFUSED
+from tests.captures import ALLOWED, FOREIGN, REFUSED, decided
 
-OUTBOUND = Direction.OUTBOUND
 NOTHING = {"packets": 0, "bytes": 0}
 ONE = {"packets": 1, "bytes": 40}
 KINDS = ("forward", "translate", "reject", "drop")
@@ -21,7 +20,7 @@ def sample() -> Summary:
         (REFUSED, Drop(Reason.TCP_PORT, "alice")),
     ):
         counted.add_frame(1, 40)
-        counted.add(Decided(1, OUTBOUND, packet, decision))
+        counted.add(decided(packet, decision, time_ns=1))
     return counted
 
 
@@ -29,12 +28,19 @@ def test_an_empty_report_has_every_key() -> None:
     assert report(Summary()) == {
         "complete": True,
         "damage": None,
+        "interrupted": False,
         "first": None,
         "last": None,
         "frames": NOTHING,
         "not_ip": NOTHING,
+        "not_ip_kinds": {},
+        "unsupported_link_types": {},
         "not_ours": NOTHING,
+        "not_ours_addresses": {},
         "cut_by_snap_length": NOTHING,
+        "cut_in_headers": NOTHING,
+        "odd_times": 0,
+        "out_of_order": {"packets": 0, "seconds": 0},
         "decisions": {
             "outbound": dict.fromkeys(KINDS, NOTHING),
             "inbound": dict.fromkeys(KINDS, NOTHING),
@@ -67,6 +73,8 @@ def test_a_report_has_all_counts_and_exact_times() -> None:
                         "protocol": 6,
                         "source_port": 40000,
                         "destination_port": 22,
+                        "icmp_type": None,
+                        "icmp_code": None,
                         "packets": 1,
                     }
                 ],
@@ -98,6 +106,36 @@ def test_events_are_listed() -> None:
             {"event": "access-exhausted", "client": "alice"},
         ],
     }
+
+
+def test_a_report_has_everything_that_was_not_decided() -> None:
+    counted = Summary(
+        cut=Tally(2, 80),
+        cut_malformed=Tally(1, 40),
+        odd_times=3,
+        out_of_order=4,
+        out_of_order_by_ns=1_500_000_000,
+    )
+    counted.add_not_ip("ARP", 40)
+    counted.add_not_ours(FOREIGN, 40)
+    counted.unsupported[105].add(40)
+    filled = {
+        "not_ip": ONE,
+        "not_ip_kinds": {"ARP": ONE},
+        "unsupported_link_types": {"105": ONE},
+        "not_ours": ONE,
+        "not_ours_addresses": {"10.0.0.5": 1, "10.0.0.9": 1},
+        "cut_by_snap_length": {"packets": 2, "bytes": 80},
+        "cut_in_headers": ONE,
+        "odd_times": 3,
+        "out_of_order": {"packets": 4, "seconds": 1.5},
+    }
+    assert json.loads(json.dumps(report(counted))) == report(Summary()) | filled
+
+
+def test_an_interrupted_capture_is_not_complete() -> None:
+    interrupted = report(Summary(interrupted=True))
+    assert (interrupted["complete"], interrupted["interrupted"]) == (False, True)
 
 
 def test_a_damaged_capture_is_not_complete() -> None:

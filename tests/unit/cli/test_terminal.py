@@ -1,28 +1,12 @@
 """Consoles with their sizes, and escaped text."""
 
-import fcntl
 import io
-import os
-import pty
-import struct
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
 
 import pytest
 
 from firezone_filter.cli.terminal import MIN_WIDTH, WIDTH, console, printable
 
-
-@contextmanager
-def terminal(columns: int) -> Iterator[TextIO]:
-    """Give a terminal that reports so many columns."""
-    other, end = pty.openpty()
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with os.fdopen(end, "w", encoding="utf-8") as stream:
-        yield stream
-    os.close(other)
+from .terminal import terminal
 
 
 @pytest.mark.parametrize(
@@ -30,13 +14,13 @@ def terminal(columns: int) -> Iterator[TextIO]:
     [(0, MIN_WIDTH), (MIN_WIDTH - 1, MIN_WIDTH), (MIN_WIDTH, MIN_WIDTH), (132, 132)],
 )
 def test_a_terminal_has_its_own_width_but_a_minimum(columns: int, width: int) -> None:
-    with terminal(columns) as stream:
+    with terminal(columns) as (stream, _):
         assert console(stream).width == width
 
 
 def test_any_other_stream_and_a_closed_one_have_the_default_width() -> None:
     assert console(io.StringIO()).width == WIDTH
-    with terminal(132) as stream:
+    with terminal(132) as (stream, _):
         pass
     assert console(stream, interactive=False).width == WIDTH
 
@@ -49,7 +33,7 @@ def test_the_environment_does_not_change_the_width(
     monkeypatch: pytest.MonkeyPatch, variable: str, size: str
 ) -> None:
     monkeypatch.setenv(variable, size)
-    with terminal(132) as stream:
+    with terminal(132) as (stream, _):
         assert console(stream).width == 132
 
 
@@ -60,7 +44,7 @@ def test_the_caller_may_say_whether_it_is_interactive(*, interactive: bool) -> N
 
 def test_a_terminal_is_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    with terminal(80) as stream:
+    with terminal(80) as (stream, _):
         assert console(stream).is_interactive
 
 

@@ -53,9 +53,38 @@ def test_protocols_with_ports_have_them(protocol: int) -> None:
     assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == expected
 
 
-@pytest.mark.parametrize("protocol", [1, 41, 50, 255])
+@pytest.mark.parametrize("protocol", [2, 41, 50, 255])
 def test_protocols_without_ports_have_none(protocol: int) -> None:
     assert read_five_tuple(ipv4(protocol=protocol, payload=PORTS)) == FiveTuple(A, B, protocol)
+
+
+@pytest.mark.parametrize(
+    ("packet", "name"),
+    [
+        (ipv4(protocol=1, payload=b"\3\1more"), "icmp type 3 code 1"),
+        (ipv6(protocol=58, payload=b"\3\1"), "icmpv6 type 3 code 1"),
+    ],
+    ids=["ICMP", "ICMPv6"],
+)
+def test_icmp_has_type_and_code(packet: bytes, name: str) -> None:
+    flow = read_five_tuple(packet)
+    assert (flow.icmp_type, flow.icmp_code, flow.source_port) == (3, 1, None)
+    assert flow.protocol_name == name
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ipv4(protocol=1, payload=b"\3"),
+        ipv4(protocol=1, payload=b"\3\1", fragment=1),
+        ipv4(protocol=6, payload=b"\3\1"),
+        ipv6(protocol=58),
+    ],
+    ids=["too short", "later fragment", "TCP", "empty"],
+)
+def test_others_have_no_type(packet: bytes) -> None:
+    flow = read_five_tuple(packet)
+    assert (flow.icmp_type, flow.icmp_code, flow.source_port) == (None, None, None)
 
 
 @pytest.mark.parametrize(

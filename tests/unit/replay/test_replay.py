@@ -1,33 +1,47 @@
 """The loop over a capture, with a real policy and a real gateway."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from attrs import define, field
 
-from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.errors import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
+from firezone_filter.replay.captured_packet import read_packet
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
+from tests.builders import tcp as to_tcp
 from tests.captures import (
     ALLOWED,
     ANSWER,
+    CLIENT,
+    ETHERNET,
     FOREIGN,
     GATEWAY,
+    RAW,
     REFUSED,
     REFUSED_ANSWER,
+    RESOURCE,
+    START_S,
+    WIFI,
+    cooked,
+    cooked_v2,
     ethernet,
+    ethernet_llc,
+    ipv4,
+    mpls,
     ping,
     policy,
+    pppoe,
+    record,
+    snap,
 )
 
-START_S = 1_700_000_000
-EXPIRY_S = 1_700_000_100
-RAW = 101
-ETHERNET = 1
+EXPIRY_S = START_S + 100
+OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
 
 
 @define
@@ -41,7 +55,7 @@ class Log:
 
 
 def at(seconds: float, frame: bytes = ALLOWED, link_type: int = RAW) -> Record:
-    return Record(int(seconds * NS_PER_S), link_type, frame, len(frame))
+    return record(frame, seconds, link_type=link_type)
 
 
 def damaged_after(*records: Record) -> Iterator[Record]:
@@ -82,9 +96,11 @@ def test_packets_of_clients_are_decided(packet: bytes, direction: Direction, kin
 
 
 def test_writers_get_every_decided_packet_in_order() -> None:
+    forward, start_ns = Forward("alice", "db"), START_S * NS_PER_S
+    request, answer = (read_packet(packet, 40) for packet in (ALLOWED, ANSWER))
     assert logged(at(START_S, ALLOWED), at(START_S, FOREIGN), at(START_S + 1, ANSWER)) == [
-        Decided(START_S * NS_PER_S, Direction.OUTBOUND, ALLOWED, Forward("alice", "db")),
-        Decided((START_S + 1) * NS_PER_S, Direction.INBOUND, ANSWER, Forward("alice", "db")),
+        Decided(1, start_ns, OUTBOUND, request, 40, forward, "db"),
+        Decided(3, start_ns + NS_PER_S, INBOUND, answer, 40, forward, "db"),
     ]
 
 
@@ -106,19 +122,88 @@ def test_frames_count_as_captured_and_packets_without_padding() -> None:
 
 
 def test_a_malformed_packet_of_a_client_is_decided() -> None:
-    (decided,) = logged(at(START_S, ALLOWED + b"more"))
+    (decided,) = logged(at(START_S, ALLOWED[:-1]))
     assert decided.decision == Drop(Reason.MALFORMED, None)
 
 
-def test_a_packet_that_the_snap_length_cut_is_malformed() -> None:
-    summary = replay([Record(START_S * NS_PER_S, RAW, ALLOWED[:30], 40)], policy())
-    refusals = list(summary.refusals)
-    assert (summary.cut, refusals) == (Tally(1, 30), [(Direction.OUTBOUND, Reason.MALFORMED)])
+def test_packets_of_an_unsupported_link_type_are_counted_by_type() -> None:
+    summary = replay(
+        [at(START_S), at(START_S, ALLOWED, WIFI), at(START_S, b"", 147), at(START_S, b"ab", WIFI)],
+        policy(),
+    )
+    assert summary.unsupported == {WIFI: Tally(2, 42), 147: Tally(1, 0)}
+    assert (summary.frames.packets, summary.decided(OUTBOUND).packets) == (4, 1)
 
 
-def test_an_unknown_link_type_stops_the_replay() -> None:
-    with pytest.raises(UnreadableCaptureError, match="link type 105"):
-        counted(ALLOWED, link_type=105)
+# --- Packets that a host would never have seen like this -----------------------------------
+
+LINKS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "raw": (101, lambda packet: packet),
+    "ethernet": (1, lambda packet: ethernet(0x0800, packet)),
+    "cooked": (113, lambda packet: cooked(0x0800, packet)),
+    "cooked v2": (276, lambda packet: cooked_v2(0x0800, packet)),
+    "loopback": (0, lambda packet: b"\2\0\0\0" + packet),
+    "ppp": (9, lambda packet: b"\xff\3\0\x21" + packet),
+    "pppoe": (1, lambda packet: ethernet(0x8864, pppoe(0x21, packet))),
+    "mpls": (1, lambda packet: ethernet(0x8847, mpls(packet, 16, 17))),
+    "snap": (1, lambda packet: ethernet_llc(snap(0x0800, packet))),
+}
+on_each_link = pytest.mark.parametrize(("link_type", "frame"), LINKS.values(), ids=list(LINKS))
+Framed = Callable[[bytes], bytes]
+LONG_TCP = to_tcp(f"{CLIENT}:40000 > {RESOURCE}:5432", b"x" * 1400)
+
+
+@on_each_link
+def test_bytes_behind_the_packet_change_nothing(link_type: int, frame: Framed) -> None:
+    summary = counted(frame(ALLOWED) + b"trailer", link_type=link_type)
+    assert summary.decisions[OUTBOUND, "forward"] == Tally(1, 40)
+
+
+@on_each_link
+def test_990_frames_cut_at_96_bytes_are_judged_by_their_headers(
+    link_type: int, frame: Framed
+) -> None:
+    whole = frame(LONG_TCP)
+    one = Record(START_S * NS_PER_S, link_type, whole[:96], len(whole))
+    summary = replay([one] * 990, policy())
+    assert summary.decisions[OUTBOUND, "forward"] == Tally(990, 990 * 1440)
+    assert (summary.cut, summary.cut_malformed) == (Tally(990, 990 * 1440), Tally())
+
+
+@on_each_link
+def test_a_packet_left_to_segmentation_offload_is_as_long_as_its_frame(
+    link_type: int, frame: Framed
+) -> None:
+    offloaded = LONG_TCP[:2] + bytes(2) + LONG_TCP[4:]
+    summary = counted(frame(offloaded), link_type=link_type)
+    assert summary.decisions[OUTBOUND, "forward"] == Tally(1, 1440)
+
+
+def test_a_packet_cut_inside_its_headers_is_malformed() -> None:
+    summary = replay([record(ALLOWED[:30], wire_length=40)], policy())
+    assert (summary.cut, summary.cut_malformed) == (Tally(1, 40), Tally(1, 40))
+    assert list(summary.refusals) == [(OUTBOUND, Reason.MALFORMED)]
+
+
+QUOTED = to_tcp(f"{CLIENT}:40000 > {RESOURCE}:5432", b"x" * 500)
+ERROR = ipv4(RESOURCE, CLIENT, 1, b"\3\1" + bytes(6) + QUOTED)
+
+
+@pytest.mark.parametrize(
+    ("quoted", "kind"),
+    [(28, "forward"), (500, "forward"), (27, "drop"), (20, "drop"), (0, "drop")],
+)
+def test_an_icmp_error_is_judged_by_the_quote_that_was_captured(quoted: int, kind: str) -> None:
+    summary = replay([record(ERROR[: 28 + quoted], wire_length=len(ERROR))], policy())
+    assert summary.decisions[INBOUND, kind] == Tally(1, len(ERROR))
+    refused = [(INBOUND, Reason.ICMP_ERROR)] if kind == "drop" else []
+    assert list(summary.refusals) == refused
+
+
+def test_a_quote_of_zeros_is_not_invented() -> None:
+    # Zeros would quote a packet of no protocol to no port; these 8 bytes are not there.
+    reject_all = replay([record(ERROR[:48], wire_length=len(ERROR))], policy())
+    assert list(reject_all.refusals) == [(INBOUND, Reason.ICMP_ERROR)]
 
 
 # --- Time --------------------------------------------------------------------------------
@@ -143,6 +228,38 @@ def test_authorizations_end_by_the_clock_of_the_capture(
 def test_a_capture_far_from_the_times_of_the_policy_is_refused() -> None:
     with pytest.raises(InvalidTime):
         replay([at(0)], policy())
+
+
+@pytest.mark.parametrize("odd_s", [-1, 2**32, 2**34, 0, 1e15])
+@pytest.mark.parametrize("place", [0, 1, 4, 9, 20])
+def test_one_odd_time_stamp_is_decided_at_the_latest_time(odd_s: float, place: int) -> None:
+    records = [at(START_S + n) for n in range(20)]
+    records.insert(place, at(odd_s))
+    summary = replay(records, policy())
+    assert summary.decisions[OUTBOUND, "forward"].packets == 21
+    assert (summary.odd_times, summary.out_of_order) == (1, 0)
+    assert (summary.first_ns, summary.last_ns) == (START_S * NS_PER_S, (START_S + 19) * NS_PER_S)
+
+
+@pytest.mark.parametrize(
+    ("odd_s", "written_s"),
+    [(-1, START_S + 8), (2**32, START_S + 8), (0, 0), (2**32 - 1, 2**32 - 1)],
+)
+def test_only_a_time_that_can_be_written_is(odd_s: int, written_s: int) -> None:
+    seen = logged(*[at(START_S + n) for n in range(9)], at(odd_s))
+    assert seen[-1].time_ns == written_s * NS_PER_S
+
+
+def test_packets_out_of_order_are_counted_with_the_longest_step_back() -> None:
+    summary = replay([at(START_S + n) for n in (0, 10, 5, 2, 10, 11)], policy())
+    assert (summary.out_of_order, summary.out_of_order_by_ns) == (2, 8 * NS_PER_S)
+    assert summary.odd_times == 0
+
+
+def test_a_capture_of_odd_time_stamps_alone_is_decided_nevertheless() -> None:
+    summary = replay([at(-n - 1) for n in range(12)], policy())
+    assert (summary.odd_times, summary.decided(OUTBOUND).packets) == (12, 12)
+    assert (summary.first_ns, summary.last_ns) == (None, None)
 
 
 def test_events_are_collected() -> None:
@@ -171,6 +288,25 @@ def test_an_expiry_by_the_end_of_the_capture_is_an_event(
 def test_without_packets_nothing_is_counted() -> None:
     assert replay([], policy()) == Summary()
     assert replay(damaged_after(), policy()) == Summary(damage="it is cut short")
+
+
+def test_ctrl_c_ends_a_capture_as_its_end_would() -> None:
+    def interrupted() -> Iterator[Record]:
+        yield at(START_S)
+        yield at(EXPIRY_S, FOREIGN)
+        raise KeyboardInterrupt
+
+    summary = replay(interrupted(), policy())
+    assert (summary.interrupted, summary.frames, summary.event_count) == (True, Tally(2, 80), 2)
+
+
+def test_ctrl_c_while_a_packet_is_decided_is_not_taken_for_the_end() -> None:
+    class Interrupted:
+        def add(self, _: Decided) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replay([at(START_S)], policy(), [Interrupted()])
 
 
 def test_a_damaged_capture_counts_up_to_the_damage() -> None:

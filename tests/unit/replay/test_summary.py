@@ -1,13 +1,18 @@
 """Counting decisions."""
 
+from collections import defaultdict
+from ipaddress import ip_address
+
 import pytest
 
 from firezone_filter.replay.five_tuple import read_five_tuple
 from firezone_filter.replay.summary import (
+    MAX_ADDRESSES,
     MAX_EVENTS,
     MAX_FLOWS,
+    MAX_KINDS,
+    OTHER_KINDS,
     ClientSummary,
-    Decided,
     Refusals,
     Summary,
     Tally,
@@ -23,7 +28,7 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.events import AccessExhausted
-from tests.captures import ALLOWED, REFUSED, tcp
+from tests.captures import ALLOWED, REFUSED, decided, ipv4, tcp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
 FORWARD = Forward("alice", "db")
@@ -32,10 +37,12 @@ REJECT = Reject(b"reply", Reason.TCP_PORT, "alice")
 DROP = Drop(Reason.MALFORMED, None)
 
 
-def summary(*decided: tuple[Direction, bytes, Decision], is_cut: bool = False) -> Summary:
+def summary(*packets: tuple[Direction, bytes, Decision], missing: int = 0) -> Summary:
+    """Count *packets*, each with so many bytes cut off."""
     counted = Summary()
-    for direction, packet, decision in decided:
-        counted.add(Decided(0, direction, packet, decision, is_cut))
+    for direction, packet, decision in packets:
+        cut = packet[: len(packet) - missing]
+        counted.add(decided(cut, decision, direction, wire_length=len(packet)))
     return counted
 
 
@@ -105,7 +112,7 @@ def test_the_packets_of_a_client_are_the_allowed_and_the_refused() -> None:
 def refusals(*ports: int) -> Refusals:
     counted = Refusals()
     for port in ports:
-        counted.add(tcp(port, 22))
+        counted.add(tcp(port, 22), 40)
     return counted
 
 
@@ -133,17 +140,19 @@ def test_flows_beyond_the_limit_are_only_counted_in_total() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "is_cut", "cut"),
+    ("decision", "missing", "cut", "malformed"),
     [
-        pytest.param(DROP, True, Tally(1, 40), id="cut"),
-        pytest.param(DROP, False, Tally(), id="not cut"),
-        pytest.param(REJECT, True, Tally(), id="cut in the padding alone"),
+        pytest.param(DROP, 1, Tally(1, 40), Tally(1, 40), id="cut and malformed"),
+        pytest.param(REJECT, 1, Tally(1, 40), Tally(), id="cut"),
+        pytest.param(DROP, 0, Tally(), Tally(), id="malformed"),
     ],
 )
-def test_packets_that_a_cut_made_malformed_are_told_apart(
-    decision: Decision, *, is_cut: bool, cut: Tally
+def test_cut_packets_are_counted_with_their_length_on_the_wire(
+    decision: Decision, missing: int, cut: Tally, malformed: Tally
 ) -> None:
-    assert summary((OUTBOUND, REFUSED, decision), is_cut=is_cut).cut == cut
+    counted = summary((OUTBOUND, REFUSED, decision), missing=missing)
+    assert (counted.cut, counted.cut_malformed) == (cut, malformed)
+    assert counted.decided(OUTBOUND) == Tally(1, 40)
 
 
 # --- Frames and events -------------------------------------------------------------------
@@ -154,6 +163,58 @@ def test_frames_are_counted_between_the_earliest_and_the_latest_time() -> None:
     for time_ns in (5, 3, 9, 7):
         counted.add_frame(time_ns, 60)
     assert (counted.frames, counted.first_ns, counted.last_ns) == (Tally(4, 240), 3, 9)
+
+
+def test_a_frame_with_a_time_that_cannot_be_right_counts_without_it() -> None:
+    counted = Summary()
+    counted.add_frame(None, 60)
+    assert (counted.frames, counted.first_ns, counted.last_ns) == (Tally(1, 60), None, None)
+
+
+def test_frames_without_ip_are_told_apart_up_to_a_limit() -> None:
+    counted = Summary()
+    for kind in [*(f"kind {n}" for n in range(MAX_KINDS + 2)), "kind 0"]:
+        counted.add_not_ip(kind, 60)
+    assert counted.not_ip == Tally(MAX_KINDS + 3, 60 * (MAX_KINDS + 3))
+    assert counted.not_ip_kinds["kind 0"] == Tally(2, 120)
+    assert counted.not_ip_kinds[OTHER_KINDS] == Tally(2, 120)
+    assert len(counted.not_ip_kinds) == MAX_KINDS + 1
+
+
+def test_addresses_of_packets_of_no_client_are_counted_up_to_a_limit() -> None:
+    counted = Summary()
+    for n in [*range(MAX_ADDRESSES), 0]:
+        counted.add_not_ours(ipv4("10.0.0.9", str(ip_address(n))), 20)
+    assert counted.not_ours.packets == MAX_ADDRESSES + 1
+    assert len(counted.addresses) == MAX_ADDRESSES
+    busiest = [(ip_address("10.0.0.9").packed, MAX_ADDRESSES + 1), (bytes(4), 2)]
+    assert counted.busiest_addresses(2) == busiest
+
+
+def test_a_packet_to_itself_and_one_without_addresses_count_once_and_never() -> None:
+    counted = Summary()
+    counted.add_not_ours(ipv4("10.0.0.9", "10.0.0.9"), 20)
+    counted.add_not_ours(b"E", 1)
+    assert list(counted.addresses.values()) == [1]
+    assert counted.not_ours == Tally(2, 21)
+
+
+@pytest.mark.parametrize(
+    ("counted", "is_odd", "is_complete"),
+    [
+        (Summary(), False, True),
+        (Summary(unsupported=defaultdict(Tally, {105: Tally(1, 1)})), True, True),
+        (Summary(odd_times=1), True, True),
+        (Summary(out_of_order=1), True, True),
+        (Summary(damage="it is cut short"), False, False),
+        (Summary(interrupted=True), False, False),
+    ],
+    ids=["good", "link type", "time", "order", "damage", "interrupted"],
+)
+def test_a_summary_tells_what_is_odd_and_whether_it_is_complete(
+    counted: Summary, *, is_odd: bool, is_complete: bool
+) -> None:
+    assert (counted.is_odd, counted.is_complete) == (is_odd, is_complete)
 
 
 def test_events_beyond_the_limit_are_only_counted() -> None:

@@ -2,12 +2,16 @@
 
 import io
 import json
+import re
+import struct
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.replay.captured_packet import CapturedPacket, read_packet
 from firezone_filter.replay.summary import Decided
 from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter
 from firezone_filter.values.decisions import (
@@ -20,10 +24,22 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowEvent, FlowRefused, FlowStarted
-from tests.captures import ALLOWED, REFUSED_ANSWER, ipv4, ipv6, pcap_header, pcap_record
+from tests.captures import (
+    ALLOWED,
+    REFUSED_ANSWER,
+    decided,
+    ipv4,
+    pcap_header,
+    pcap_record,
+    ping,
+    tcp,
+)
 
 TIME_NS = 1_700_000_000_123_456_789
 FORWARD = Forward("alice", "db")
+HEADER = pcap_header(magic=0xA1B23C4D)[:16] + struct.pack("<II", MAX_PACKET, 101)
+"""Raw IP with nanoseconds."""
+
 Line = dict[str, Any]
 
 
@@ -34,13 +50,14 @@ def decision_line(
     packet: bytes, decision: Decision, direction: Direction = Direction.OUTBOUND
 ) -> Line:
     stream = io.StringIO()
-    DecisionWriter(stream).add(Decided(TIME_NS, direction, packet, decision))
+    DecisionWriter(stream).add(decided(packet, decision, direction, time_ns=TIME_NS))
     line: Line = json.loads(stream.getvalue())
     return line
 
 
 def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
     assert decision_line(ALLOWED, FORWARD) == {
+        "frame": 1,
         "time": "2023-11-14T22:13:20.123456789Z",
         "direction": "outbound",
         "decision": "forward",
@@ -52,7 +69,47 @@ def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
         "protocol": 6,
         "source_port": 40000,
         "destination_port": 5432,
+        "icmp_type": None,
+        "icmp_code": None,
+        "length": 40,
+        "wire_length": 40,
+        "translated_source": None,
+        "translated_destination": None,
+        "translated_source_port": None,
+        "translated_destination_port": None,
     }
+
+
+def test_the_names_of_the_fields_are_documented_in_their_order() -> None:
+    text = (Path(__file__).parents[3] / "docs/replay.md").read_text()
+    rows = [row.split("|")[1] for row in text.split("| field |")[1].splitlines()[2:] if "|" in row]
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert documented == list(decision_line(ALLOWED, FORWARD))
+
+
+def test_the_line_of_icmp_has_type_and_code() -> None:
+    line = decision_line(ping(), FORWARD)
+    assert (line["icmp_type"], line["icmp_code"], line["source_port"]) == (8, 0, None)
+
+
+def test_the_line_of_a_translated_packet_has_both() -> None:
+    line = decision_line(ALLOWED, Translate(tcp(50000, 443, "10.0.0.1", "10.0.0.2"), "alice", "w"))
+    assert (line["source"], line["source_port"]) == ("100.64.0.2", 40000)
+    assert {name: value for name, value in line.items() if name.startswith("translated")} == {
+        "translated_source": "10.0.0.1",
+        "translated_destination": "10.0.0.2",
+        "translated_source_port": 50000,
+        "translated_destination_port": 443,
+    }
+
+
+def test_the_line_of_a_cut_packet_has_its_lengths_on_the_wire() -> None:
+    frame = Decided(7, TIME_NS, Direction.OUTBOUND, read_packet(ALLOWED[:24], 46), 60, FORWARD)
+    stream = io.StringIO()
+    DecisionWriter(stream).add(frame)
+    line = json.loads(stream.getvalue())
+    assert (line["frame"], line["length"], line["wire_length"]) == (7, 40, 60)
+    assert (line["source_port"], line["destination_port"]) == (40000, 5432)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +126,7 @@ def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
             id="reject",
         ),
         pytest.param(
-            Translate(ipv6(), "alice", "web"),
+            Translate(tcp(1, 2), "alice", "web"),
             {"decision": "translate", "reason": None, "client": "alice", "resource": "web"},
             id="translate",
         ),
@@ -91,10 +148,10 @@ def test_every_decision_gets_a_line() -> None:
     stream = io.StringIO()
     writer = DecisionWriter(stream)
     for time_ns in (1, 2):
-        writer.add(Decided(time_ns, Direction.OUTBOUND, ALLOWED, FORWARD))
-    assert [text[:43] for text in stream.getvalue().splitlines()] == [
-        '{"time": "1970-01-01T00:00:00.000000001Z", ',
-        '{"time": "1970-01-01T00:00:00.000000002Z", ',
+        writer.add(decided(ALLOWED, FORWARD, time_ns=time_ns))
+    assert [text[:55] for text in stream.getvalue().splitlines()] == [
+        '{"frame": 1, "time": "1970-01-01T00:00:00.000000001Z", ',
+        '{"frame": 1, "time": "1970-01-01T00:00:00.000000002Z", ',
     ]
 
 
@@ -105,7 +162,7 @@ def test_every_decision_gets_a_line() -> None:
     ("decision", "sent"),
     [
         pytest.param(FORWARD, ALLOWED, id="forward"),
-        pytest.param(Translate(ipv6(), "alice", "web"), ipv6(), id="translate"),
+        pytest.param(Translate(tcp(1, 2), "alice", "web"), tcp(1, 2), id="translate"),
         pytest.param(Drop(Reason.ICMP, "alice"), None, id="drop"),
         pytest.param(Reject(b"reply", Reason.ICMP, "alice"), None, id="reject"),
     ],
@@ -114,13 +171,29 @@ def test_the_capture_holds_the_packets_that_were_sent_on(
     decision: Decision, sent: bytes | None
 ) -> None:
     stream = io.BytesIO()
-    ForwardedWriter(stream).add(Decided(TIME_NS, Direction.OUTBOUND, ALLOWED, decision))
-    # Raw IP with nanoseconds.
-    header = pcap_header(magic=0xA1B23C4D).replace(
-        (65_535).to_bytes(4, "little"), MAX_PACKET.to_bytes(4, "little")
-    )
+    ForwardedWriter(stream).add(decided(ALLOWED, decision, time_ns=TIME_NS))
     record = b"" if sent is None else pcap_record(sent, 1_700_000_000, 123_456_789)
-    assert stream.getvalue() == header + record
+    assert stream.getvalue() == HEADER + record
+
+
+@pytest.mark.parametrize(
+    ("decision", "sent"),
+    [
+        pytest.param(FORWARD, ALLOWED[:24], id="forward"),
+        pytest.param(
+            Translate(tcp(50000, 443, "10.0.0.1", "10.0.0.2"), "alice", "web"),
+            tcp(50000, 443, "10.0.0.1", "10.0.0.2")[:24],
+            id="translate",
+        ),
+    ],
+)
+def test_a_cut_packet_is_written_cut_with_its_original_length(
+    decision: Decision, sent: bytes
+) -> None:
+    stream = io.BytesIO()
+    packet = CapturedPacket(ALLOWED[:24], ALLOWED, 40)
+    ForwardedWriter(stream).add(Decided(1, 0, Direction.OUTBOUND, packet, 54, decision))
+    assert stream.getvalue() == HEADER + pcap_record(sent, 0, wire_length=40)
 
 
 # --- Flow records ------------------------------------------------------------------------

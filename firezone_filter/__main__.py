@@ -1,0 +1,5 @@
+"""`python -m firezone_filter` is `firezone-filter`."""
+
+from firezone_filter.cli import main
+
+main()

@@ -1,0 +1,94 @@
+"""The time at which each packet of a capture is decided, whatever its time stamp says.
+
+A gateway's time never runs backwards, and a jump of more than 50 years is refused as a mistake
+of the host. In a capture such jumps are damage to single time stamps, or the first packets of
+a machine that did not know the time yet; they must not end the replay.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attrs import define
+
+from firezone_filter.capture.stream import NS_PER_S, TIME_END_NS
+from firezone_filter.values.times import MAX_AHEAD
+
+WINDOW: Final = 8
+"""Packets that decide together at which time a capture begins. Enough to outvote a few that
+are odd, and so few that a live capture does not seem to stand still."""
+
+
+def begin(times_ns: Sequence[int], expiries: Sequence[float]) -> int:
+    """Return the time at which a capture begins, in nanoseconds.
+
+    It is the first time stamp that as many others as possible confirm by being within 50 years
+    of it. Of several, the one that is nearest to an expiry of the policy counts: of two packets,
+    one of 1970 and one of today, both are without any other to confirm them.
+
+    Args:
+        times_ns: the first time stamps of the capture, at least one.
+        expiries: the expiries of the policy, in seconds.
+
+    Returns:
+        If no time stamp is of the years 1970 to 2106, the earliest time at which the policy
+        can begin.
+    """
+    usable = [time_ns for time_ns in times_ns if 0 <= time_ns < TIME_END_NS]
+    if not usable:
+        return _earliest_begin(expiries)
+
+    def merit(time_ns: int) -> tuple[int, float]:
+        confirmed = sum(_is_near(time_ns, other) for other in usable)
+        seconds = time_ns / NS_PER_S
+        return confirmed, -min((abs(expiry - seconds) for expiry in expiries), default=0)
+
+    return _first_of_its_time(usable, max(usable, key=merit))
+
+
+def _first_of_its_time(usable: Iterable[int], best_ns: int) -> int:
+    # The merits of equally confirmed time stamps differ by seconds: the first one is the begin.
+    return next(time_ns for time_ns in usable if _is_near(time_ns, best_ns))
+
+
+def _earliest_begin(expiries: Sequence[float]) -> int:
+    seconds = max(expiries, default=0) - MAX_AHEAD
+    return int(seconds) * NS_PER_S if 0 < seconds * NS_PER_S < TIME_END_NS else 0
+
+
+def _is_near(time_ns: int, other_ns: int) -> bool:
+    # In seconds, as the gateway reckons: otherwise a rounded difference could be too much.
+    return abs(time_ns / NS_PER_S - other_ns / NS_PER_S) <= MAX_AHEAD
+
+
+@define
+class CaptureClock:
+    """The latest time of a capture, and how many of its time stamps could not be followed."""
+
+    latest_ns: int
+    """The latest time so far, in nanoseconds."""
+
+    odd: int = 0
+    """Packets with a time stamp outside 1970 to 2106, or more than 50 years from the latest."""
+
+    earlier: int = 0
+    """Packets with a time stamp earlier than the latest, odd ones apart."""
+
+    earlier_by_ns: int = 0
+    """By how much the earliest of them was."""
+
+    @property
+    def seconds(self) -> float:
+        """The latest time, as exact as a float can be."""
+        return self.latest_ns / NS_PER_S
+
+    def advance(self, time_ns: int) -> bool:
+        """Go on to the packet that was captured at *time_ns*; return whether that is odd."""
+        if not (0 <= time_ns < TIME_END_NS and _is_near(time_ns, self.latest_ns)):
+            self.odd += 1
+            return True
+        if time_ns < self.latest_ns:
+            self.earlier += 1
+            self.earlier_by_ns = max(self.earlier_by_ns, self.latest_ns - time_ns)
+        else:
+            self.latest_ns = time_ns
+        return False
