@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from itertools import cycle, islice
 
 import pytest
+from radix import Radix
 
 from benches.baselines import BY_HAND, IPADDRESS, PYTRICIA, Baseline, rules
 from benches.conftest import Measure, Scaled
@@ -86,6 +87,32 @@ def test_a_look_up_in_a_table(size: int, scaled: Scaled, measure: Measure) -> No
 
     match = measure("networks: match", f"{size:,}", run, count=_LOOK_UPS, rounds=60)
     assert match == Match(f"resource-{numbers[-1]}", network(numbers[-1]), None)
+
+
+@pytest.mark.parametrize("side", ["py-radix", "table"])
+def test_a_look_up_of_an_address_object(side: str, scaled: Scaled, measure: Measure) -> None:
+    table, radix = ClientFilterTable(), Radix()
+    numbers = range(scaled(_NETWORKS[1]))
+    for number in numbers:
+        table.allow(network(number), f"resource-{number}", FILTERS)
+        radix.add(str(network(number)))
+    objects = [ip_address(host(number)) for number in islice(cycle(numbers), _LOOK_UPS)]
+    packed = [address.packed for address in objects]
+
+    def by_table() -> str | None:
+        for address in objects:
+            match = table.match(address, _TCP, 443)
+        return None if match is None else str(match.network)
+
+    def by_radix() -> str:
+        for address in packed:
+            node = radix.search_best(packed=address)
+        prefix: str = node.prefix
+        return prefix
+
+    run = {"py-radix": by_radix, "table": by_table}[side]
+    found = measure("match of an object", side, run, count=_LOOK_UPS, rounds=60)
+    assert found == str(network(numbers[(_LOOK_UPS - 1) % len(numbers)]))
 
 
 @each_number_of_networks

@@ -108,6 +108,13 @@ TARGETS: Final = (
     _at_most(2, "networks: one host", "networks: one host", "100,000", "10"),
     _at_most(2, "networks: many hosts", "networks: many hosts", "100,000", "10"),
     _at_most(2, "networks: `ClientFilterTable.match`", "networks: match", "100,000", "10"),
+    _at_most(
+        5,
+        "`ClientFilterTable.match` of an `ipaddress` object, by py-radix `search_best(packed=)`",
+        "match of an object",
+        "table",
+        "py-radix",
+    ),
     _at_most(1.25, "clients: established flow", "clients: established flow", "10,000", "1"),
     _at_most(2, "clients: first packet", "clients: one host", "10,000", "1"),
     _at_most(2, "resources: `authorize`", "lifecycle: authorize", "10,000", "10"),

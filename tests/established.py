@@ -64,7 +64,7 @@ def flows_of(family: Family, names: Names) -> Iterator[Flow]:
     for way in (OUTBOUND, INBOUND):
         yield Flow("tcp", f"db{family.version}", way, family.tcp(way))
         yield Flow("udp", f"db{family.version}", way, family.udp(way))
-        yield Flow("udp", "own", way, family.udp(way, far=family.gateway))
+        yield Flow("udp", "own", way, family.udp(way, 53535, far=family.gateway))
         build = names.sent if way is OUTBOUND else names.came
         for kind in ("tcp", "udp", "echo"):
             yield Flow(kind, "app", way, build(kind))

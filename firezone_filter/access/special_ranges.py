@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from functools import reduce
+from ipaddress import IPv6Address, IPv6Network
 from operator import or_
 from typing import Final
 
@@ -25,24 +26,51 @@ MULTICAST: Final = 4
 """Multicast, or the limited broadcast address."""
 
 NOT_CIDR: Final = 8
-"""Covered by no CIDR resource, however wide its network. Every address with `TUNNEL`, `DNS` or
-`MULTICAST` must have this flag too: the judge's fast path looks at no other."""
+"""A special address: covered by no CIDR resource, however wide its network."""
 
 NOT_INTERNET: Final = 16
 """Not public: no Internet resource permits it."""
 
+LOCAL_SERVICE: Final = 32
+"""An address of a link, or of a cloud's own services: covered only by a network that is meant
+for it, one that lies inside the range."""
+
 PROXY: Final = DNS | NOT_CIDR
 """The flags of a proxy address that permissions depend on."""
 
-NOT_RESOLVED: Final = 32
-"""Never a real address: left out of the addresses that a name resolves to (DNS rebinding)."""
+NOT_RESOLVED: Final = NOT_CIDR | LOCAL_SERVICE
+"""Never the answer of an honest name server for a host behind the gateway."""
 
 _MULTICAST = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
 
-# A wide CIDR resource (0.0.0.0/0, say) is meant for the networks behind the gateway, not
-# for the gateway's own loopback, nor for addresses that stand for "this host" (RFC 1122,
-# section 3.2.1.3) or for an IPv4 address in disguise (RFC 4291, section 2.5.5.2).
-_NOT_CIDR = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0:0/96", *_MULTICAST)
+# A wide CIDR resource (0.0.0.0/0, say) is meant for the networks behind the gateway, not for
+# the gateway's own loopback, nor for addresses that stand for "this host" (RFC 1122, section
+# 3.2.1.3) or for an IPv4 address in disguise (RFC 4291, section 2.5.5).
+_SPECIAL = ("0.0.0.0/8", "127.0.0.0/8", "::/96", "::1/128", "::ffff:0:0/96", *_MULTICAST)
+
+LOCAL_SERVICES: Final = to_networks(
+    (
+        "169.254.0.0/16",  # link-local (RFC 3927); AWS, Azure and others have metadata there
+        "fe80::/10",  # link-local (RFC 4291, section 2.5.6)
+        "fd00:ec2::/32",  # AWS: metadata, name server, time
+        "fd20:ce::/32",  # Google Cloud: metadata
+    )
+)
+"""Where hosts of a link and of a cloud offer credentials to whoever asks from there."""
+
+_LOCAL_PREFIXES: Final = tuple(
+    (
+        local.version,
+        local.prefixlen,
+        int(local.network_address) >> int(local.hostmask).bit_length(),
+    )
+    for local in LOCAL_SERVICES
+)
+
+# IPv6 addresses that a gateway of NAT64 (RFC 6052, section 2.1) or a 6to4 relay (RFC 3056,
+# section 2) turns into the IPv4 address inside them.
+_NAT64 = IPv6Address("64:ff9b::")
+_6TO4 = IPv6Address("2002::")
 
 # Constants, not `ipaddress` predicates: those call NAT64 and 6to4 forms of private
 # addresses global, and they change between patch releases of Python.
@@ -71,9 +99,6 @@ _NOT_INTERNET = (
     "2002::/16",  # 6to4: carries any IPv4 address (RFC 3056)
     "3fff::/20",  # documentation (RFC 9637)
 )
-
-# Addresses that a name server must not be able to direct a client to (DNS rebinding).
-_NOT_RESOLVED = ("169.254.0.0/16", "fe80::/10", *_NOT_CIDR)
 
 
 class RangeMap:
@@ -123,16 +148,45 @@ def _sweep(flagged: list[tuple[Network, int]]) -> dict[int, int]:
     return flags
 
 
+def is_local_service(network: Network) -> bool:
+    """Tell whether a network lies inside a range of local services."""
+    # `subnet_of` would take 2 µs for each of them, a good part of an `authorize`.
+    first, bits = int(network.network_address), network.max_prefixlen
+    for version, prefixlen, prefix in _LOCAL_PREFIXES:
+        if (
+            network.version == version
+            and network.prefixlen >= prefixlen
+            and first >> (bits - prefixlen) == prefix
+        ):
+            return True
+    return False
+
+
+def _in_disguise(network: Network) -> tuple[IPv6Network, ...]:
+    """Return the IPv6 networks that stand for an IPv4 network, if it is one."""
+    if network.version != IPV4:
+        return ()
+    first = int(network.network_address)
+    return (
+        IPv6Network((int(_NAT64) | first, 96 + network.prefixlen)),
+        IPv6Network((int(_6TO4) | first << 80, 16 + network.prefixlen)),
+    )
+
+
 def _flags_of(plan: AddressPlan) -> RangeMap:
+    special = (*to_networks(_SPECIAL), *plan.tunnel, *plan.dns_resources)
+    disguised = [
+        hidden for network in (*special, *LOCAL_SERVICES) for hidden in _in_disguise(network)
+    ]
     return RangeMap(
         (network, flag)
         for networks, flag in (
-            (plan.tunnel, TUNNEL | NOT_CIDR | NOT_RESOLVED),
-            (plan.dns_resources, DNS | NOT_CIDR | NOT_RESOLVED),
+            (plan.tunnel, TUNNEL),
+            (plan.dns_resources, DNS),
             (to_networks(_MULTICAST), MULTICAST),
-            (to_networks(_NOT_CIDR), NOT_CIDR),
+            ((*special, *disguised), NOT_CIDR),
             (to_networks(_NOT_INTERNET), NOT_INTERNET),
-            (to_networks(_NOT_RESOLVED), NOT_RESOLVED),
+            (LOCAL_SERVICES, LOCAL_SERVICE),
         )
         for network in networks
     )

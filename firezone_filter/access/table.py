@@ -23,11 +23,12 @@ from attrs import frozen
 from radix import Radix
 
 from firezone_filter.access.permits import PORT_REASON, compile_filters
+from firezone_filter.access.special_ranges import is_local_service
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.values.addresses import Address, Network, to_address, to_network
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.errors import InvalidPolicy, shown
-from firezone_filter.values.resources import Filter, PortRange, to_filters, to_id
+from firezone_filter.values.resources import Filter, to_filters, to_id, to_port
 
 # Keys of a node's data: its entries, and the permitted ports and the permitting answer of the
 # entry that is asked first.
@@ -77,6 +78,7 @@ class Entry:
         "bounds",
         "check",
         "filters",
+        "is_local_service",
         "masklen",
         "network",
         "packed",
@@ -88,6 +90,7 @@ class Entry:
         self.network = network
         self.packed = network.network_address.packed
         self.masklen = network.prefixlen
+        self.is_local_service = is_local_service(network)
         self.resource_id = resource_id
         self.filters = filters
         self.check = compile_filters(filters)
@@ -310,7 +313,7 @@ class ClientFilterTable:
             raise TypeError(f"a protocol is an int, not {shown(protocol)}")
         if not 0 <= protocol <= _MAX_PROTOCOL:
             raise InvalidPolicy(f"{shown(protocol)} is not a protocol number (0 to 255)", protocol)
-        return self._tree.lookup(packed, protocol, None if port is None else PortRange(port).first)
+        return self._tree.lookup(packed, protocol, None if port is None else to_port(port))
 
     def permits(self, address: str | Address, protocol: int, port: int | None = None) -> bool:
         """Tell whether an entry permits the address, protocol and port.

@@ -190,15 +190,18 @@ class FlowLog:
             else:
                 self._await_idleness(flow)
 
-    def start_clock(self, now: float) -> None:
-        """Restart at *now* the records that began before the first `now`."""
-        self._deadlines.start_clock()
-        for flow in self._open:
-            flow.flow_start = flow.last_packet = flow.passed_over = now
-            if flow.is_finished:
-                self.finish(flow)
+    def shift_clock(self, by: float) -> None:
+        """Move every moment: the host's clock has been set, or has begun."""
+        for record in self._open:
+            record.flow_start += by
+            record.last_packet += by
+            record.passed_over += by
+            # Not by moving the deadline: it is the next float after a sum, and rounding is
+            # not the same everywhere.
+            if record.is_finished:
+                self.finish(record)
             else:
-                self._await_idleness(flow)
+                self._await_idleness(record)
 
     def _await_idleness(self, flow: FlowRecord) -> None:
         # Idle means *more than* 120 s, so the deadline is the next float after that.

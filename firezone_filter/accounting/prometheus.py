@@ -12,7 +12,7 @@ from firezone_filter.values.counters import Counters
 
 _PREFIX: Final = "firezone_filter"
 
-_Sample = tuple[str, int]
+_Sample = tuple[str, float]
 """The labels as the format writes them, and the value."""
 
 
@@ -30,6 +30,11 @@ def prometheus_text(counters: Counters) -> str:
 
 
 def _lines(counters: Counters) -> Iterator[str]:
+    allowed = (
+        (f'{{direction="{direction.value}",decision="{decision}"}}', count)
+        for (direction, decision), count in counters.allowed.items()
+    )
+    yield from _family("allowed_packets_total", "counter", "Packets allowed.", allowed)
     refusals = (
         (f'{{direction="{direction.value}",reason="{reason}"}}', count)
         for (direction, reason), count in counters.refusals.items()
@@ -40,6 +45,13 @@ def _lines(counters: Counters) -> Iterator[str]:
     yield from _gauge("cached_flows", "Flows with a remembered decision.", counters.cached_flows)
     yield from _gauge("nat_sessions", "Live sessions of translated flows.", counters.nat_sessions)
     yield from _gauge("fragments", "Remembered first fragments.", counters.fragments)
+    steps = [("", counters.clock_steps_back)]
+    yield from _family("clock_steps_back_total", "counter", "Calls with an earlier time.", steps)
+    yield from _gauge(
+        "clock_step_back_seconds_max",
+        "Seconds by which a time was earlier at most.",
+        counters.clock_step_back_max,
+    )
     if counters.recorded_flows is not None:
         yield from _flows(counters, counters.recorded_flows)
 
@@ -61,7 +73,7 @@ def _both(outbound: int | None, inbound: int | None) -> list[_Sample]:
     ]
 
 
-def _gauge(name: str, explanation: str, value: int) -> Iterator[str]:
+def _gauge(name: str, explanation: str, value: float) -> Iterator[str]:
     yield from _family(name, "gauge", explanation, [("", value)])
 
 

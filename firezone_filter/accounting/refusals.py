@@ -104,10 +104,11 @@ class RefusalLog:
         while (due := self.earliest()) is not None and now >= due:
             self._report(*self._records.popitem(last=False))
 
-    def start_clock(self, now: float) -> None:
-        """Date everything counted before the first `now` to *now*."""
+    def shift_clock(self, by: float) -> None:
+        """Move every moment: the host's clock has been set, or has begun."""
         for record in self._records.values():
-            record.first = record.last = now
+            record.first += by
+            record.last += by
 
     def _report(self, key: tuple[_Group, bytes | None], record: _Record) -> None:
         group, address = key

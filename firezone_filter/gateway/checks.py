@@ -90,8 +90,8 @@ def to_expiry(expires_at: float | None, now: float | None) -> float | None:
         now: the current time; `None` before the first `now`.
 
     Raises:
-        InvalidTime: not finite, more than 50 years ahead, or there is no time to compare it
-            with.
+        InvalidTime: not finite, 2**33 or more, more than 50 years ahead, or there is no time
+            to compare it with.
         TypeError: not a number.
     """
     if expires_at is None:

@@ -23,6 +23,7 @@ class Client:
     """A client during one tunnel session: until it disconnects or connects again."""
 
     __slots__ = (
+        "_connected",
         "_context",
         "_drops",
         "access",
@@ -37,8 +38,14 @@ class Client:
     )
 
     def __init__(
-        self, client_id: str, addresses: TunnelAddresses, context: GatewayContext, now: float
+        self,
+        client_id: str,
+        addresses: TunnelAddresses,
+        context: GatewayContext,
+        connected: int,
+        now: float,
     ) -> None:
+        """Connect a client at *now*; *connected* numbers clients in the order of their coming."""
         options = context.options
         self.id = client_id
         self.addresses = addresses.packed()
@@ -55,7 +62,8 @@ class Client:
         self.forward_own = Forward(client_id, None)
         """The decision for permitted packets to and from the gateway's own address."""
         self.reply_tokens = TokenBucket(options.reject_rate, options.reject_burst, now)
-        """Limits the ICMP errors that the client is sent, at one token each."""
+        """One token for each ICMP error that the client may get."""
+        self._connected = connected
         self._context = context
         self._drops: dict[Reason, Drop] = {}
 
@@ -96,7 +104,7 @@ class Client:
         """Assign proxy addresses to a name of a DNS resource."""
         if self.nat is None:
             context = self._context
-            self.nat = Nat(context.session_timers, context.cleanup_timers, context.limits)
+            self.nat = Nat(context.session_pool, self._connected, context.cleanup_timers)
             self.access.proxies = self.nat.proxies.by_address
         self.nat.resolve(resource_id, resolution)
         self.invalidate()
@@ -170,9 +178,9 @@ class Client:
         if self.nat is not None:
             self.nat.close()
 
-    def start_clock(self, now: float) -> None:
-        """Restart at *now* every period that began before the first `now`."""
-        self.fragments.start_clock(now)
+    def shift_clock(self, by: float) -> None:
+        """Move every moment: the host's clock has been set, or has begun."""
+        self.fragments.shift_clock(by)
         if self.nat is not None:
-            self.nat.start_clock(now)
-        self.reply_tokens.start_clock(now)
+            self.nat.shift_clock(by)
+        self.reply_tokens.shift_clock(by)

@@ -10,7 +10,7 @@ from firezone_filter.accounting.refusals import RefusalLog
 from firezone_filter.gateway.flow_cache import FlowCache
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
 from firezone_filter.structures.timers import Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import SessionTimers
+from firezone_filter.tracking.lifetimes import SessionPool
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.options import GatewayOptions
@@ -32,7 +32,7 @@ class GatewayContext:
         "own_check",
         "ranges",
         "refusal_log",
-        "session_timers",
+        "session_pool",
     )
 
     def __init__(
@@ -47,15 +47,10 @@ class GatewayContext:
         self.refusal_log = RefusalLog(self.events) if options.flow_records else None
         self.logs = tuple(log for log in (self.flow_log, self.refusal_log) if log is not None)
         self.cleanup_timers: TimerQueue[Expirable] = TimerQueue()
-        self.session_timers = SessionTimers()
+        self.session_pool = SessionPool(options.max_sessions_per_client, options.max_sessions)
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Maximum sessions of one client, and of all clients together."""
-        return self.options.max_sessions_per_client, self.options.max_sessions
 
     @property
     def addresses(self) -> TunnelAddresses:

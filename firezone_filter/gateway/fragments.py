@@ -150,11 +150,10 @@ class FragmentMemory:
             del self._kept[key]
         return None
 
-    def start_clock(self, now: float) -> None:
-        """Restart at *now* the lifetimes that began before the first `now`."""
+    def shift_clock(self, by: float) -> None:
+        """Move every moment: the host's clock has been set, or has begun."""
         for kept in self._kept.values():
-            kept.started = now
-        self._cleanup_timers.set(self, now + LIFETIME if self._kept else None)
+            kept.started += by
 
 
 def _key(headers: Headers, fragment: Fragment, *, outbound: bool) -> _Key:

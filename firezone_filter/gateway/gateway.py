@@ -77,7 +77,7 @@ from firezone_filter.values.resources import (
     Resource,
     to_id,
 )
-from firezone_filter.values.times import to_time
+from firezone_filter.values.times import to_now, to_time
 
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
@@ -96,8 +96,8 @@ class Gateway:
 
     Time is in seconds, on one clock of the host's choosing; it must be Unix time if expiries
     come from a portal or a policy file. Time never runs backwards: a call without `now`, or
-    with an earlier one, happens at the latest `now` so far. A call that raises has changed
-    nothing, time included.
+    with an earlier one, happens at the latest `now` so far. If the host's clock was wrong and
+    has been set, `clock_set` says so. A call that raises has changed nothing, time included.
 
     >>> gateway = Gateway(TunnelAddresses(ipv4="100.64.0.1"))
     >>> gateway.client_connected("alice", TunnelAddresses(ipv4="100.64.0.2"), now=0.0)
@@ -140,6 +140,11 @@ class Gateway:
         self._now = 0.0
         self._started = False
         self._last_now: float | None = None
+        # Allowed packets so far.
+        self._forwarded_outbound = self._forwarded_inbound = 0
+        self._translated_outbound = self._translated_inbound = 0
+        # How often a `now` was earlier than the latest, and by how much at most.
+        self._steps_back, self._step_back_max = 0, 0.0
 
     # --- Connection lifecycle --------------------------------------------------------------
 
@@ -149,10 +154,11 @@ class Gateway:
         """Begin a tunnel session, in which the client may reach no resource yet.
 
         It may reach the gateway's own tunnel address, as far as `GatewayOptions.own_filters`
-        go. If the client is already connected, its old session ends first, as with
-        `client_disconnected`: authorizations, translations, fragments, remembered flows and
-        queued access events are gone, flow records are closed, and the rate limit of replies
-        is reset. So call it once for each tunnel session, not before each `authorize`.
+        go: by default for pings and the name server. If the client is already connected, its
+        old session ends first, as with `client_disconnected`: authorizations, translations,
+        fragments, remembered flows and queued access events are gone, flow records are closed,
+        and the rate limit of replies is reset. So call it once for each tunnel session, not
+        before each `authorize`.
 
         Args:
             client_id: names the client; not empty.
@@ -164,12 +170,13 @@ class Gateway:
             InvalidAddress: an address is outside the plan's tunnel ranges, or the gateway's
                 own.
             InvalidPolicy: *client_id* is empty.
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
             TypeError: a wrong type.
         """
         client_id = to_id(client_id)
         check_type("addresses", addresses, TunnelAddresses)
-        checked = None if now is None else to_time(now)
+        checked = None if now is None else self._to_now(now)
         check_in_tunnel(addresses, self._context)
         check_not_own(addresses, self._context)
         check_free(addresses, self._clients, client_id)
@@ -209,8 +216,8 @@ class Gateway:
         Raises:
             InvalidPolicy: the client has a resource of another kind, network or pattern under
                 this id; `revoke` it first.
-            InvalidTime: *expires_at* is not finite, is more than 50 years ahead, or comes
-                before the first `now`, when there is nothing to compare it with.
+            InvalidTime: *expires_at* is not finite, 2**33 or more, more than 50 years ahead, or
+                comes before the first `now`, when there is nothing to compare it with.
             TypeError: a wrong type.
             UnknownClient: no such client is connected.
         """
@@ -332,8 +339,10 @@ class Gateway:
                 DNS ranges, in the client's order.
             resolved_addresses: the addresses that the name resolved to, in any order. Those
                 that no name server may open a path to (DNS rebinding) are left out: the
-                plan's own, 0.0.0.0/8, and unspecified, loopback, link-local, multicast,
-                broadcast and v4-mapped addresses.
+                plan's own; 0.0.0.0/8, and unspecified, loopback, multicast, broadcast,
+                v4-mapped and v4-compatible addresses; link-local ones and a cloud's own
+                services (fd00:ec2::/32, fd20:ce::/32); and the NAT64 and 6to4 forms of all
+                these IPv4 addresses.
 
         Raises:
             InvalidAddress: not an address; or a proxy address that is outside the DNS ranges
@@ -374,7 +383,35 @@ class Gateway:
         for client in self._clients.by_id.values():
             client.invalidate()
 
-    # --- Looking in ------------------------------------------------------------------------
+    def clock_set(self, now: float) -> None:
+        """Tell that the host's clock was wrong and has been set: *now* is the time from here.
+
+        It may be earlier or later than the latest `now`, by any distance. A lifetime of so
+        many seconds keeps what was left of it, and reply tokens grow on from here. Every
+        `expires_at` means what it says: an authorization whose end has passed by *now* ends
+        in this call, and one that has ended stays gone. Before the first `now` this is
+        `handle_timeout`.
+
+        Args:
+            now: the time by the clock as it has been set, in seconds.
+
+        Raises:
+            InvalidTime: *now* is not finite, or 2**33 or more; or an `expires_at` would lie
+                more than 50 years ahead.
+            TypeError: not a number.
+        """
+        checked = to_time(now)
+        if not self._started:
+            self.handle_timeout(checked)
+            return
+        latest = self._clients.latest_expiry()
+        if latest is not None:
+            to_expiry(latest, checked)
+        before, self._now = self._now, checked
+        self._last_now = None
+        self._clients.set_clock(before, checked)
+
+    # --- What there is ---------------------------------------------------------------------
 
     def clients(self) -> tuple[str, ...]:
         """Return the ids of the connected clients, in the order in which they connected."""
@@ -401,7 +438,18 @@ class Gateway:
 
         This walks over all clients: call it every few seconds, not for every packet.
         """
-        return self._clients.counters(self._refusals, self._now)
+        return self._clients.counters(
+            self._refusals,
+            self._now,
+            allowed={
+                (_OUTBOUND, "forward"): self._forwarded_outbound,
+                (_OUTBOUND, "translate"): self._translated_outbound,
+                (_INBOUND, "forward"): self._forwarded_inbound,
+                (_INBOUND, "translate"): self._translated_inbound,
+            },
+            clock_steps_back=self._steps_back,
+            clock_step_back_max=self._step_back_max,
+        )
 
     def __repr__(self) -> str:
         addresses = ", ".join(str(address) for address in self._context.addresses.present())
@@ -434,7 +482,8 @@ class Gateway:
             packets are never rejected, only dropped.
 
         Raises:
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
             TypeError: a wrong type.
         """
         # No keyword-only parameters: they would cost a call 35 ns more, of 270.
@@ -455,10 +504,9 @@ class Gateway:
             if client_id is not None and type(client_id) is not str:
                 client_id = to_text("client_id", client_id)
             if type(now) is float and self._now <= now < self._expiry_timers.next:
-                self._now = now
+                self._now = self._last_now = now
             else:
-                self._advance(to_time(now))
-            self._last_now = now
+                self._advance(self._to_now(now))
 
         # The flow cache: the checks that every packet needs, and one look-up. It is safe to
         # admit a packet on a hit: whatever else decided about the flow's first packet is in
@@ -479,6 +527,10 @@ class Gateway:
                 if length == size and not fragmented & 0x3FFF and (size >= 40 or protocol != 6):
                     found = decisions[protocol].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
+                        if direction is _OUTBOUND:
+                            self._forwarded_outbound += 1
+                        else:
+                            self._forwarded_inbound += 1
                         return found
                     key = ends
             elif 0x60 <= first <= 0x6F and size >= 48:
@@ -486,6 +538,10 @@ class Gateway:
                 if length + 40 == size and (size >= 60 or protocol != 6):
                     found = decisions[protocol].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
+                        if direction is _OUTBOUND:
+                            self._forwarded_outbound += 1
+                        else:
+                            self._forwarded_inbound += 1
                         return found
                     key = ends
         if client_id is not None and type(client_id) is not str:
@@ -493,6 +549,7 @@ class Gateway:
         if key is None:
             return self._judge_and_commit(direction, None, 0, packet, client_id)
         if found is not None and client_id == found.client_id:
+            self._count_allowed(direction, found)
             return found
         return self._judge_and_commit(direction, key, protocol, packet, client_id)
 
@@ -511,19 +568,21 @@ class Gateway:
             A decision for each packet, in the same order.
 
         Raises:
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
             TypeError: a wrong type, also of a single packet; then none is decided.
         """
         check_type("direction", direction, Direction)
         if client_id is not None:
             client_id = to_text("client_id", client_id)
         wholes = to_list_of_bytes(packets)
-        self._advance(None if now is None else to_time(now))
+        self._advance(None if now is None else self._to_now(now))
         decisions: list[Decision] = []
         add = decisions.append
         # The look-up of `handle_packet` is repeated here, for the same reasons: calling that for
         # each packet would take a quarter more.
         cache = self._outbound if direction is _OUTBOUND else self._inbound
+        hits = 0
         for packet in wholes:
             key, protocol, size = None, 0, len(packet)
             if size >= 28:
@@ -542,9 +601,14 @@ class Gateway:
                         key = ends
             found = None if key is None else cache[protocol].get(key)
             if found is not None and (client_id is None or client_id == found.client_id):
+                hits += 1
                 add(found)
             else:
                 add(self._judge_and_commit(direction, key, protocol, packet, client_id))
+        if direction is _OUTBOUND:
+            self._forwarded_outbound += hits
+        else:
+            self._forwarded_inbound += hits
         return decisions
 
     # --- Judging and committing ------------------------------------------------------------
@@ -587,6 +651,15 @@ class Gateway:
                 if handler is not None and (client_id is None or client_id == handler.client_id):
                     decision = handler.handle(packet, now)
                     if decision is not None:
+                        if type(decision) is Translate:
+                            if outbound:
+                                self._translated_outbound += 1
+                            else:
+                                self._translated_inbound += 1
+                        elif outbound:
+                            self._forwarded_outbound += 1
+                        else:
+                            self._forwarded_inbound += 1
                         return decision
             # The lengths of TCP and UDP have been checked for the key, so these take the
             # judge's fast path.
@@ -602,6 +675,10 @@ class Gateway:
         if type(ruling) is Forward:
             client = self._clients.by_id[ruling.client_id]
             if client.recorder is None:
+                if direction is _OUTBOUND:
+                    self._forwarded_outbound += 1
+                else:
+                    self._forwarded_inbound += 1
                 table = OUTBOUND if direction is _OUTBOUND else INBOUND
                 # (The fast path is only for packets with a key.)
                 client.flow_cache.store(table + protocol, key, ruling)  # type: ignore[arg-type]
@@ -618,6 +695,7 @@ class Gateway:
             self._refusals.add(direction, packet, judged, now)
             self._commit_refused(ruling, direction, now)
         else:
+            self._count_allowed(direction, judged)
             self._commit_allowed(ruling, judged, direction, packet, now)
         return judged
 
@@ -630,7 +708,7 @@ class Gateway:
         elif isinstance(decision, Drop) and decision.reason is Reason.NAT_EXHAUSTED:
             # The judge has walked over all sessions that are over and not yet swept out. Sweep
             # them, or a client at its limit would cause that walk with every packet.
-            self._context.session_timers.sweep(now)
+            self._context.session_pool.sweep(now)
         # A refused fragment ends its packet: no other may pass on the verdict about an earlier
         # first fragment (RFC 5722).
         if headers is not None and headers.fragment is not None:
@@ -696,10 +774,11 @@ class Gateway:
             now: the time, in seconds.
 
         Raises:
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
             TypeError: not a number.
         """
-        self._advance(to_time(now))
+        self._advance(self._to_now(now))
         self._clients.cleanup(self._now)
 
     def poll_event(self) -> Event | None:
@@ -711,6 +790,19 @@ class Gateway:
         return self._clients.events.get()
 
     # --- Inside ---------------------------------------------------------------------------
+
+    def _count_allowed(self, direction: Direction, decision: Forward | Translate) -> None:
+        outbound = direction is _OUTBOUND
+        if type(decision) is Translate:
+            self._translated_outbound += outbound
+            self._translated_inbound += not outbound
+        else:
+            self._forwarded_outbound += outbound
+            self._forwarded_inbound += not outbound
+
+    def _to_now(self, now: float) -> float:
+        """Return *now* if it can be the time of a call."""
+        return to_now(now, self._now if self._started else None)
 
     def _advance(self, now: float | None) -> None:
         """Advance to a checked *now*, and end the authorizations that are due.
@@ -726,10 +818,20 @@ class Gateway:
         elif now > self._now:
             before, self._now = self._now, now
             self._clients.expire(now, before)
+        elif now < self._now:
+            self._steps_back += 1
+            self._step_back_max = max(self._step_back_max, self._now - now)
+            return
+        self._last_now = now
 
     def _time_at(self, now: float) -> float:
-        """Return the time at which a call with a checked *now* would happen."""
-        return max(now, self._now) if self._started else now
+        """Return the moment at which a call with *now* happens.
+
+        Raises:
+            InvalidTime: it can be no time of a call.
+        """
+        checked = self._to_now(now)
+        return max(checked, self._now) if self._started else checked
 
     def _connected(self, client_id: str) -> Client:
         client = self._clients.by_id.get(client_id)

@@ -72,7 +72,7 @@ class DecisionLog:
             now: The time of the decision.
 
         Raises:
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, or 2**33 or more.
             TypeError: An argument has the wrong type.
         """
         if isinstance(decision, _ALLOWED):

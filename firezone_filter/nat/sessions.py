@@ -10,11 +10,11 @@ to these only once they have been allowed.
 """
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, cast
 
 from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import SessionTimers, TrackedSession
+from firezone_filter.tracking.lifetimes import ClientSessions, SessionPool, TrackedSession
 
 PORT_SEARCH: Final = 256
 """Ports tried when the client's own is taken: a bound on the search, which takes 30 µs if all
@@ -38,20 +38,22 @@ ReverseKey = tuple[int, int, bytes]
 class Session(TrackedSession):
     """The mapping of a client's port and a proxy address, with its lifetime."""
 
-    __slots__ = ("forward_key", "proxy", "reverse_key", "table")
+    __slots__ = ("displaced", "forward_key", "proxy", "reverse_key", "table")
 
     def __init__(
         self, table: "SessionTable", forward_key: ForwardKey, reverse_key: ReverseKey
     ) -> None:
-        super().__init__(forward_key[0])
+        super().__init__(table.sessions, forward_key[0])
         self.table = table
         self.proxy = forward_key[2]
         self.forward_key = forward_key
         self.reverse_key = reverse_key
+        self.displaced: Session | None = None
+        """The session that gives way to it when it is opened."""
 
-    def expire(self) -> None:
-        """End the session at the time at which its lifetime passed."""
-        self.table.end(self, self.expires_at)
+    def expire(self, at: float) -> None:
+        """End it at the moment at which its time was over."""
+        self.table.end(self, at)
 
 
 class SessionTable:
@@ -60,33 +62,28 @@ class SessionTable:
     __slots__ = (
         "_cleanup_timers",
         "_forward",
-        "_limits",
         "_remembered",
         "_reverse",
         "deadline",
-        "timers",
+        "sessions",
     )
 
     def __init__(
-        self,
-        timers: SessionTimers,
-        cleanup_timers: TimerQueue[Expirable],
-        limits: tuple[int, int],
+        self, pool: SessionPool, connected: int, cleanup_timers: TimerQueue[Expirable]
     ) -> None:
         """Create an empty table.
 
         Args:
-            timers: the expiry queues of all clients' sessions.
-            cleanup_timers: tell when to sweep out remembered ends.
-            limits: maximum sessions of this client, and of all clients together.
+            pool: the sessions of all clients.
+            connected: numbers the clients in the order of their coming.
+            cleanup_timers: announce remembered ends that are to be forgotten.
         """
         self._forward: dict[ForwardKey, Session] = {}
         self._reverse: dict[ReverseKey, Session] = {}
         self._remembered: OrderedDict[ReverseKey, float] = OrderedDict()
         self._cleanup_timers = cleanup_timers
-        self._limits = limits
         self.deadline = NO_DEADLINE
-        self.timers = timers
+        self.sessions = ClientSessions(pool, connected)
 
     def __len__(self) -> int:
         return len(self._forward)
@@ -121,11 +118,11 @@ class SessionTable:
         return at is not None and now < at + REMEMBERED_FOR
 
     def new_session(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
-        """Propose a session for `open`; return `None` if there is no free port or no room."""
-        per_client, in_all = self._limits
-        is_full = len(self._forward) >= per_client or self.timers.count >= in_all
-        if is_full and not self._has_room(now):
+        """Return the session that `open` would begin; `None` if there is no port or no room."""
+        room = self.sessions.room(now)
+        if not room.is_there:
             return None
+        displaced = cast("Session | None", room.displaced)
         protocol, port, _ = key
         reverse_key = (protocol, port, resolved)
         if not port or reverse_key in self._reverse:
@@ -133,18 +130,9 @@ class SessionTable:
             if translated is None:
                 return None
             reverse_key = (protocol, translated, resolved)
-        return Session(self, key, reverse_key)
-
-    def _has_room(self, now: float) -> bool:
-        """Tell whether there will be room once the sessions that are over are swept out.
-
-        The walk visits no others, and committing this packet sweeps them, so that the next
-        packet need not walk again.
-        """
-        per_client, in_all = self._limits
-        over = list(self.timers.over(now))
-        own = sum(isinstance(session, Session) and session.table is self for session in over)
-        return len(self._forward) - own < per_client and self.timers.count - len(over) < in_all
+        session = Session(self, key, reverse_key)
+        session.displaced = displaced
+        return session
 
     def _free_port(self, protocol: int, port: int, resolved: bytes, now: float) -> int | None:
         """Return *port* if it is free, otherwise the next free one, or `None`.
@@ -152,7 +140,7 @@ class SessionTable:
         Keeping the client's port where possible is RFC 4787, section 4.2.1.
         """
         # Asking each holder when it is over would double the time of the search.
-        may_be_over = now >= self.timers.next_expiry
+        may_be_over = now >= self.sessions.pool.next
         for candidate in range(port, port + PORT_SEARCH + 1):
             # 1 comes after 65,535, since port 0 is reserved.
             wrapped = candidate if candidate <= MAX_PORT else candidate - MAX_PORT
@@ -165,12 +153,39 @@ class SessionTable:
 
     # --- Changing --------------------------------------------------------------------------
 
-    def open(self, session: Session, now: float) -> None:
-        """Open a session that `new_session` has proposed at the same *now*."""
+    def open(self, session: Session, port: int, flags: int, now: float) -> None:
+        """Begin a session that `new_session` returned, with its first packet, at the same time.
+
+        Arguments as `see`.
+        """
+        displaced = session.displaced
+        if displaced is not None:
+            displaced.table.end(displaced, now)
+            session.displaced = None
         self._forward[session.forward_key] = session
         self._reverse[session.reverse_key] = session
         self._remembered.pop(session.reverse_key, None)
-        self.timers.add(session, now)
+        is_over = session.see_outbound(port, flags, now)
+        self.sessions.add(session)
+        if is_over:
+            self.end(session, now)
+
+    def see(self, session: Session, port: int, flags: int, now: float, *, outbound: bool) -> None:
+        """Let an allowed packet confirm, prolong or end its session.
+
+        Args:
+            session: the packet's.
+            port: the resource's port; `NO_PORT` for ICMP echo.
+            flags: the packet's TCP flags; 0 for other protocols.
+            now: the time.
+            outbound: whether the client sent it.
+        """
+        before = session.kind
+        see = session.see_outbound if outbound else session.see_inbound
+        is_over = see(port, flags, now)
+        self.sessions.note(session, before)
+        if is_over:
+            self.end(session, now)
 
     def end(self, session: Session, at: float) -> None:
         """End a session at *at*, and remember that end, which names later refusals.
@@ -213,14 +228,16 @@ class SessionTable:
         self._remembered.clear()
         self._cleanup_timers.set(self, None)
 
-    def start_clock(self, now: float) -> None:
-        """Restart at *now* the remembered ends from before the first `now`."""
+    def shift_clock(self, by: float) -> None:
+        """Move every moment by so many seconds: the host's clock has been set, or has begun."""
+        for session in self._forward.values():
+            session.last += by
+            session.last_outbound += by
+            session.armed_for += by
         for key in self._remembered:
-            self._remembered[key] = now
-        self._cleanup_timers.set(self, now + REMEMBERED_FOR if self._remembered else None)
+            self._remembered[key] += by
 
     def _remove(self, session: Session) -> None:
         del self._forward[session.forward_key]
         del self._reverse[session.reverse_key]
-        self.timers.remove(session)
-        session.ended = True
+        self.sessions.remove(session)

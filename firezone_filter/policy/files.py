@@ -38,6 +38,7 @@ from firezone_filter.values.addresses import (
 )
 from firezone_filter.values.domains import DomainPattern, to_domain
 from firezone_filter.values.errors import InvalidPolicy, shown
+from firezone_filter.values.times import to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
 
@@ -222,10 +223,11 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
         # Missing and `null` mean "never", as in portal messages. That is safe, since a
         # misspelt name is a fault.
         return build_if_complete(PolicyAuthorization, resource=resource, domains=domains)
+    seconds = expiry.number("a time")
     return build_if_complete(
         PolicyAuthorization,
         resource=resource,
-        expires_at=expiry.number("a time"),
+        expires_at=None if seconds is None else expiry.attempt(to_time, seconds),
         domains=domains,
     )
 

@@ -102,7 +102,7 @@ class PolicyAuthorization:
     """One client's permission for one resource.
 
     Raises:
-        InvalidTime: *expires_at* is not finite.
+        InvalidTime: *expires_at* is not finite, or 2**33 or more.
         TypeError: an argument is of the wrong type.
     """
 
@@ -209,9 +209,9 @@ class Policy:
             options: settings that are not part of a policy.
 
         Raises:
-            InvalidTime: *now* is not finite, or missing although an authorization expires
-                (without a clock the permission would never end), or an expiry is more than
-                50 years after *now*.
+            InvalidTime: *now* is not finite, 2**33 or more, or missing although an
+                authorization expires (without a clock the permission would never end), or an
+                expiry is more than 50 years after *now*.
             TypeError: an argument is of the wrong type.
         """
         gateway = Gateway(self.addresses, address_plan=self.address_plan, options=options)

@@ -9,7 +9,6 @@ from firezone_filter.portal.messages import Message, read_message
 from firezone_filter.portal.preflight import PortalClient, Preflight
 from firezone_filter.portal.reply import PortalEvent, PortalReply
 from firezone_filter.values.arguments import check_type
-from firezone_filter.values.times import to_time
 
 _REPLY_EVENTS: Final = {
     "create_authorization": "authorization_created",
@@ -96,14 +95,14 @@ class PortalSession:
                 `payload.client.ipv4: 10.0.0.1 is outside the plan's tunnel ranges`. If a hook
                 of the gateway would have refused the message, its error is the `__cause__`:
                 `AddressInUse` names the client to disconnect.
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
             TypeError: an argument is of the wrong type.
         """
         check_type("message", message, str, bytes, Mapping)
-        at = self._time_at(to_time(now))
-        read = read_message(
-            message, Preflight(self._context, self._clients, self._public_keys, at)
-        )
+        at = self._time_at(now)
+        preflight = Preflight(self._context, self._clients, self._public_keys, at)
+        read = read_message(message, preflight)
         self._gateway.handle_timeout(now)
         self._carry_out(read)
         return _replies(read)

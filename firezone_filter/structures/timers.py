@@ -45,13 +45,8 @@ class TimerQueue(Generic[T]):
         self._heap: list[tuple[float, int, T]] = []
         self._numbers = count()
         self._cancelled = 0
-        self.next = -math.inf
-        """No deadline is due before this time. It may be too early, since cancelling does not
-        move it, and before the clock starts it always is."""
-
-    def start_clock(self) -> None:
-        """Start the clock at the first `now`; deadlines set before must then be set again."""
         self.next = math.inf
+        """Nothing is due before this moment. It may be early, since cancelling leaves it."""
 
     def set(self, timed: T, at: float | None) -> None:
         """Set the deadline of *timed* to *at*, replacing any other; `None` cancels it."""
@@ -80,6 +75,34 @@ class TimerQueue(Generic[T]):
         self._heap = [entry for entry in self._heap if _counts(entry)]
         heapq.heapify(self._heap)
         self._cancelled = 0
+
+    def pop(self, now: float) -> T | None:
+        """Return the first that has reached its deadline, taking the deadline away."""
+        earliest = self.earliest()
+        if earliest is None or earliest > now:
+            self.next = math.inf if earliest is None else earliest
+            return None
+        _, _, timed = heapq.heappop(self._heap)
+        timed.deadline = NO_DEADLINE
+        return timed
+
+    def waiting(self, now: float) -> Iterator[T]:
+        """Yield those that have reached their deadline, in any order, and leave them there."""
+        # A heap has no entry below a later one that is earlier: the walk is over the due
+        # ones and their children alone.
+        places = [0]
+        while places:
+            place = places.pop()
+            if place < len(self._heap) and self._heap[place][0] <= now:
+                if _counts(self._heap[place]):
+                    yield self._heap[place][2]
+                places += (2 * place + 1, 2 * place + 2)
+
+    def shift(self, by: float) -> None:
+        """Move every deadline by so many seconds."""
+        self._heap = [(at + by, number, timed) for at, number, timed in self._heap]
+        heapq.heapify(self._heap)  # rounding may make equal what was not
+        self.next += by
 
     def due(self, now: float) -> Iterator[T]:
         """Yield the objects whose deadline is at or before *now*, each without it by then.

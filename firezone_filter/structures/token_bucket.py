@@ -28,6 +28,6 @@ class TokenBucket:
         elapsed = float(now) - float(self._filled)
         return min(float(self._burst), self._tokens + elapsed * self._rate)
 
-    def start_clock(self, now: float) -> None:
-        """Refill from *now* on: no time passed before the first `now`."""
-        self._filled = now
+    def shift_clock(self, by: float) -> None:
+        """Move every moment: the host's clock has been set, or has begun."""
+        self._filled += by

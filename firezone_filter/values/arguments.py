@@ -24,6 +24,8 @@ def to_text(name: str, value: str) -> str:
     Raises:
         TypeError: *value* is not a `str`.
     """
+    if type(value) is str:
+        return value
     check_type(name, value, str)
     return str.__str__(value)
 
@@ -74,13 +76,12 @@ def to_id_sets(authorizations: Mapping[str, Collection[str]]) -> dict[str, froze
     check_type("authorizations", authorizations, Mapping)
     kept: dict[str, frozenset[str]] = {}
     for client_id, resource_ids in authorizations.items():
-        check_type("a client id", client_id, str)
-        # A text is iterable too: each of its letters would count as an id.
+        # A text is an iterable of texts too: its letters would be taken for ids.
         if isinstance(resource_ids, str | bytes) or not isinstance(resource_ids, Iterable):
             raise TypeError(f"resource ids are a set of str, not {shown(resource_ids)}")
-        kept[client_id] = frozenset(resource_ids)
-        for resource_id in kept[client_id]:
-            check_type("a resource id", resource_id, str)
+        kept[to_text("a client id", client_id)] = frozenset(
+            to_text("a resource id", resource_id) for resource_id in resource_ids
+        )
     return kept
 
 

@@ -1,15 +1,23 @@
 """Counters for dashboards and alarms: the gateway's state in numbers, and its refusals."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from attrs import frozen
 
 from firezone_filter.values.decisions import Direction, Reason
 
+AllowedKind = Literal["forward", "translate"]
+"""The decisions that let a packet through."""
+
 
 @frozen(kw_only=True)
 class Counters:
     """The result of `Gateway.counters`: present numbers, and totals since its creation."""
+
+    allowed: Mapping[tuple[Direction, AllowedKind], int]
+    """Total of allowed packets, by direction and decision (`"forward"`, `"translate"`). All four
+    pairs are keys, even with 0."""
 
     refusals: Mapping[tuple[Direction, Reason], int]
     """Total of refused packets. Every pair of direction and reason is a key, even with 0."""
@@ -28,6 +36,12 @@ class Counters:
 
     fragments: int
     """First fragments whose decision is kept for their later fragments."""
+
+    clock_steps_back: int = 0
+    """How often a call brought a `now` that was earlier than the latest, since the start."""
+
+    clock_step_back_max: float = 0.0
+    """Seconds by which it was earlier at most."""
 
     recorded_flows: int | None = None
     """Open flow records. This and the four totals below are `None` unless

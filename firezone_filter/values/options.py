@@ -6,7 +6,7 @@ import attrs
 from attrs import field, frozen
 
 from firezone_filter.values.errors import InvalidPolicy, shown
-from firezone_filter.values.resources import Filter, to_filters
+from firezone_filter.values.resources import Filter, Icmp, Tcp, Udp, to_filters
 from firezone_filter.values.times import is_finite
 
 
@@ -52,16 +52,21 @@ class GatewayOptions:
     reject_burst: int = field(default=100, validator=_count)
     """Maximum replies to one client at once."""
 
-    own_filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
-    """The filters for packets between clients and the gateway's own tunnel address. **Without
-    any, every protocol is permitted.**"""
+    own_filters: tuple[Filter, ...] = field(
+        default=(Icmp(), Udp(53535), Tcp(53535)), converter=to_filters
+    )
+    """The filters for packets between clients and the gateway's own tunnel address: unless the
+    host says otherwise, pings, and questions to Firezone's name server on port 53535. **None
+    at all permit every protocol.**"""
 
     max_sessions_per_client: int = field(default=16_384, validator=_count)
-    """Maximum NAT sessions of one client; a packet that needs another is dropped as
-    `NAT_EXHAUSTED`."""
+    """Maximum NAT sessions of one client. For another, one of its own gives way that is closing,
+    that it has closed from its side, or that was never answered. Without such a one the packet
+    is dropped as `NAT_EXHAUSTED`."""
 
     max_sessions: int = field(default=1_048_576, validator=_count)
-    """Maximum NAT sessions of all clients together, with the same effect."""
+    """Maximum NAT sessions of all clients together. For another, one of the client that has most
+    gives way, in the same manner."""
 
     flow_records: bool = field(default=False, validator=_switch)
     """Whether flows are recorded: `Gateway.poll_event` then also returns `FlowStarted`,

@@ -15,8 +15,14 @@ from firezone_filter.values.errors import InvalidPolicy, shown
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
-def _to_port(value: int) -> int:
-    # `True` is an `int` to Python, but as a port it is a mistake.
+def to_port(value: int) -> int:
+    """Return *value* if it is a TCP or UDP port.
+
+    Raises:
+        InvalidPolicy: out of range.
+        TypeError: not an `int`.
+    """
+    # `True` is an int to Python, but as a port it is a slip.
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"a port is an int, not {shown(value)}")
     if not 0 <= value <= MAX_PORT:
@@ -42,7 +48,7 @@ class PortRange:
     """Highest port; by default *first*, which makes a range of one port."""
 
     def __init__(self, first: int, last: int | None = None) -> None:
-        lowest, highest = _to_port(first), _to_port(first if last is None else last)
+        lowest, highest = to_port(first), to_port(first if last is None else last)
         if lowest > highest:
             raise InvalidPolicy(
                 f"ports {first}-{last}: the first is behind the last", (first, last)

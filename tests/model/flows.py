@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import packets
 from .gateway import Decision, Event, Model
-from .values import OUTBOUND, TCP, UDP, Address, Given, Moment
+from .values import OUTBOUND, TCP, UDP, Address, Given, Moment, moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,7 @@ class FlowModel(Model):
 
     # What there is -------------------------------------------------------------------
 
-    def counters(self) -> dict[str, int]:
+    def counters(self) -> dict[str, float]:
         clients = self._clients.values()
         flows = [*self._open, *self._closed]
         return {
@@ -111,6 +111,8 @@ class FlowModel(Model):
             "rx_packets": sum(len(flow.rx) for flow in flows),
             "rx_bytes": sum(sum(flow.rx) for flow in flows),
             "flow_events_lost": self._lost,
+            "clock_steps_back": self.earlier_nows,
+            "clock_step_back_max": self.earlier_by,
         }
 
     def idle_ends(self) -> list[float]:
@@ -144,6 +146,21 @@ class FlowModel(Model):
     def _at(self, now: float | None) -> None:
         self._before = self._now.seconds
         super()._at(now)
+        self._before = self._now.seconds
+
+    def _move_moments(self, by: float) -> None:
+        """Let records keep what they have left.
+
+        reading: their moments are told on the clock that was set, so that their length
+        stays right and none ends before it began. Events that wait already stay as they are.
+        """
+        super()._move_moments(by)
+        for flow in self._open:
+            flow.start, flow.last = moved(flow.start, by), moved(flow.last, by)
+            flow.spared = None if flow.spared is None else moved(flow.spared, by)
+        for refused in self._refused:
+            refused.times = [moved(at, by) for at in refused.times]
+        # What expires now does so at the moment to which the clock was set.
         self._before = self._now.seconds
 
     # What ends flows at once ---------------------------------------------------------
@@ -250,7 +267,8 @@ class FlowModel(Model):
         """Choose which record goes: those that were used lately are spared, eight at most."""
         for _ in range(8):  # pragma: no branch - chance decides whether all are spared
             oldest = of_client[0]
-            if oldest.last == (oldest.start if oldest.spared is None else oldest.spared):
+            before = oldest.start if oldest.spared is None else oldest.spared
+            if oldest.last.seconds == before.seconds:
                 break
             oldest.spared = oldest.last
             of_client = [*of_client[1:], oldest]

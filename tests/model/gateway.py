@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import nat, packets, policy
 from .nat import Outside, Proxy, Session
 from .policy import within
-from .values import INBOUND, OUTBOUND, Address, Given, ModelError, Moment, end_of, over
+from .values import INBOUND, OUTBOUND, Address, Given, ModelError, Moment, end_of, moved, over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .packets import Packet
 
 FIFTY_YEARS = 50 * 365.25 * 86_400
+NO_TIME = 2**33  # Unix seconds until 2242; from here on a mistake
 FRAGMENTS_KEPT = 30
 MAX_FRAGMENTS = 1_024
 MAX_PROXIES = 1_024
@@ -60,18 +61,38 @@ class Client:
     refilled: Moment
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     proxies: dict[Address, Proxy] = field(default_factory=dict)
-    sessions: list[Session] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)  # by their last packets
     ended: list[Ended] = field(default_factory=list)  # by the moment of their end
     fragments: dict[Given, FirstFragment] = field(default_factory=dict)  # by last start
 
     def forget_decisions(self) -> None:
         self.fragments.clear()
 
+    def has_packet(self, session: Session) -> None:
+        """Put a session behind all others, as the shortest without a packet.
+
+        reading: of packets at one moment, the one that was handled later is the later one.
+        """
+        self.sessions.remove(session)
+        self.sessions.append(session)
+
     def end_session(self, session: Session, at: Moment) -> None:
-        """Forget a session at the moment that the table of section 6 names."""
+        """Forget a session at a moment: the table of section 6 names it, or it gives way."""
         self.sessions.remove(session)
         self.ended.append(Ended(session.outside, at))
         del self.ended[: -nat.MAX_REMEMBERED]
+
+    def move_moments(self, by: float) -> None:
+        """Let what lasts n seconds keep what it has left when the clock is set."""
+        for session in self.sessions:
+            session.last_out = moved(session.last_out, by)
+            session.last = moved(session.last, by)
+        for ended in self.ended:
+            ended.at = moved(ended.at, by)
+        for first in self.fragments.values():
+            first.since = moved(first.since, by)
+        # Tokens stay, those that were earned since the last look among them, and grow from there.
+        self.refilled = moved(self.refilled, by)
 
 
 @dataclass
@@ -119,6 +140,10 @@ class Model:
         self._now = Moment(None)
         self._clients: dict[str, Client] = {}
         self._events: list[Event] = []
+        self.earlier_nows = 0
+        """How often `now` was earlier than the latest, in calls that did not raise."""
+        self.earlier_by = 0.0
+        """And by how much at most."""
         self._own = self._checked_own(addresses)
 
     # Connection lifecycle ------------------------------------------------------------
@@ -272,18 +297,50 @@ class Model:
         self._check_now(now)
         self._at(now)
 
+    def clock_set(self, now: float) -> None:
+        if self._now.seconds is None:
+            self.handle_timeout(now)
+            return
+        _check_time(now)  # be it earlier or, by any distance, later
+        expiries = [
+            one.expires_at
+            for client in self._clients.values()
+            for one in client.authorizations.values()
+            if one.expires_at is not None
+        ]
+        # Those that are this far ahead have not passed: all of them would be kept.
+        if any(expires_at > now + FIFTY_YEARS for expires_at in expiries):
+            raise ModelError("InvalidTime")
+        # reading: this is no `now` that was earlier than the latest; it is not counted.
+        by = now - self._now.seconds
+        self._now = Moment(now)
+        self._move_moments(by)
+        self._expire()
+
+    def _move_moments(self, by: float) -> None:
+        for client in self._clients.values():
+            client.move_moments(by)
+
     def poll_event(self) -> Event | None:
         return self._events.pop(0) if self._events else None
 
     def _check_now(self, now: float | None) -> None:
-        if now is not None and not _is_finite(now):
+        if now is None:
+            return
+        _check_time(now)
+        latest = self._now.seconds
+        if latest is None:
+            return
+        # Exactly 50 years are allowed, either way.
+        if now > latest + FIFTY_YEARS or now < latest - FIFTY_YEARS:
             raise ModelError("InvalidTime")
 
     def _check_expiry(self, expires_at: float | None) -> None:
         if expires_at is None:
             return
+        _check_time(expires_at)
         latest = self._now.seconds
-        if not _is_finite(expires_at) or latest is None or expires_at > latest + FIFTY_YEARS:
+        if latest is None or expires_at > latest + FIFTY_YEARS:
             raise ModelError("InvalidTime")
 
     def _at(self, now: float | None) -> None:
@@ -294,13 +351,18 @@ class Model:
         """
         if now is None:
             return
-        if self._now.seconds is None:
+        latest = self._now.seconds
+        if latest is None:
             # Whatever began before has this very moment as its start.
             self._now.seconds = now
-        elif now > self._now.seconds:
+        elif now > latest:
             self._now = Moment(now)
         else:
-            return  # an earlier `now` counts as the latest, at which all is done
+            # An earlier `now` counts as the latest, at which all is done.
+            if now < latest:
+                self.earlier_nows += 1
+                self.earlier_by = max(self.earlier_by, latest - now)
+            return
         self._expire()
         for client in self._clients.values():
             self._forget_what_is_over(client, now)
@@ -380,11 +442,7 @@ class Model:
 
     def _may_stand_behind(self, address: Address) -> bool:
         """Tell whether a name may resolve to this: a name server must open no side door."""
-        return not (
-            self._in_tunnel(address)
-            or self._in_dns(address)
-            or within(address, policy.NEVER_RESOLVED)
-        )
+        return not policy.is_special(address, self._plan) and not policy.is_local_service(address)
 
     def _match(
         self, client: Client, address: Address, protocol: int, port: int | None
@@ -413,9 +471,10 @@ class Model:
     ) -> list[Decision]:
         self._check_now(now)
         self._at(now)
+        # All at the latest `now`. reading: a call that brings an earlier one does so once,
+        # however many packets it has.
         return [
-            self.handle_packet(direction, packet, now, client_id=client_id)
-            for packet in list(packets)
+            self.handle_packet(direction, packet, client_id=client_id) for packet in list(packets)
         ]
 
     def handle_packet(
@@ -563,7 +622,9 @@ class Model:
             session = self._new_session(client, packet, client_port, resolved)
             if session is None:
                 return Ruling("nat-exhausted")
+        client.has_packet(session)
         if session.sent(packet, self._now):
+            # reading: also a session that begins with this RST; it was given room like any other.
             client.end_session(session, self._now)
         data = nat.rewritten(packet, OUTBOUND, session.resolved, session.port)
         return Ruling(resource_id=resource_id, packet=data, far=session.resolved)
@@ -571,12 +632,10 @@ class Model:
     def _new_session(
         self, client: Client, packet: Packet, client_port: int, resolved: Address
     ) -> Session | None:
-        if len(client.sessions) >= self._options.max_sessions_per_client:
-            return None
-        if sum(len(c.sessions) for c in self._clients.values()) >= self._options.max_sessions:
-            return None
+        # reading: the port first, since room is made only for a packet that passes every
+        # row; and one that only the session which gives way has is not free.
         port = nat.free_port(client, packet.protocol, resolved, client_port)
-        if port is None:
+        if port is None or not self._make_room(client):
             return None
         session = Session(
             protocol=packet.protocol,
@@ -590,6 +649,23 @@ class Model:
         client.sessions.append(session)
         client.ended = [one for one in client.ended if one.outside != session.outside]
         return session
+
+    def _make_room(self, client: Client) -> bool:
+        """Make room for one more session, where there is none; tell whether there is some."""
+        everybody = self._clients.values()
+        if len(client.sessions) >= self._options.max_sessions_per_client:
+            crowded = client
+        elif sum(len(one.sessions) for one in everybody) >= self._options.max_sessions:
+            # `max` returns the first of equals, and clients are in the order of connection.
+            # reading: nobody else is asked if this one has no session that can give way.
+            crowded = max(everybody, key=lambda one: len(one.sessions))
+        else:
+            return True
+        session = nat.giving_way(crowded.sessions)
+        if session is None:
+            return False
+        crowded.end_session(session, self._now)
+        return True
 
     def _rule_inbound(self, client: Client, packet: Packet) -> Ruling:  # noqa: PLR0911 - one for each row
         from_own = packet.source in self._own
@@ -617,7 +693,10 @@ class Model:
         match = self._match(client, session.proxy, packet.protocol, packet.source_port)
         if match.reason is not None:
             return Ruling(match.reason)
+        client.has_packet(session)
         if session.received(packet, self._now):
+            # reading: a moment that has passed before FIN or RST made it count is the
+            # packet's own, so that its end is remembered for 240 s from there.
             client.end_session(session, self._now)
         data = nat.rewritten(packet, INBOUND, session.proxy, session.client_port)
         return Ruling(resource_id=match.resource_id, packet=data, far=session.proxy)
@@ -674,6 +753,15 @@ class Model:
         quoted = nat.rewritten(quote, _opposite(direction), far, near_port)
         data = nat.rewritten_error(error, direction, far, quoted)
         return Ruling(resource_id=match.resource_id, packet=data, far=far)
+
+
+def _check_time(time: float) -> None:
+    """Refuse what no time can be, whatever the latest.
+
+    reading: only upwards. Nothing below 0 is refused but for its distance from the latest.
+    """
+    if not _is_finite(time) or time >= NO_TIME:
+        raise ModelError("InvalidTime")
 
 
 def _is_finite(number: float) -> bool:

@@ -42,7 +42,9 @@ class Options:
     reject: bool = True
     reject_rate: float = 100.0
     reject_burst: int = 100
-    own_filters: Given = ()
+    own_filters: Given = field(
+        default_factory=lambda: (Icmp(), Udp(Ports(53_535, 53_535)), Tcp(Ports(53_535, 53_535)))
+    )
     max_sessions_per_client: int = 16_384
     max_sessions: int = 1_048_576
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import packets
 from .packets import Packet, fold, words
-from .values import INBOUND, OUTBOUND, TCP, UDP, Address, Moment
+from .values import INBOUND, OUTBOUND, TCP, UDP, Address, Moment, end_of, over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNANSWERED = 60
 TCP_IDLE = 7_440  # RFC 5382 REQ-5
-TCP_CLOSED = 5
+CLOSING = 240
+WITHOUT_PACKETS_OUT = 7_440  # whatever comes in meanwhile
 IDLE = 120
 REMEMBERED = 240
 MAX_REMEMBERED = 4_096
@@ -51,63 +52,100 @@ class Session:
     resource_port: int | None = None
     several: bool = False  # it has sent to more than one resource port
     fins: set[str] = field(default_factory=set)  # directions in which a FIN counted
-    closed: Moment | None = None  # when the FINs had been seen both ways
+    reset: bool = False  # a RST has come in, and no packet out has taken it back
 
     @property
     def outside(self) -> Outside:
         return (self.protocol, self.resolved, self.port)
 
     @property
-    def both_fins(self) -> bool:
-        return self.closed is not None and not self.several
+    def is_closing(self) -> bool:
+        """Tell whether it is in its 240 s.
+
+        reading: where a session has sent to several ports, neither what FIN and RST were
+        seen before nor what comes later counts: it ends by time, and no SYN restarts it.
+        """
+        return not self.several and (len(self.fins) == 2 or self.reset)
+
+    @property
+    def client_said_fin(self) -> bool:
+        return not self.several and OUTBOUND in self.fins
 
     def lifetime(self) -> tuple[Moment, int]:
-        """Say from when it lasts how long: the table of section 6."""
-        if self.both_fins:
-            assert self.closed is not None
-            return self.closed, TCP_CLOSED
+        """Say from when it lasts how long: the table of section 6. Only asked once time is known.
+
+        What comes in prolongs it to at most 2 h 4 min after the last packet out, which for
+        TCP makes the last packet out the only one that counts.
+        """
+        if self.is_closing:
+            return self.last_out, CLOSING
         if not self.answered:
             return self.last_out, UNANSWERED
-        return self.last, TCP_IDLE if self.protocol == TCP else IDLE
+        by_table = (self.last, TCP_IDLE if self.protocol == TCP else IDLE)
+        at_most = (self.last_out, WITHOUT_PACKETS_OUT)
+        return min(by_table, at_most, key=lambda ends: end_of(*ends))
 
     def sent(self, packet: Packet, now: Moment) -> bool:
         """Take note of an allowed packet out; `True` if it ends the session."""
         flags = packet.tcp_flags if packet.protocol == TCP else 0
-        if self.both_fins and flags & SYN and not flags & ACK:
-            self._start_anew()
         port = packet.destination_port
+        if self._begins_anew(flags, port):
+            self._start_anew()
+        self.reset = False  # any other packet out takes a RST from outside back
         if self.resource_port is None:
             self.resource_port = port
         elif self.resource_port != port:
             self.several = True
         self.last_out = self.last = now
-        return self._saw(OUTBOUND, flags, now)
+        if self.several:
+            return False
+        if flags & FIN:
+            self.fins.add(OUTBOUND)
+        return bool(flags & RST)
 
-    def received(self, packet: Packet, now: Moment) -> bool:
-        """Take note of an allowed packet back; `True` if it ends the session."""
-        self.answered = True
-        self.last = now
-        if packet.protocol != TCP or packet.source_port != self.resource_port:
-            return False  # FIN and RST count only from the one resource port
-        return self._saw(INBOUND, packet.tcp_flags, now)
+    def _begins_anew(self, flags: int, port: int | None) -> bool:
+        if not flags & SYN or flags & ACK or self.several:
+            return False
+        # Its 240 s: FINs have been seen both ways, or a RST came in.
+        return self.is_closing or (len(self.fins) > 0 and port == self.resource_port)
 
     def _start_anew(self) -> None:
         """Forget all but the addresses and the port, as if nothing had come back."""
         self.answered = False
         self.resource_port = None
         self.fins = set()
-        self.closed = None
+        self.reset = False
 
-    def _saw(self, direction: str, flags: int, now: Moment) -> bool:
-        if self.several:
-            return False
-        if flags & RST:
-            return True
-        if flags & FIN:
-            self.fins.add(direction)
-            if self.closed is None and len(self.fins) == 2:
-                self.closed = now  # retransmitted FINs do not move it
-        return False
+    def received(self, packet: Packet, now: Moment) -> bool:
+        """Take note of an allowed packet back; `True` if it ends the session."""
+        self.answered = True
+        self.last = now
+        if packet.protocol != TCP or self.several or packet.source_port != self.resource_port:
+            return False  # FIN and RST count only from the one resource port
+        # reading: of a packet with both, both count.
+        if packet.tcp_flags & FIN:
+            self.fins.add(INBOUND)
+        if packet.tcp_flags & RST:
+            self.reset = True
+        # They may make a moment count that has passed already.
+        return now.seconds is not None and over(*self.lifetime(), now.seconds)
+
+
+def giving_way(sessions: list[Session]) -> Session | None:
+    """Choose which session of a client gives way to a new one; `None` if none can.
+
+    `sessions` are in the order of their last packets, the longest without one first.
+    """
+    # reading: of each of the three kinds the one that is the longest without a packet.
+    for may_go in (
+        lambda session: session.is_closing,
+        lambda session: session.client_said_fin,
+        lambda session: not session.answered,
+    ):
+        for session in sessions:
+            if may_go(session):
+                return session
+    return None
 
 
 def target_of(nth: int, resolved: list[Address]) -> Address | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 from typing import TYPE_CHECKING
 
 from .values import ICMP, TCP, UDP, Address, Given
@@ -20,9 +20,15 @@ LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 UNSPECIFIED = [ip_network("0.0.0.0/8"), ip_network("::/128")]
 LINK_LOCAL = [ip_network("169.254.0.0/16"), ip_network("fe80::/10")]
 V4_MAPPED = [ip_network("::ffff:0:0/96")]
+V4_COMPATIBLE = [ip_network("::/96")]
 
-NO_CIDR = [*LOOPBACK, *UNSPECIFIED, *MULTICAST, *BROADCAST, *V4_MAPPED]
-NEVER_RESOLVED = [*NO_CIDR, *LINK_LOCAL]
+# Special under every plan, in the order of section 5, rule 1.
+SPECIAL = [*LOOPBACK, *UNSPECIFIED, *MULTICAST, *BROADCAST, *V4_MAPPED, *V4_COMPATIBLE]
+
+NAT64 = ip_network("64:ff9b::/96")  # the IPv4 address is the last 32 bits
+SIX_TO_FOUR = ip_network("2002::/16")  # the IPv4 address is the 32 bits behind the prefix
+
+LOCAL_SERVICES = [*LINK_LOCAL, ip_network("fd00:ec2::/32"), ip_network("fd20:ce::/32")]
 
 PUBLIC_IPV6 = ip_network("2000::/3")
 NOT_INTERNET = [
@@ -52,6 +58,32 @@ NOT_INTERNET = [
 
 def within(address: Address, networks: Iterable[Given]) -> bool:
     return any(address in network for network in networks)
+
+
+def carried(address: Address) -> IPv4Address | None:
+    """Find the IPv4 address that a NAT64 or 6to4 address is a form of."""
+    number = int(address)
+    if address in NAT64:
+        return IPv4Address(number & 0xFFFF_FFFF)
+    if address in SIX_TO_FOUR:
+        return IPv4Address(number >> 80 & 0xFFFF_FFFF)
+    return None
+
+
+def is_special(address: Address, plan: Given) -> bool:
+    """Tell whether no CIDR network covers the address (rule 1)."""
+    if within(address, [*SPECIAL, *plan.tunnel, *plan.dns_resources]):
+        return True
+    ipv4 = carried(address)
+    return ipv4 is not None and (is_special(ipv4, plan) or within(ipv4, LINK_LOCAL))
+
+
+def is_local_service(address: Address) -> bool:
+    return within(address, LOCAL_SERVICES)
+
+
+def lies_inside(network: Given, outer: Given) -> bool:
+    return network.version == outer.version and bool(network.subnet_of(outer))
 
 
 OTHER = -1
@@ -100,12 +132,11 @@ def best(candidates: list[Candidate]) -> Candidate:
 
 
 def cidr_covers(resource: Given, address: Address, plan: Given) -> bool:
-    return (
-        address in resource.network
-        and not within(address, NO_CIDR)
-        and not within(address, plan.tunnel)
-        and not within(address, plan.dns_resources)
-    )
+    if address not in resource.network or is_special(address, plan):
+        return False
+    if is_local_service(address):
+        return any(lies_inside(resource.network, one) for one in LOCAL_SERVICES)
+    return True
 
 
 def is_internet(resource: Given, address: Address) -> bool:

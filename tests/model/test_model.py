@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from . import Model, ModelError, nat, packets, policy
+from .flows import FlowModel
 from .hand_made import (
     ACK,
     ALICE,
@@ -17,6 +19,7 @@ from .hand_made import (
     RST,
     SYN,
     AddressPlan,
+    Direction,
     Icmp,
     InternetResource,
     Options,
@@ -38,6 +41,7 @@ from .hand_made import (
     translating,
     udp,
 )
+from .values import Given
 
 A4, A6 = "100.64.0.2", "fd00:2021:1111::2"
 REAL4, REAL6 = "93.184.216.34", "2606:2800::34"
@@ -131,7 +135,7 @@ def test_a_fragment_header_with_the_whole_packet_makes_no_fragment() -> None:
         (f"{A4}:9 > 224.0.0.1:9", ("drop", "multicast", None)),
         (f"{A4}:9 > 255.255.255.255:9", ("drop", "multicast", None)),
         ("100.64.0.9:9 > 10.0.0.1:9", ("drop", "unknown-client", None)),
-        (f"{A4}:9 > 100.64.0.1:9", ("forward", "alice", None)),
+        (f"{A4}:9 > 100.64.0.1:53535", ("forward", "alice", None)),
         (f"{A4}:9 > 10.0.0.1:443", ("forward", "alice", "cidr")),
     ],
 )
@@ -153,6 +157,7 @@ def test_a_client_may_not_borrow_an_address() -> None:
     ("flow", "reason"),
     [
         (f"{A4}:9 > 100.64.0.3:9", "peer-address"),
+        (f"{A4}:9 > 100.64.0.1:9", "tcp-port"),
         (f"{A4}:9 > 10.0.0.1:9", "tcp-port"),
         (f"{A4}:9 > 11.0.0.1:9", "no-resource"),
         (f"[{A6}]:9 > [2001:db8::1]:9", "no-resource"),
@@ -172,7 +177,8 @@ def test_outbound_refusals_are_answered(flow: str, reason: str) -> None:
         ("10.0.0.1:443 > 100.64.0.9:9", ("drop", "unknown-client", None)),
         (f"100.64.0.3:443 > {A4}:9", ("drop", "peer-address", "alice")),
         (f"{PROXY4}:443 > {A4}:9", ("drop", "peer-address", "alice")),
-        (f"100.64.0.1:443 > {A4}:9", ("forward", "alice", None)),
+        (f"100.64.0.1:53535 > {A4}:9", ("forward", "alice", None)),
+        (f"100.64.0.1:443 > {A4}:53535", ("drop", "tcp-port", "alice")),
         (f"10.0.0.1:443 > {A4}:9", ("forward", "alice", "cidr")),
         (f"10.0.0.1:444 > {A4}:443", ("drop", "tcp-port", "alice")),
     ],
@@ -195,6 +201,27 @@ def test_own_filters_judge_the_gateway_itself() -> None:
     model = gateway(own_filters=permit_tcp(53))
     packet = tcp(f"{A4}:9 > 100.64.0.1:54")
     assert model.handle_packet(OUT, packet)[2:] == ("tcp-port", "alice")
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (echo(f"{A4} > 100.64.0.1", 7), None),
+        (echo(f"{A6} > fd00:2021:1111::1", 7), None),
+        (udp(f"{A4}:9 > 100.64.0.1:53535"), None),
+        (tcp(f"[{A6}]:9 > [fd00:2021:1111::1]:53535"), None),
+        (udp(f"{A4}:53535 > 100.64.0.1:53534"), "udp-port"),
+        (udp(f"{A4}:53535 > 100.64.0.1:53536"), "udp-port"),
+        (tcp(f"{A4}:53535 > 100.64.0.1:53"), "tcp-port"),
+        (tcp(f"{A4}:53535 > 100.64.0.1:22"), "tcp-port"),
+        (ip(ip_address(A4), ip_address("100.64.0.1"), 47, b""), "protocol"),
+    ],
+)
+def test_who_has_just_connected_may_ping_and_ask_the_name_server(
+    packet: bytes, reason: str | None
+) -> None:
+    decision = gateway().handle_packet(OUT, packet)
+    assert decision == ("forward", "alice", None) if reason is None else decision[2] == reason
 
 
 def test_router_discovery_stays_on_its_link() -> None:
@@ -320,9 +347,166 @@ def test_filters_name_their_refusal(protocol: int, port: int | None, reason: str
     assert policy.refusal([Udp(Ports(3, 4))], protocol, port) == reason
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.1", "100.64.0.7"])
-def test_no_network_covers_special_addresses(address: str) -> None:
-    assert not policy.cidr_covers(cidr("0.0.0.0/0"), ip_address(address), AddressPlan())
+NOT_SPECIAL = [
+    "126.255.255.255",
+    "128.0.0.0",
+    "1.0.0.0",
+    "223.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+    "100.63.255.255",
+    "100.128.0.0",
+    "10.0.0.1",
+    "192.168.0.1",
+    "::1:0:0",  # the first behind the v4-compatible
+    "::fffe:ffff:ffff",
+    "::1:0:0:0",
+    "fd00:2021:1110:ffff:ffff:ffff:ffff:ffff",
+    "fd00:2021:1111::20:0",
+    "fd00:2021:1111:8000::20:0",
+    "feff::1",
+    # Forms of IPv4 addresses that a network may cover, private ones too.
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::126.255.255.255",
+    "64:ff9b::169.253.255.255",
+    "64:ff9b::169.255.0.0",
+    "64:ff9b::100.63.255.255",
+    "64:ff9b::240.0.0.0",
+    "2002:a00:1::1",
+    "2002:a9fd:ffff::1",
+    "2002:a9ff::1",
+    "2002:643f:ffff::",
+    "2001:7f00:1::",
+    "2003:7f00:1::",
+    # No forms: the prefix is another, or longer by a word.
+    "64:ff9a::127.0.0.1",
+    "64:ff9b::1:127.0.0.1",
+    "64:ff9b:1::127.0.0.1",
+    "2001:db8::169.254.169.254",
+]
+SPECIAL = [
+    "127.0.0.0",
+    "127.0.0.1",
+    "127.255.255.255",
+    "0.0.0.0",  # noqa: S104
+    "0.255.255.255",
+    "224.0.0.0",
+    "239.255.255.255",
+    "255.255.255.255",
+    "100.64.0.0",
+    "100.95.255.255",
+    "100.96.0.0",
+    "100.127.255.255",
+    "::",
+    "::1",
+    "::2",
+    "::10.0.0.1",
+    "::255.255.255.255",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "ff02::1",
+    "fd00:2021:1111::",
+    "fd00:2021:1111::1f:ffff",
+    "fd00:2021:1111:8000::",
+    "fd00:2021:1111:8000::1f:ffff",
+    *(
+        f"64:ff9b::{ipv4}"
+        for ipv4 in (
+            *("0.0.0.0", "0.255.255.255", "127.0.0.1", "127.255.255.255"),  # noqa: S104
+            *("169.254.0.0", "169.254.169.254", "169.254.255.255"),
+            *("224.0.0.0", "239.255.255.255", "255.255.255.255"),
+            *("100.64.0.0", "100.64.0.7", "100.95.255.255", "100.96.0.0", "100.127.255.255"),
+        )
+    ),
+    "2002::",
+    "2002:7f00:1::1",
+    "2002:7fff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "2002:a9fe:a9fe::",
+    "2002:a9fe::1",
+    "2002:e000::",
+    "2002:ffff:ffff::1",
+    "2002:6440:7::1",
+    "2002:647f:ffff::1",
+]
+
+
+@pytest.mark.parametrize(
+    ("address", "covered"),
+    [*((one, False) for one in SPECIAL), *((one, True) for one in NOT_SPECIAL)],
+)
+def test_no_network_covers_special_addresses(address: str, *, covered: bool) -> None:
+    for network in (
+        "::/0" if ":" in address else "0.0.0.0/0",
+        f"{address}/{128 if ':' in address else 32}",
+    ):
+        assert policy.cidr_covers(cidr(network), ip_address(address), AddressPlan()) is covered
+
+
+def test_special_are_the_ranges_of_the_plan_at_hand() -> None:
+    plan = AddressPlan(tunnel=(ip_network("10.9.0.0/16"),))
+    covered = [
+        policy.cidr_covers(cidr("::/0"), ip_address(address), plan)
+        for address in ("64:ff9b::10.9.0.1", "2002:a09:1::", "64:ff9b::100.64.0.1")
+    ]
+    assert covered == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "covered"),
+    [
+        ("0.0.0.0/0", "169.254.169.254", False),
+        ("0.0.0.0/0", "169.253.255.255", True),
+        ("0.0.0.0/0", "169.254.0.0", False),
+        ("0.0.0.0/0", "169.254.255.255", False),
+        ("0.0.0.0/0", "169.255.0.0", True),
+        ("169.254.0.0/15", "169.254.169.254", False),
+        ("169.254.0.0/15", "169.255.0.0", True),
+        ("169.254.0.0/16", "169.254.169.254", True),
+        ("169.254.169.254/32", "169.254.169.254", True),
+        ("169.254.169.254/32", "169.254.169.253", False),
+        ("::/0", "fe80::1", False),
+        ("::/0", "fe7f:ffff::1", True),
+        ("::/0", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", False),
+        ("::/0", "fec0::1", True),
+        ("fe80::/9", "fe80::1", False),
+        ("fe80::/9", "fec0::1", True),
+        ("fe80::/10", "fe80::1", True),
+        ("fe80::/64", "fe80::1", True),
+        ("::/0", "fd00:ec2::254", False),
+        ("fd00::/8", "fd00:ec2::254", False),
+        ("fd00:ec2::/31", "fd00:ec2::254", False),
+        ("fd00:ec2::/31", "fd00:ec3::254", True),
+        ("fd00:ec2::/32", "fd00:ec2::254", True),
+        ("fd00:ec2::254/128", "fd00:ec2::254", True),
+        ("::/0", "fd00:ec1:ffff::", True),
+        ("::/0", "fd20:ce::254", False),
+        ("fd20:ce::/31", "fd20:ce::254", False),
+        ("fd20:ce::/31", "fd20:cf::254", True),
+        ("fd20:ce::/32", "fd20:ce::254", True),
+        ("fd20:ce::254/128", "fd20:ce::254", True),
+        # A form of a local service is special: it is not one itself.
+        ("::/0", "64:ff9b::169.254.169.254", False),
+        ("64:ff9b::169.254.0.0/112", "64:ff9b::169.254.169.254", False),
+    ],
+)
+def test_only_a_network_among_local_services_covers_one(
+    network: str, address: str, *, covered: bool
+) -> None:
+    found = policy.cidr_covers(cidr(network), ip_address(address), AddressPlan())
+    assert found is covered
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("169.254.169.254", "no-resource"), ("169.255.0.1", None), ("169.253.255.255", None)],
+)
+def test_everything_is_not_the_metadata_of_the_cloud(address: str, reason: str | None) -> None:
+    model = gateway()
+    model.authorize("alice", cidr("0.0.0.0/0"))
+    out = model.handle_packet(OUT, tcp(f"{A4}:9 > {address}:80"))
+    back = model.handle_packet(IN, tcp(f"{address}:80 > {A4}:9"))
+    assert (out[-2] if out[0] == "reject" else None) == reason
+    assert (back[1] if back[0] == "drop" else None) == reason
 
 
 @pytest.mark.parametrize(
@@ -407,12 +591,302 @@ def test_a_newer_event_replaces_the_older_and_authorize_withdraws() -> None:
     assert model.poll_event() is None
 
 
-@pytest.mark.parametrize("expires_at", [float("inf"), 1000 + 50 * 365.25 * 86_400 + 1])
-def test_clocks_that_do_not_fit_are_refused(expires_at: float) -> None:
+YEARS = 50 * 365.25 * 86_400
+LATE = 2.0**33 - 1000
+
+
+@pytest.mark.parametrize(
+    ("latest", "time", "fits"),
+    [
+        (1000, 1000 + YEARS, True),
+        (1000, 1000 + YEARS + 1, False),
+        (LATE, 2**33 - 1, True),
+        (LATE, 2.0**33, False),
+        (LATE, 2**33, False),
+        (1000, float("inf"), False),
+        (1000, float("nan"), False),
+        (1000, 10**400, False),
+        (1.75e9, 1.75e12, False),  # milliseconds
+        (50_000, 1.75e9, False),  # monotonic time, then Unix time
+    ],
+)
+def test_no_time_is_far_ahead(latest: float, time: float, *, fits: bool) -> None:
+    def started() -> Model:
+        model = Model(GATEWAY, address_plan=AddressPlan(), options=Options())
+        model.client_connected("alice", ALICE, latest)
+        model.authorize("alice", cidr("10.0.0.0/8"))
+        return model
+
+    calls: list[Callable[[Model], object]] = [
+        lambda model: model.authorize("alice", cidr("10.0.0.0/8"), expires_at=time),
+        lambda model: model.update_expiry("alice", "cidr", time),
+        lambda model: model.handle_timeout(time),
+        lambda model: model.handle_packet(IN, b"", time),
+        lambda model: model.handle_packets(IN, [b""], time),
+        lambda model: model.client_connected("bob", BOB, time),
+    ]
+    for call in calls:
+        model = started()
+        if fits:
+            call(model)
+            continue
+        with pytest.raises(ModelError) as error:
+            call(model)
+        assert kind_of(error) == "InvalidTime"
+        # Nothing has changed, time included.
+        assert model.authorizations("alice") == {"cidr": None}
+        assert model.clients() == ("alice",)
+        model.handle_timeout(latest)
+        assert model.earlier_nows == 0
+
+
+@pytest.mark.parametrize(
+    ("latest", "now", "fits"),
+    [
+        (YEARS, 0, True),
+        (YEARS, -1, False),
+        (1000, 1000 - YEARS, True),
+        (1000, 999 - YEARS, False),
+        (1000, float("-inf"), False),
+        (1.75e9, 50_000, False),  # Unix time, then monotonic time
+    ],
+)
+def test_no_now_is_far_behind(latest: float, now: float, *, fits: bool) -> None:
+    model = gateway()
+    model.clock_set(latest)
+    if fits:
+        model.handle_timeout(now)
+        assert (model.earlier_nows, model.earlier_by) == (1, latest - now)
+        return
+    with pytest.raises(ModelError) as error:
+        model.handle_timeout(now)
+    assert kind_of(error) == "InvalidTime"
+    assert model.earlier_nows == 0
+
+
+@pytest.mark.parametrize("now", [2**33, 2.0**40, float("nan"), float("inf"), 10**400])
+def test_the_first_now_is_a_time_too(now: float) -> None:
+    for set_it in (Model.handle_timeout, Model.clock_set):
+        model = Model(GATEWAY, address_plan=AddressPlan(), options=Options())
+        with pytest.raises(ModelError) as error:
+            set_it(model, now)
+        assert kind_of(error) == "InvalidTime"
+        set_it(model, 2**33 - 1)
+
+
+def test_an_expiry_may_be_long_ago() -> None:
+    model = gateway()
+    model.clock_set(LATE)
+    model.authorize("alice", cidr("10.0.0.0/8"), expires_at=-LATE)
+    assert model.authorizations("alice") == {}
+
+
+def test_a_now_that_is_earlier_is_counted_and_counts_as_the_latest() -> None:
+    model = gateway()
+    model.authorize("alice", cidr("10.0.0.0/8"), expires_at=1010)
+    model.handle_timeout(1005)
+    for now in (1004, 1005, None, 1000.5, 1003):
+        model.handle_packet(IN, b"", now)
+    model.handle_packets(IN, [b"", b""], 1004)
+    model.handle_packets(IN, [b"", b""], 1006)
+    model.client_connected("bob", BOB, 1005.5)
+    assert (model.earlier_nows, model.earlier_by) == (5, 4.5)
+    with pytest.raises(ModelError):
+        model.client_connected("carol", BOB, 500)
+    model.clock_set(400)
+    assert (model.earlier_nows, model.earlier_by) == (5, 4.5)
+    model.handle_timeout(390)
+    assert (model.earlier_nows, model.earlier_by) == (6, 10)
+
+
+# Clocks that are set -----------------------------------------------------------------
+
+
+def test_before_the_first_now_setting_the_clock_brings_it() -> None:
+    model = Model(GATEWAY, address_plan=AddressPlan(), options=Options())
+    model.client_connected("alice", ALICE)
+    model.authorize("alice", cidr("10.0.0.0/8"))
+    model.handle_packet(OUT, fragment(f"{A4} > 10.0.0.1", 17, UDP_BYTES, more=True))
+    model.clock_set(5000)
+    later = fragment(f"{A4} > 10.0.0.1", 17, UDP_BYTES, offset=8)
+    kinds = [model.handle_packet(OUT, later, now)[0] for now in (5029.5, 5030)]
+    assert kinds == ["forward", "drop"]
+
+
+# To when the clock is set at 1010: earlier, the same, and later by any distance.
+SET_TO = pytest.mark.parametrize("now", [-YEARS, 0, 1009.5, 1010, 1010.5, 1.75e9, 2**33 - 10_000])
+
+
+@SET_TO
+def test_what_lasts_for_a_while_keeps_what_it_has_left(now: float) -> None:
+    def played(*steps: tuple[object, bytes, float]) -> str:
+        model = translating()
+        model.authorize("alice", cidr("10.0.0.0/8"))
+        model.handle_packet(OUT, fragment(PATH, 17, UDP_BYTES, more=True), 1000)
+        model.handle_packet(OUT, tcp(f"{A4}:4000 > {PROXY4}:443", RST), 1000)
+        model.handle_packet(OUT, tcp(f"{A4}:4001 > {PROXY4}:443"), 1000)
+        model.handle_packet(OUT, udp(TO), 1000)
+        model.handle_packet(IN, tcp(f"{REAL4}:443 > {A4}:4001"), 1005)
+        model.handle_timeout(1010)
+        model.clock_set(now)
+        last = [model.handle_packet(way, packet, now + after) for way, packet, after in steps][-1]
+        return str(last[0] if last[0] != "drop" else last[1])
+
+    later = fragment(PATH, 17, b"x", offset=8)
+    assert played((OUT, later, 19.5)) == "forward"
+    assert played((OUT, later, 20)) == "fragment"
+    assert played((IN, udp(BACK), 49.5)) == "translate"
+    assert played((IN, udp(BACK), 50)) == "expired-nat-session"
+    assert played((IN, udp(BACK), 49.5), (IN, udp(BACK), 169)) == "translate"
+    assert played((IN, udp(BACK), 49.5), (IN, udp(BACK), 169.5)) == "expired-nat-session"
+    ended, open_tcp = tcp(f"{REAL4}:443 > {A4}:4000"), tcp(f"{REAL4}:443 > {A4}:4001")
+    assert played((IN, ended, 229.5)) == "expired-nat-session"
+    assert played((IN, ended, 230)) == "no-resource"
+    # 2 h 4 min after the last packet out, whenever anything came in.
+    assert played((IN, open_tcp, 7429.5)) == "translate"
+    assert played((IN, open_tcp, 7430)) == "expired-nat-session"
+
+
+@SET_TO
+@pytest.mark.parametrize(
+    ("spent", "after", "answered"),
+    [
+        # A token each two seconds: 5 are there at 1010, whatever was spent at 1000.
+        (3, 0, 5),
+        (3, 1.5, 5),
+        (3, 2, 6),
+        (0, 0, 7),  # no more than there is room for
+        (0, 2, 7),
+        (7, 0, 2),
+        (7, 6, 5),
+    ],
+)
+def test_tokens_stay_and_grow_from_there(
+    now: float, spent: int, after: float, answered: int
+) -> None:
+    model = gateway(reject_rate=0.5, reject_burst=7)
+    packet = udp(f"{A4}:9 > 10.0.0.1:9")
+    for _ in range(spent):
+        assert model.handle_packet(OUT, packet, 1000)[0] == "reject"
+    model.handle_timeout(1004 if spent == 7 else 1002)
+    model.clock_set(now)
+    kinds = [model.handle_packet(OUT, packet, now + after)[0] for _ in range(10)]
+    assert kinds == ["reject"] * answered + ["drop"] * (10 - answered)
+
+
+@pytest.mark.parametrize(
+    ("now", "left"),
+    [
+        (500, ["early", "late", "never"]),
+        (1199.5, ["early", "late", "never"]),
+        (1200, ["late", "never"]),
+        (1299.5, ["late", "never"]),
+        (1300, ["never"]),
+        (1.75e9, ["never"]),
+    ],
+)
+def test_every_expiry_means_what_it_says(now: float, left: list[str]) -> None:
+    model = gateway()
+    model.authorize("alice", cidr("10.0.0.0/8", (), "early"), expires_at=1200)
+    model.authorize("alice", cidr("10.0.0.0/8", (), "late"), expires_at=1300)
+    model.authorize("alice", cidr("10.0.0.0/8", (), "never"))
+    model.clock_set(now)
+    assert list(model.authorizations("alice")) == left
+    ended = [name for name in ("early", "late") if name not in left]
+    expired = {"early": 1200, "late": 1300}
+    for name in ended:
+        assert model.poll_event() == ("authorization-expired", "alice", name, expired[name])
+    assert model.poll_event() is None
+    # What has ended stays gone.
+    model.clock_set(0)
+    assert list(model.authorizations("alice")) == left
+    if len(left) > 1:
+        model.handle_timeout(expired[left[0]] - 0.5)
+        assert list(model.authorizations("alice")) == left
+        model.handle_timeout(expired[left[0]])
+        assert list(model.authorizations("alice")) == left[1:]
+
+
+@pytest.mark.parametrize(
+    ("now", "fits"),
+    [(1000, True), (999.5, False), (-1e9, False), (1999.5, True), (2000 + YEARS, True)],
+)
+def test_no_expiry_is_kept_that_would_lie_50_years_ahead(now: float, *, fits: bool) -> None:
+    model = gateway()
+    model.handle_timeout(2000)
+    model.authorize("alice", cidr("10.0.0.0/8"), expires_at=1000 + YEARS)
+    if fits:
+        model.clock_set(now)
+        assert model.authorizations("alice") == ({"cidr": 1000 + YEARS} if now < YEARS else {})
+        return
+    with pytest.raises(ModelError) as error:
+        model.clock_set(now)
+    assert kind_of(error) == "InvalidTime"
+    model.handle_timeout(2000)
+    assert model.earlier_nows == 0  # the latest is what it was
+
+
+@pytest.mark.parametrize("now", [2**33, float("nan"), float("-inf"), 10**400])
+def test_a_clock_is_set_to_a_time(now: float) -> None:
     model = gateway()
     with pytest.raises(ModelError) as error:
-        model.authorize("alice", cidr("10.0.0.0/8"), expires_at=expires_at)
+        model.clock_set(now)
     assert kind_of(error) == "InvalidTime"
+    model.handle_timeout(1000)
+    assert model.earlier_nows == 0
+
+
+@SET_TO
+def test_records_keep_what_they_have_left_and_their_length(now: float) -> None:
+    model = FlowModel(GATEWAY, address_plan=AddressPlan(), options=Options())
+    model.client_connected("alice", ALICE, 1000)
+    model.authorize("alice", cidr("10.0.0.0/8"))
+    model.handle_packet(OUT, udp(f"{A4}:9 > 10.0.0.1:9"), 1000)
+    model.handle_packet(OUT, udp(f"{A4}:9 > 10.0.0.1:9"), 1005)
+    model.handle_packet(OUT, udp(f"{A4}:9 > 11.0.0.1:9"), 1005)
+    model.handle_timeout(1010)
+    model.clock_set(now)
+    model.handle_timeout(now + 54.5)
+    # What was told before stays as it was.
+    assert told(model) == [("FlowStarted", 1000, None, None)]
+    model.handle_timeout(now + 55)
+    assert told(model) == [("FlowRefused", None, now - 5, None)]
+    model.handle_timeout(now + 115)
+    assert told(model) == []
+    model.handle_timeout(now + 115.5)
+    assert told(model) == [("FlowEnded", now - 10, now - 5, now + 115.5)]
+
+
+def test_a_record_does_not_end_before_it_began() -> None:
+    model = FlowModel(GATEWAY, address_plan=AddressPlan(), options=Options())
+    model.client_connected("alice", ALICE, 1000)
+    model.authorize("alice", cidr("10.0.0.0/8"), expires_at=2000)
+    model.handle_packet(OUT, udp(f"{A4}:9 > 10.0.0.1:9"), 1000)
+    model.clock_set(5000)
+    assert told(model) == [
+        ("FlowStarted", 1000, None, None),
+        ("authorization-expired", "alice", "cidr", 2000),
+        ("FlowEnded", 5000, 5000, 5000),
+        ("access-exhausted", "alice"),
+    ]
+
+
+def told(model: FlowModel) -> list[tuple[object, ...]]:
+    """Fetch the events; of records their times alone."""
+    names = ("kind", "flow_start", "last_packet", "flow_end")
+    return [
+        tuple(event[1].get(name) for name in names) if event[0] == "flow" else event
+        for event in iter(model.poll_event, None)
+    ]
+
+
+def test_sessions_that_were_over_stay_gone_and_expiring_takes_the_others_along() -> None:
+    model = translating()
+    model.handle_packet(OUT, udp(TO), 1000)
+    model.update_expiry("alice", "dns", 2000)
+    model.clock_set(2000)
+    assert model.handle_packet(IN, udp(BACK)) == UNKNOWN
+    assert model.poll_event() == ("authorization-expired", "alice", "dns", 2000)
 
 
 def test_an_expiry_needs_a_clock() -> None:
@@ -503,7 +977,7 @@ def test_addresses_that_cannot_be_the_gateways(given: object, kind: str) -> None
 
 
 def test_new_addresses_of_the_gateway_forget_fragments() -> None:
-    model = gateway()
+    model = gateway(own_filters=())
     model.handle_packet(OUT, fragment(f"{A4} > 100.64.0.1", 17, UDP_BYTES, more=True))
     model.set_addresses(addresses("100.64.0.7"))
     later = fragment(f"{A4} > 100.64.0.1", 17, b"x", offset=8)
@@ -556,7 +1030,8 @@ def test_a_resource_never_changes_its_kind(resource: object) -> None:
         (tcp(f"{A4}:9 > 10.0.0.1:444"), ("drop", "icmp-error", "alice")),
         (tcp("100.64.0.3:9 > 10.0.0.1:443"), ("drop", "icmp-error", "alice")),
         (tcp(f"{A4}:9 > 100.64.0.3:443"), ("drop", "icmp-error", "alice")),
-        (tcp(f"{A4}:9 > 100.64.0.1:443"), ("forward", "alice", None)),
+        (tcp(f"{A4}:9 > 100.64.0.1:53535"), ("forward", "alice", None)),
+        (tcp(f"{A4}:9 > 100.64.0.1:443"), ("drop", "icmp-error", "alice")),
         (icmp(f"{A4} > 10.0.0.1", 11), ("drop", "icmp-error", "alice")),
         (
             fragment(f"{A4} > 10.0.0.1", 6, bytes(24), offset=8),
@@ -695,10 +1170,47 @@ def test_proxies_take_turns_at_the_sorted_addresses() -> None:
     assert nat.target_of(0, []) is None
 
 
-def test_a_name_never_opens_the_tunnel_side() -> None:
+NEVER_RESOLVED = [
+    *SPECIAL,
+    *("169.254.0.0", "169.254.169.254", "169.254.255.255", "fe80::1", "febf::1"),
+    *("fd00:ec2::254", "fd20:ce::254"),
+]
+
+
+@pytest.mark.parametrize(
+    ("address", "used"),
+    [
+        *((one, False) for one in NEVER_RESOLVED),
+        *((one, True) for one in NOT_SPECIAL),
+        *((one, True) for one in ("169.253.255.255", "169.255.0.0", "fec0::1", "fd00:ec3::")),
+        ("fd20:cd:ffff::", True),
+    ],
+)
+def test_a_name_never_opens_a_side_door(address: str, *, used: bool) -> None:
     model = gateway()
     model.authorize("alice", dns())
-    resolved(model, PROXY4, to=("127.0.0.1", "100.64.0.1", "169.254.1.1", "::ffff:1.2.3.4"))
+    proxy, other = (PROXY6, "2000::5") if ":" in address else (PROXY4, "8.8.8.8")
+    near = f"[{A6}]:9" if ":" in address else f"{A4}:9"
+    packet = udp(f"{near} > [{proxy}]:9" if ":" in address else f"{near} > {proxy}:9")
+    resolved(model, proxy, to=(address,))
+    assert (model.handle_packet(OUT, packet)[0] == "translate") is used
+    # Left out, as if the name had not resolved to it: the other is the first and only one.
+    model.authorize("alice", dns("*.org", (), "more"))
+    model.domain_resolved(
+        "alice",
+        "more",
+        "a.org",
+        proxy_addresses=[proxy, str(ip_address(proxy) + 1)],
+        resolved_addresses=[address, other],
+    )
+    targets = {str(one.target) for one in model._clients["alice"].proxies.values()}
+    assert targets == ({str(ip_address(address)), other} if used else {other})
+
+
+def test_where_nothing_is_left_there_is_no_translation() -> None:
+    model = gateway()
+    model.authorize("alice", dns())
+    resolved(model, PROXY4, to=("127.0.0.1", "169.254.169.254", "::ffff:1.2.3.4", "fd00:ec2::254"))
     decision = model.handle_packet(OUT, udp(f"{A4}:9 > {PROXY4}:9"))
     assert (decision[0], decision[1][20:22], decision[2]) == (
         "reject",
@@ -723,14 +1235,6 @@ def test_only_echo_is_translated_of_icmp() -> None:
     assert decision[2:] == ("protocol", "alice")
 
 
-def test_there_is_room_for_so_many_sessions() -> None:
-    model = translating(max_sessions_per_client=1)
-    assert model.handle_packet(OUT, udp(f"{A4}:1 > {PROXY4}:9"))[0] == "translate"
-    full = ("drop", "nat-exhausted", "alice")
-    assert model.handle_packet(OUT, udp(f"{A4}:2 > {PROXY4}:9")) == full
-    assert model.handle_packet(OUT, udp(f"{A4}:2 > {PROXY4}:9"), 1060)[0] == "translate"
-
-
 TO = f"{A4}:5000 > {PROXY4}:443"
 BACK = f"{REAL4}:443 > {A4}:5000"
 EXPIRED = ("drop", "expired-nat-session", "alice")
@@ -753,46 +1257,418 @@ def test_an_answered_session_lasts_longer() -> None:
     assert model.handle_packet(IN, udp(BACK), 1298) == EXPIRED
 
 
-def test_a_tcp_session_lasts_two_hours_and_four_minutes() -> None:
+FLAGS = {"S": SYN, "A": ACK, "F": FIN, "R": RST}
+
+
+def played(script: str) -> str:
+    """Play what happens in one TCP session; say what becomes of the last packet.
+
+    Each step is the seconds since the beginning, `>` out or `<` in, the flags, and the
+    resource's port, if it is not 443.
+    """
     model = translating()
-    model.handle_packet(OUT, tcp(TO, SYN), 1000)
-    model.handle_packet(IN, tcp(BACK, SYN | ACK), 1000)
-    model.handle_packet(OUT, tcp(TO), 1001)
-    assert model.handle_packet(IN, tcp(BACK), 8440)[0] == "translate"
-    assert model.handle_packet(IN, tcp(BACK), 15_880) == EXPIRED
+    decision: tuple[object, ...] = ()
+    for step in script.split(" | "):
+        seconds, what = step.split(" ")
+        letters, _, port = what[1:].partition("@")
+        flags = sum(FLAGS[letter] for letter in letters)
+        if what[0] == ">":
+            direction, flow = OUT, f"{A4}:5000 > {PROXY4}:{port or 443}"
+        else:
+            direction, flow = IN, f"{REAL4}:{port or 443} > {A4}:5000"
+        decision = model.handle_packet(direction, tcp(flow, flags), 1000 + float(seconds))
+    return str(decision[0] if decision[0] == "translate" else decision[1])
 
 
-def test_fins_both_ways_end_a_session_soon() -> None:
+PASSES, GONE, NEVER_WAS = "translate", "expired-nat-session", "no-resource"
+HELLO = "0 >S | 0 <SA | 0 >A"
+
+
+@pytest.mark.parametrize(
+    ("script", "becomes"),
+    [
+        # Nothing came back yet: 60 s after the last packet out.
+        ("0 >S | 59.5 <SA", PASSES),
+        ("0 >S | 60 <SA", GONE),
+        ("0 >S | 30 >S | 89.5 <SA", PASSES),
+        ("0 >S | 30 >S | 90 <SA", GONE),
+        ("0 >S | 60 <SA | 299.5 <SA", GONE),
+        ("0 >S | 60 <SA | 300 <SA", NEVER_WAS),
+        # 2 h 4 min after the last packet, but not for the sake of what comes in.
+        (f"{HELLO} | 7439.5 <A", PASSES),
+        (f"{HELLO} | 7440 <A", GONE),
+        (f"{HELLO} | 7439.5 <A | 7440 <A", GONE),
+        (f"{HELLO} | 5000 <A | 7439.5 <A", PASSES),
+        (f"{HELLO} | 5000 <A | 7440 <A", GONE),
+        (f"{HELLO} | 7000 <A | 7439.5 >A | 14879 <A", PASSES),
+        (f"{HELLO} | 7000 <A | 7439.5 >A | 14879.5 <A", GONE),
+        # A FIN one way is not the end.
+        (f"{HELLO} | 1 >FA | 7440.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 7439.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 >FA | 7441.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 2 <FA | 7439.5 <A", PASSES),
+        # FINs both ways: 240 s after the last packet out.
+        (f"{HELLO} | 1 >FA | 1 <FA | 6.5 >FA", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 6.5 <FA", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 241 <A", GONE),
+        (f"{HELLO} | 1 <FA | 1 >FA | 240.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 1 >FA | 241 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240 <FA | 240.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240 <FA | 241 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240.5 >A | 480 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240.5 >A | 480.5 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240.5 >A | 720 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 240.5 >A | 720.5 <A", NEVER_WAS),
+        # A RST from outside: the same, until any other packet out takes it back.
+        (f"{HELLO} | 5 <R | 5 <A", PASSES),
+        (f"{HELLO} | 5 <R | 239.5 <A", PASSES),
+        (f"{HELLO} | 5 <R | 240 <A", GONE),
+        (f"{HELLO} | 5 <R | 6 <A | 240 <A", GONE),
+        (f"{HELLO} | 5 <R | 239.5 >A | 479.5 <A", PASSES),
+        (f"{HELLO} | 5 <R | 239.5 >A | 7679 <A", PASSES),
+        (f"{HELLO} | 5 <R | 239.5 >A | 7679.5 <A", GONE),
+        (f"{HELLO} | 5 <R | 6 >A | 7 <R | 246 <A", GONE),
+        (f"{HELLO} | 5 <R | 6 >SA | 7445.5 <A", PASSES),
+        (f"{HELLO} | 5 <R | 6 >FA | 7445.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 <R | 3 >A | 7442.5 <A", PASSES),
+        # It takes back no FIN.
+        (f"{HELLO} | 1 >FA | 2 <FR | 3 >A | 242.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 <FR | 3 >A | 243 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 <R | 3 >A | 243 <A", GONE),
+        # A RST to nothing but a SYN is an answer.
+        ("0 >S | 0 <RA | 239.5 <A", PASSES),
+        ("0 >S | 0 <RA | 240 <A", GONE),
+        # A RST from the client: at once, and it passes itself.
+        (f"{HELLO} | 5 >R", PASSES),
+        (f"{HELLO} | 5 >R | 5 <A", GONE),
+        (f"{HELLO} | 5 >RA | 244.5 <A", GONE),
+        (f"{HELLO} | 5 >RA | 245 <A", NEVER_WAS),
+        (f"{HELLO} | 5 <R | 6 >R | 6 <A", GONE),
+        (f"{HELLO} | 5 >FR | 5 <A", GONE),
+        (f"{HELLO} | 5 >SR | 5 <A", GONE),
+        ("0 >R", PASSES),
+        ("0 >R | 0 <A", GONE),
+        ("0 >R | 0 >S | 0 <SA", PASSES),
+        # FIN or RST that makes a moment count which has passed already.
+        (f"{HELLO} | 239.5 <R | 239.75 <A", PASSES),
+        (f"{HELLO} | 239.5 <R | 240 <A", GONE),
+        (f"{HELLO} | 240 <R", PASSES),
+        (f"{HELLO} | 240 <R | 240 <A", GONE),
+        (f"{HELLO} | 300 <R | 300 <A", GONE),
+        (f"{HELLO} | 300 <R | 539.5 <A", GONE),
+        (f"{HELLO} | 300 <R | 540 <A", NEVER_WAS),
+        (f"{HELLO} | 7439.5 <R | 7679 <A", GONE),
+        (f"{HELLO} | 1 >FA | 240.5 <FA | 240.75 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 241 <FA", PASSES),
+        (f"{HELLO} | 1 >FA | 241 <FA | 241 <A", GONE),
+        (f"{HELLO} | 1 >FA | 600 <FA | 600 <A", GONE),
+        (f"{HELLO} | 1 <FA | 600 >FA | 839.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 600 >FA | 840 <A", GONE),
+        # The client uses its port for a new connection.
+        (f"{HELLO} | 1 <FA | 601 >S | 601 <SA | 601 >A | 601 >FA | 606 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 601 >S | 601 <SA | 601 >A | 601 >FA | 8040.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 601 >S | 601 <SA | 601 >FA | 602 <FA | 840.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 601 >S | 601 <SA | 601 >FA | 602 <FA | 841 <A", GONE),
+        (f"{HELLO} | 1 >FA | 2 >S | 61.5 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 >S | 62 <A", GONE),
+        (f"{HELLO} | 1 <FA | 2 >S | 62 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >S | 62 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >S | 3 <SA | 242 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >S@80 | 61.5 <A@80", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >S@80 | 62 <A@80", GONE),
+        (f"{HELLO} | 5 <R | 6 >S | 65.5 <SA", PASSES),
+        (f"{HELLO} | 5 <R | 6 >S | 66 <SA", GONE),
+        (f"{HELLO} | 5 <R | 6 >S@80 | 66 <SA@80", GONE),
+        # A RST that was taken back is none.
+        (f"{HELLO} | 5 <R | 6 >A | 7 >S | 67 <A", PASSES),
+        # Nothing restarts that has not ended, nor at another port with a FIN one way.
+        (f"{HELLO} | 2 >S | 62 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 2 >S@80 | 62 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 >S@80 | 62 <A@80", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >SA | 62 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >A | 62 <A", PASSES),
+        # What the SYN itself says counts, and its port is the only one.
+        (f"{HELLO} | 1 <FA | 2 >SF | 3 <FA | 241.5 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 2 >SF | 3 <FA | 242 <A", GONE),
+        (f"{HELLO} | 1 <FA | 2 >SF | 3 <SA | 242 <A", PASSES),
+        (f"{HELLO} | 1 <FA | 2 >SR | 2 <A", GONE),
+        (f"{HELLO} | 5 <R | 6 >S@80 | 6 <SA@80 | 7 <R@80 | 245.5 <A@80", PASSES),
+        (f"{HELLO} | 5 <R | 6 >S@80 | 6 <SA@80 | 7 <R@80 | 246 <A@80", GONE),
+        (f"{HELLO} | 5 <R | 6 >S@80 | 6 <SA@80 | 7 <R | 246 <A@80", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >S@80 | 2 <SA@80 | 3 >R@80 | 3 <A@80", GONE),
+        # FIN and RST count only with one resource port, inbound only from there.
+        (f"{HELLO} | 1 >A@80 | 2 <R | 300 <A", PASSES),
+        (f"{HELLO} | 1 >A@80 | 2 >R | 2 <A", PASSES),
+        (f"{HELLO} | 1 >R@80 | 1 <A", PASSES),
+        (f"{HELLO} | 1 >A@80 | 2 >FA | 2 <FA | 300 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 2 <FA@80 | 300 <A", PASSES),
+        (f"{HELLO} | 2 <R@80 | 300 <A", PASSES),
+        # A session that has sent to several ends by time, whatever was seen before.
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >A@80 | 300 <A", PASSES),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >A@80 | 7442 <A", GONE),
+        (f"{HELLO} | 1 >FA | 1 <FA | 2 >A@80 | 3 >S | 63 <A", PASSES),
+        (f"{HELLO} | 1 <R | 2 >A@80 | 3 >S@80 | 63 <A", PASSES),
+        (f"{HELLO} | 1 >A@80 | 2 >A@80 | 3 <R@80 | 300 <A", PASSES),
+    ],
+)
+def test_how_tcp_sessions_end(script: str, becomes: str) -> None:
+    assert played(script) == becomes
+
+
+def test_what_comes_in_prolongs_no_session_for_ever() -> None:
     model = translating()
-    model.handle_packet(OUT, tcp(TO, FIN | ACK), 1000)
-    model.handle_packet(IN, tcp(BACK, FIN | ACK), 1001)
-    model.handle_packet(IN, tcp(BACK, FIN | ACK), 1004)
-    assert model.handle_packet(IN, tcp(BACK), 1005.5)[0] == "translate"
-    assert model.handle_packet(IN, tcp(BACK), 1006) == EXPIRED
+    model.handle_packet(OUT, udp(TO), 1000)
+    for now in range(1059, 8440, 119):
+        assert model.handle_packet(IN, udp(BACK), now)[0] == "translate"
+    assert model.handle_packet(IN, udp(BACK), 8439.5)[0] == "translate"
+    assert model.handle_packet(IN, udp(BACK), 8440) == EXPIRED
+    assert model.handle_packet(IN, udp(BACK), 8679.5) == EXPIRED
+    assert model.handle_packet(IN, udp(BACK), 8680) == UNKNOWN
 
 
-def test_a_syn_after_the_fins_starts_anew() -> None:
-    model = translating()
-    model.handle_packet(OUT, tcp(TO, FIN | ACK), 1000)
-    model.handle_packet(IN, tcp(BACK, FIN | ACK), 1000)
-    model.handle_packet(OUT, tcp(TO, SYN), 1001)
-    assert model.handle_packet(OUT, tcp(TO), 1006)[0] == "translate"
-    assert model.handle_packet(IN, tcp(BACK), 1066) == EXPIRED
-
-
-def test_a_reset_ends_a_session_at_once() -> None:
-    model = translating()
-    model.handle_packet(OUT, tcp(TO), 1000)
-    assert model.handle_packet(IN, tcp(BACK, RST))[0] == "translate"
-    assert model.handle_packet(IN, tcp(BACK)) == EXPIRED
-
-
-def test_a_session_with_several_ports_ends_by_time_alone() -> None:
-    model = translating()
-    model.handle_packet(OUT, tcp(TO), 1000)
-    model.handle_packet(OUT, tcp(f"{A4}:5000 > {PROXY4}:80"))
+def test_before_the_first_now_no_moment_has_passed() -> None:
+    model = Model(GATEWAY, address_plan=AddressPlan(), options=Options())
+    model.client_connected("alice", ALICE)
+    model.authorize("alice", dns())
+    resolved(model, PROXY4, to=(REAL4,))
+    model.handle_packet(OUT, tcp(TO, SYN))
     model.handle_packet(IN, tcp(BACK, RST))
-    assert model.handle_packet(IN, tcp(BACK))[0] == "translate"
+    assert model.handle_packet(IN, tcp(BACK), 5000)[0] == "translate"
+    assert model.handle_packet(IN, tcp(BACK), 5239.5)[0] == "translate"
+    assert model.handle_packet(IN, tcp(BACK), 5240) == EXPIRED
+
+
+# Room for sessions -------------------------------------------------------------------
+
+FULL = "nat-exhausted"
+
+
+def between(client: str, port: int, *, back: bool = False, far_port: int = 443) -> str:
+    near = {"alice": A4, "bob": "100.64.0.3"}[client]
+    if back:
+        return f"{REAL4}:{far_port} > {near}:{port}"
+    return f"{near}:{port} > {PROXY4}:{far_port}"
+
+
+def open_session(model: Model, client: str, port: int, kind: str) -> None:
+    """Open a session and bring it to where it may give way, or may not."""
+    out, back = between(client, port), between(client, port, back=True)
+    other = between(client, port, far_port=80)
+    steps = {
+        "unanswered": [(OUT, out, SYN)],
+        "answered": [(OUT, out, SYN), (IN, back, SYN | ACK)],
+        "said fin": [(OUT, out, SYN), (IN, back, SYN | ACK), (OUT, out, FIN | ACK)],
+        "unanswered fin": [(OUT, out, FIN | ACK)],
+        "heard fin": [(OUT, out, SYN), (IN, back, FIN | ACK)],
+        "closing": [(OUT, out, FIN | ACK), (IN, back, FIN | ACK)],
+        "reset": [(OUT, out, SYN), (IN, back, RST)],
+        "taken back": [(OUT, out, SYN), (IN, back, RST), (OUT, out, ACK)],
+        "several": [(OUT, out, FIN), (IN, back, FIN), (OUT, other, ACK)],
+        "several unanswered": [(OUT, out, FIN), (OUT, other, ACK)],
+    }
+    for direction, flow, flags in steps[kind]:
+        assert model.handle_packet(direction, tcp(flow, flags))[0] == "translate"
+
+
+def opened(model: Model, client: str, port: int) -> str:
+    decision = model.handle_packet(OUT, tcp(between(client, port), SYN))
+    return str(decision[0] if decision[0] == "translate" else decision[1])
+
+
+def gone(model: Model, client: str) -> list[int]:
+    """Return the client's ports that belonged to sessions which gave way."""
+    return [
+        port
+        for port in range(1, 7)
+        if model.handle_packet(IN, tcp(between(client, port, back=True)))[1] == GONE
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "number"),
+    [
+        (("unanswered", "said fin", "closing"), 3),
+        (("unanswered", "said fin", "reset"), 3),
+        (("unanswered", "said fin", "answered"), 2),
+        (("unanswered", "unanswered fin", "answered"), 2),
+        (("answered", "unanswered", "heard fin"), 2),
+        (("answered", "taken back", "unanswered"), 3),
+        (("several", "unanswered", "answered"), 2),
+        (("several", "several unanswered", "answered"), 2),
+        (("several unanswered", "said fin", "answered"), 2),
+        # Of a kind, the longest without a packet.
+        (("closing", "closing", "reset"), 1),
+        (("reset", "closing", "closing"), 1),
+        (("answered", "said fin", "said fin"), 2),
+        (("unanswered", "unanswered", "unanswered"), 1),
+        (("answered", "answered", "answered"), None),
+        (("answered", "heard fin", "taken back"), None),
+        (("several", "several", "answered"), None),
+    ],
+)
+def test_what_gives_way_to_a_new_session(kinds: tuple[str, ...], number: int | None) -> None:
+    model = translating(max_sessions_per_client=3)
+    for port, kind in enumerate(kinds, 1):
+        open_session(model, "alice", port, kind)
+        model.handle_timeout(1000 + port)
+    assert opened(model, "alice", 6) == (FULL if number is None else PASSES)
+    assert gone(model, "alice") == ([] if number is None else [number])
+    if number is not None:
+        # Forgotten at that moment: for 240 s from there it is remembered.
+        back = tcp(between("alice", number, back=True))
+        assert model.handle_packet(IN, back, 1003 + 239.5) == EXPIRED
+        assert model.handle_packet(IN, back, 1003 + 240) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("again", "number"),
+    [
+        (None, 1),
+        ((OUT, 1, ACK), 2),
+        ((IN, 1, ACK), 2),
+        ((IN, 2, ACK), 1),
+        # No packet of a session that is refused, nor an ICMP error.
+        ((IN, 1, None), 1),
+    ],
+)
+@pytest.mark.parametrize("apart", [0, 1])
+def test_the_longest_without_a_packet_gives_way(
+    again: tuple[Direction, int, int | None] | None, number: int, apart: float
+) -> None:
+    model = translating(permit_tcp(443), max_sessions_per_client=2)
+    for port in (1, 2):
+        open_session(model, "alice", port, "closing")
+        model.handle_timeout(1000 + apart * port)
+    if again is not None:
+        direction, port, flags = again
+        back = direction is IN
+        model.handle_timeout(1000 + 3 * apart)
+        if flags is not None:
+            model.handle_packet(direction, tcp(between("alice", port, back=back), flags))
+        else:
+            sent = tcp(f"{A4}:{port} > {REAL4}:443")
+            refused = tcp(between("alice", port, back=True, far_port=80))
+            assert model.handle_packet(IN, refused)[1] == "tcp-port"
+            error = icmp(f"{REAL4} > {A4}", 3, 1, payload=sent)
+            assert model.handle_packet(IN, error)[0] == "translate"
+    model.handle_timeout(1000 + 4 * apart)
+    assert opened(model, "alice", 6) == PASSES
+    assert gone(model, "alice") == [number]
+
+
+@pytest.mark.parametrize(("now", "becomes"), [(8439.5, FULL), (8440, PASSES)])
+def test_what_is_over_counts_towards_no_limit(now: float, becomes: str) -> None:
+    model = translating(max_sessions_per_client=2)
+    open_session(model, "alice", 1, "answered")
+    open_session(model, "alice", 2, "answered")
+    model.handle_timeout(now)
+    assert opened(model, "alice", 3) == becomes
+
+
+@pytest.mark.parametrize("option", ["max_sessions_per_client", "max_sessions"])
+def test_where_there_is_no_room_at_all_nothing_gives_way(option: str) -> None:
+    options: dict[str, Given] = {option: 0}
+    model = translating(**options)
+    assert opened(model, "alice", 1) == FULL
+
+
+def shared(max_sessions: int, **options: Given) -> Model:
+    model = translating(max_sessions=max_sessions, **options)
+    model.client_connected("bob", BOB)
+    give_name(model, "bob")
+    return model
+
+
+def give_name(model: Model, client: str) -> None:
+    model.authorize(client, dns())
+    model.domain_resolved(
+        client, "dns", "example.com", proxy_addresses=[PROXY4], resolved_addresses=[REAL4]
+    )
+
+
+@pytest.mark.parametrize(
+    ("alices", "bobs", "asks", "becomes", "alices_gone", "bobs_gone"),
+    [
+        # One of the client that has most, be it the one that asks.
+        (("unanswered",), ("unanswered",) * 2, "alice", PASSES, [], [1]),
+        (("unanswered",), ("unanswered",) * 2, "bob", PASSES, [], [1]),
+        (("unanswered",) * 2, ("unanswered",), "bob", PASSES, [1], []),
+        (("closing",), ("answered", "unanswered", "said fin"), "alice", PASSES, [], [3]),
+        # Nobody else is asked.
+        (("closing",), ("answered",) * 2, "alice", FULL, [], []),
+        (("closing",), ("answered",) * 2, "bob", FULL, [], []),
+        # Of equals, the one connected first.
+        (("unanswered",) * 2, ("closing",) * 2, "bob", PASSES, [1], []),
+        (("unanswered",) * 2, ("closing",) * 2, "alice", PASSES, [1], []),
+        (("answered",) * 2, ("closing",) * 2, "bob", FULL, [], []),
+        ((), ("unanswered",), "alice", PASSES, [], [1]),
+    ],
+)
+def test_what_gives_way_where_all_have_too_many(  # noqa: PLR0913, PLR0917 - a table
+    alices: tuple[str, ...],
+    bobs: tuple[str, ...],
+    asks: str,
+    becomes: str,
+    alices_gone: list[int],
+    bobs_gone: list[int],
+) -> None:
+    model = shared(len(alices) + len(bobs))
+    for port in range(1, 4):
+        for client, kinds in (("bob", bobs), ("alice", alices)):
+            if port <= len(kinds):
+                open_session(model, client, port, kinds[port - 1])
+    assert opened(model, asks, 6) == becomes
+    assert (gone(model, "alice"), gone(model, "bob")) == (alices_gone, bobs_gone)
+
+
+def test_a_client_that_connects_again_counts_as_connected_last() -> None:
+    model = shared(2)
+    model.client_connected("alice", ALICE)
+    give_name(model, "alice")
+    for client in ("alice", "bob"):
+        open_session(model, client, 1, "unanswered")
+    assert opened(model, "bob", 6) == PASSES
+    assert (gone(model, "alice"), gone(model, "bob")) == ([], [1])
+
+
+def test_the_own_limit_comes_first() -> None:
+    model = shared(3, max_sessions_per_client=1)
+    open_session(model, "alice", 1, "answered")
+    open_session(model, "bob", 1, "unanswered")
+    assert opened(model, "alice", 6) == FULL
+    assert opened(model, "bob", 6) == PASSES
+    assert gone(model, "bob") == [1]
+
+
+def test_room_is_made_only_for_a_packet_that_passes_every_row() -> None:
+    model = translating(permit_tcp(443), max_sessions_per_client=1)
+    resolved(model, "100.96.0.2", to=())
+    open_session(model, "alice", 1, "closing")
+    for flow in (f"{A4}:9 > {PROXY4}:80", f"{A4}:9 > 100.96.0.2:443"):
+        assert model.handle_packet(OUT, tcp(flow, SYN))[0] == "reject"
+    assert gone(model, "alice") == []
+    assert model.handle_packet(OUT, tcp(f"{A4}:9 > {PROXY4}:443", SYN))[0] == PASSES
+    assert gone(model, "alice") == [1]
+
+
+def test_a_reset_is_given_room_like_any_other_first_packet() -> None:
+    model = translating(max_sessions_per_client=1)
+    open_session(model, "alice", 1, "unanswered")
+    assert model.handle_packet(OUT, tcp(between("alice", 2), RST))[0] == "translate"
+    assert gone(model, "alice") == [1, 2]
+
+
+def test_without_a_port_nothing_gives_way() -> None:
+    model = translating(max_sessions_per_client=257)
+    proxies = [str(ip_address("100.96.1.0") + n) for n in range(258)]
+    resolved(model, *proxies, to=(REAL4,))
+    sent = [tcp(f"{A4}:5000 > {proxy}:443", SYN) for proxy in proxies]
+    kinds = {decision[0] for decision in model.handle_packets(OUT, sent[:-1])}
+    assert kinds == {"translate"}
+    assert model.handle_packet(OUT, sent[-1]) == ("drop", FULL, "alice")
+    assert model.handle_packet(IN, tcp(BACK, SYN | ACK))[0] == "translate"
+    assert model.handle_packet(OUT, tcp(f"{A4}:4000 > {PROXY4}:443", SYN))[0] == "translate"
 
 
 def test_a_refused_packet_confirms_no_session() -> None:
@@ -969,13 +1845,6 @@ def test_no_port_is_found_beyond_the_next_256() -> None:
     assert decisions[-1] == ("drop", "nat-exhausted", "alice")
 
 
-def test_all_clients_share_the_last_limit() -> None:
-    model = translating(max_sessions=1)
-    model.handle_packet(OUT, udp(TO))
-    full = ("drop", "nat-exhausted", "alice")
-    assert model.handle_packet(OUT, tcp(TO, SYN)) == full
-
-
 def test_a_checksum_that_would_become_none_is_sent_as_all_ones() -> None:
     model = translating()
     plain = udp(TO)
@@ -1044,12 +1913,6 @@ def test_authorizing_again_replaces_filters_and_expiry() -> None:
     model.authorize("alice", cidr("10.0.0.0/8", permit_tcp(2)))
     assert model.authorizations("alice") == {"cidr": None}
     assert model.handle_packet(OUT, tcp(f"{A4}:9 > 10.0.0.1:2"))[0] == "forward"
-
-
-def test_a_session_may_end_with_its_first_packet() -> None:
-    model = translating()
-    assert model.handle_packet(OUT, tcp(TO, RST))[0] == "translate"
-    assert model.handle_packet(IN, tcp(BACK)) == EXPIRED
 
 
 def test_a_session_that_outlived_its_authorization_is_not_remembered() -> None:

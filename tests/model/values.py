@@ -38,6 +38,12 @@ class Moment:
     seconds: float | None
 
 
+def moved(moment: Moment, by: float) -> Moment:
+    """Write a moment on a clock that was set by so many seconds; only asked once time is known."""
+    assert moment.seconds is not None
+    return Moment(moment.seconds + by)
+
+
 def end_of(start: Moment, lasts: float) -> float:
     """Say when what began at `start` is over; only asked once time is known."""
     assert start.seconds is not None

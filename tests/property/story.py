@@ -141,6 +141,10 @@ class Story:
         return self.draw.choice(ahead[:3]) if ahead else self.now
 
     def tick(self) -> None:
+        if self.sometimes(0.2):
+            self.now += self.draw.choice((-4096.0, -64.0, -7.0, 0.0, 30.0, 240.0, 8192.0))
+            self.twins.call("clock_set", self.now)
+            return
         now = self.time()
         if now is not None:
             self.twins.call("handle_timeout", now)

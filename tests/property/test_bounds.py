@@ -142,8 +142,12 @@ def test_sessions_of_one_client_and_of_all_have_maxima() -> None:
         resolve(made, client_id, 4)
 
     def send(near: str) -> Counter[type[Decision] | Reason]:
-        packets = [udp(f"{near}:{port} > {V4.proxy}:53") for port in range(1, 101)]
-        return outcomes(made.handle_packets(OUTBOUND, packets))
+        decided: list[Decision] = []
+        for port in range(1, 101):
+            flow, back = f"{near}:{port} > {V4.proxy}:53", f"{RESOLVED}:53 > {near}:{port}"
+            decided.append(made.handle_packet(OUTBOUND, udp(flow)))
+            made.handle_packet(INBOUND, udp(back))  # answered sessions give way to none
+        return outcomes(decided)
 
     assert send(V4.client) == {Translate: 50, Reason.NAT_EXHAUSTED: 50}
     assert send(V4.neighbour) == {Translate: 30, Reason.NAT_EXHAUSTED: 70}

@@ -92,6 +92,11 @@ class Clocked(RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(seconds=st.sampled_from((-4096.0, -7.0, 0.0, 30.0, 240.0, 8192.0)))
+    def the_clock_is_set(self, seconds: float) -> None:
+        self.now += seconds
+        self.twins.call("clock_set", self.now)
+
     @rule(number=numbers, early=st.sampled_from((0.0, JUST_BEFORE)))
     def let_time_come_to_an_end_of_something(self, number: int, early: float) -> None:
         ahead = sorted(moment for moment in self.twins.moments() if moment > self.now)

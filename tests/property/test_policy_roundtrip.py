@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import sys
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -57,10 +56,12 @@ resources = st.one_of(
     st.builds(DnsResource, ids, patterns, filters, names),
     st.builds(InternetResource, ids, names, st.lists(networks, max_size=3)),
 )
+END_OF_TIME = math.nextafter(2.0**33, 0.0)
+
 expiries = st.one_of(
     st.none(),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**70), 2**33 - 1),
+    st.floats(max_value=END_OF_TIME, allow_nan=False, allow_infinity=False),
 )
 
 # Replacements for the wildcards of a pattern, which make a name of it.
@@ -156,7 +157,7 @@ def test_text_bytes_and_mapping_say_the_same(policy: Policy) -> None:
 @given(policies())
 def test_authorizations_that_never_end_are_those_of_the_gateway(policy: Policy) -> None:
     # At the end of time, since an expiry far ahead of `now` is an error of its own.
-    gateway = policy.gateway(sys.float_info.max)
+    gateway = policy.gateway(END_OF_TIME)
     assert {client.id: endless(client) for client in policy.clients} == {
         client_id: gateway.authorizations(client_id) for client_id in gateway.clients()
     }
@@ -238,7 +239,7 @@ def loads_or_names_faults(source: Json) -> None:
     else:
         assert load_policy(dump_policy(policy)) == policy
         # At the end of time, since an expiry far ahead of `now` is an error of its own.
-        assert policy.gateway(sys.float_info.max).poll_timeout() is None
+        assert policy.gateway(END_OF_TIME).poll_timeout() is None
 
 
 @given(damaged(st.just(DOCUMENT), WORDS, anything))

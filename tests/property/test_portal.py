@@ -71,7 +71,7 @@ class Twins:
 
     def __init__(self) -> None:
         own = TunnelAddresses("100.64.0.1", "fd00:2021:1111::1")
-        self.gateway = Gateway(own, options=GatewayOptions(reject=False))
+        self.gateway = Gateway(own, options=GatewayOptions(reject=False, own_filters=()))
         self.portal = PortalSession(self.gateway)
         self.model = Model()
 

@@ -68,6 +68,7 @@ HOOKS = [
         "domain_resolved",
         "set_addresses",
         "handle_timeout",
+        "clock_set",
         "refused",
     )
 ]
@@ -100,11 +101,11 @@ def test_a_session_that_was_over_first_is_remembered_when_its_permission_ends_in
     twins.packet(INBOUND, tcp(back, flags=FIN), 0.0)
 
     # Over by now, and nobody has noticed.
-    twins.packet(OUTBOUND, b"", 5.0)
+    twins.packet(OUTBOUND, b"", 240.0)
     if hook == "authorize":
-        twins.call("authorize", "alice", DNS, expires_at=4.0)
+        twins.call("authorize", "alice", DNS, expires_at=239.0)
     else:
-        twins.call("update_expiry", "alice", DNS.id, 4.0)
+        twins.call("update_expiry", "alice", DNS.id, 239.0)
 
     decision = twins.packet(INBOUND, tcp(back))
     assert refusal(decision) is Reason.EXPIRED_NAT_SESSION

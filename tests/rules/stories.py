@@ -21,7 +21,8 @@ from tests.translations import EXPIRED, TICK, Names, gateway_with, through
 
 START: Final = 1_000.0
 IDLE: Final = {"tcp": 7_440, "udp": 120, "echo": 120}
-"""Seconds that a session lives after its last packet, once something has come back."""
+"""Seconds that a session lives after its last packet (of TCP: its last one out), once something
+has come back."""
 
 _FLAGS: Final = {"S": SYN, "A": ACK, "F": FIN, "R": RST, "0": 0}
 _STEP: Final = re.compile(r"(\d+)(-?)([<>])([SAFR0]*)(?:@(\d+))?(?:\+(\d+))?")

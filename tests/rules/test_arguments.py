@@ -120,13 +120,23 @@ NOT_NUMBER: Final[Values] = {
     "complex": 1j,
     "list": [1.0],
 }
-NOT_FINITE: Final[Values] = {
+NOT_TIME: Final[Values] = {
     "inf": math.inf,
     "-inf": -math.inf,
     "nan": math.nan,
     "huge": 10**400,
     "-huge": -(10**400),
+    "2242": 2**33,
+    "2242.0": 2.0**33,
+    "milliseconds": 1_790_000_000_000,
+    "nanoseconds": 1.79e18,
 }
+TOO_FAR: Final[Values] = {
+    "unix": 1_790_000_000.0,
+    "later": math.nextafter(NOW + FIFTY_YEARS, math.inf),
+    "earlier": math.nextafter(NOW - FIFTY_YEARS, -math.inf),
+}
+"""No `now` of a clock on which it is 1 second."""
 NOT_IDS: Final[Values] = {
     "none": None,
     "pairs": [("alice", {"db"})],
@@ -197,6 +207,7 @@ CALLS: Final = [
     Call("handle_packets", (OUTBOUND, [], HERE), NOT_NUMBER),
     Call("handle_packets", (OUTBOUND, [b""], LATER, HERE), PASSED_ID),
     Call("handle_timeout", (HERE,), NOT_NUMBER | {"none": None}),
+    Call("clock_set", (HERE,), NOT_NUMBER | {"none": None}),
     Call("client_connected", (HERE, BOB, LATER), NOT_TEXT),
     Call("client_connected", ("alice", HERE, LATER), NOT_ADDRESSES),
     Call("client_connected", ("alice", ALICE, HERE), NOT_NUMBER),
@@ -228,9 +239,12 @@ def test_a_wrong_type_raises_and_changes_nothing(call: Call) -> None:
 @pytest.mark.parametrize(
     "call", [one for one in CALLS if NOT_NUMBER.items() <= one.wrong.items()], ids=str
 )
-def test_a_time_that_is_not_finite_raises_and_changes_nothing(call: Call) -> None:
+def test_what_is_no_time_raises_and_changes_nothing(call: Call) -> None:
     gateway = busy()
-    for wrong in [*NOT_FINITE.values()] * 2:
+    values = [*NOT_TIME.values()]
+    if call.keyword is None and call.method not in {"update_expiry", "clock_set"}:
+        values += TOO_FAR.values()
+    for wrong in values * 2:
         with pytest.raises(InvalidTime) as raised:
             call(gateway, wrong)
         assert raised.value.value is wrong

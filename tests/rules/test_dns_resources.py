@@ -72,21 +72,36 @@ LEFT_OUT = [
     *("224.0.0.0", "224.0.0.1", "239.255.255.255", "255.255.255.255"),
     *("100.64.0.0", V4.gateway, V4.client, V4.neighbour, "100.95.255.255"),
     *("100.96.0.0", *N4.proxies, "100.127.255.255"),
-    *("::", "::1"),
+    *("::", "::1", "::2", "::10.0.0.5", "::ffff:ffff"),
     *("::ffff:0:0", "::ffff:10.0.0.5", "::ffff:255.255.255.255"),
     *("fe80::", "fe80::1", "fe80::1%eth0", "2001:db8::1%eth0", "febf:ffff::1"),
     *("ff00::", "ff02::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
     *("fd00:2021:1111::", V6.gateway, V6.client, "fd00:2021:1111::1f:ffff"),
     *("fd00:2021:1111:8000::", *N6.proxies, "fd00:2021:1111:8000::1f:ffff"),
+    # A cloud's own services.
+    *("fd00:ec2::", "fd00:ec2::254", "fd00:ec2:ffff:ffff:ffff:ffff:ffff:ffff"),
+    *("fd20:ce::", "fd20:ce::254", "fd20:ce:ffff:ffff:ffff:ffff:ffff:ffff"),
+    # IPv4 addresses in disguise: NAT64 and 6to4.
+    *("64:ff9b::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::ffff:ffff"),
+    *("64:ff9b::6440:0", "64:ff9b::6460:1", "64:ff9b::647f:ffff", "64:ff9b::e000:1"),
+    *("2002::", "2002:7f00:1::1", "2002:a9fe:a9fe:ffff:ffff:ffff:ffff:ffff"),
+    *("2002:6440:2::", "2002:647f:ffff::1", "2002:e000:1::", "2002:ffff:ffff::"),
 ]
 JUST_OUTSIDE = [
     *("1.0.0.0", "126.255.255.255", "128.0.0.0"),
     *("169.253.255.255", "169.255.0.0", "223.255.255.255"),
     *("240.0.0.0", "255.255.255.254"),
     *("100.63.255.255", "100.128.0.0", "10.0.0.5", "192.168.1.1"),
-    *("::2", "::fffe:ffff:ffff", "::1:0:0:0", "fdff::1", "fd00:2021:1111::20:0"),
+    *("::1:0:0", "::fffe:ffff:ffff", "::1:0:0:0", "fdff::1", "fd00:2021:1111::20:0"),
     *("fe7f:ffff::1", "fec0::1", "fd00:2021:1111:8000::20:0"),
-    *("feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "64:ff9b::7f00:1"),
+    "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    *("fd00:ec1:ffff:ffff:ffff:ffff:ffff:ffff", "fd00:ec3::"),
+    *("fd20:cd:ffff:ffff:ffff:ffff:ffff:ffff", "fd20:cf::"),
+    *("64:ff9b::a00:5", "64:ff9b::7eff:ffff", "64:ff9b::8000:0", "64:ff9b::a9fd:ffff"),
+    *("64:ff9b::a9ff:0", "64:ff9b::643f:ffff", "64:ff9b::6480:0", "64:ff9b::ffff:fffe"),
+    *("64:ff9b:1::7f00:1", "64:ff9b::1:0:0"),
+    *("2002:a00:5::1", "2002:7eff:ffff::", "2002:8000::", "2002:a9fd:ffff:ffff::"),
+    *("2002:643f:ffff:ffff::", "2002:6480::", "2002:a9ff::", "2002:ffff:fffe::"),
 ]
 
 

@@ -1,6 +1,5 @@
 """Flow records and time: when a host is woken, and what the first `now` means."""
 
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf, isfinite, nextafter
@@ -13,9 +12,12 @@ from tests.records import ends, fetched, names, only, recording, refusals, the_r
 from tests.scenes import ALICE, INBOUND, OUTBOUND, V4
 
 START = 1_790_000_000.0
-LARGEST_INT = 2**1024 - 2**970 - 1
-"""The greatest whole number that some `float` stands for."""
-LAST_TIMES = {"float": sys.float_info.max, "int": LARGEST_INT, "-int": -LARGEST_INT}
+LAST_TIMES = {
+    "float": nextafter(2.0**33, 0.0),
+    "int": 2**33 - 1,
+    # Of a first `now` nothing is asked but that it is finite.
+    "-int": -(2**1024 - 2**970 - 1),
+}
 
 first_times = pytest.mark.parametrize("first", [-5_000.0, 0.0, START])
 
@@ -88,7 +90,7 @@ def test_a_host_that_is_woken_too_early_is_woken_again() -> None:
 
 
 @every_make
-@pytest.mark.parametrize("now", [0.0, -0.0, -START, 0.1, START, 1e15, 5, -7, 10**15])
+@pytest.mark.parametrize("now", [0.0, -0.0, -START, 0.1, START, -1e15, 8e9, 5, -7, 8 * 10**9])
 def test_after_a_timeout_the_next_is_later_or_none(make: str, now: float) -> None:
     gateway = MAKE[make](now)
     woken = wake(gateway)
@@ -108,7 +110,7 @@ def test_a_host_is_not_woken_for_a_client_that_has_gone(make: str) -> None:
 # --- Odd times -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("now", [-1_000.0, -120.0, -60.0, -0.0, 0.0, -120, 0, 2**53, 1e300])
+@pytest.mark.parametrize("now", [-1e15, -1_000.0, -120.0, -60.0, -0.0, 0.0, -120, 0, 8e9])
 def test_records_end_whatever_clock_the_host_has(now: float) -> None:
     gateway = begun(now)
     gateway.handle_timeout(nextafter(now + 120, inf))
@@ -143,7 +145,9 @@ def test_the_last_of_all_times_is_a_time(last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "now", [inf, -inf, float("nan"), 2**1024], ids=["inf", "-inf", "nan", "int"]
+    "now",
+    [inf, -inf, float("nan"), 2**1024, 1_000 * START, START + 2e9, START - 2e9],
+    ids=["inf", "-inf", "nan", "int", "milliseconds", "later", "earlier"],
 )
 def test_a_time_that_is_none_changes_no_record(now: float) -> None:
     gateway = begun()

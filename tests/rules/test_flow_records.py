@@ -277,7 +277,7 @@ def test_what_is_refused_is_in_no_record(family: Family) -> None:
 
 @both_families
 def test_what_goes_to_the_gateway_itself_or_comes_from_it_has_no_record(family: Family) -> None:
-    gateway = recording(family.db())
+    gateway = recording(family.db(), options=GatewayOptions(flow_records=True, own_filters=()))
     for direction in Direction:
         own = [packet(family, direction, kind, far=family.gateway) for kind in KINDS]
         whole = udp(family.flow(direction, 53, far=family.gateway), bytes(64))

@@ -211,7 +211,7 @@ def test_set_addresses_moves_the_gateway_and_nothing_else(
         (family.gateway, Reason.PEER_ADDRESS),
         (family.host, None),
     ):
-        packet = family.tcp(direction, far=far)
+        packet = family.tcp(direction, 53535, far=far)
         assert refusal(gateway.handle_packet(direction, packet)) is expected
     gateway.client_connected("carol", GATEWAY)
     with pytest.raises(InvalidAddress, match="own"):

@@ -98,7 +98,7 @@ def test_clients_reach_nobody_in_the_tunnel_ranges_but_the_gateway(
 ) -> None:
     gateway = gateway_for_alice(family.everything())
     peers = [inside, family.neighbour, family.spare, family.client]
-    packets = [family.tcp(OUTBOUND, far=far) for far in (*peers, outside, family.gateway)]
+    packets = [family.tcp(OUTBOUND, 53535, far=far) for far in (*peers, outside, family.gateway)]
     refused = [Reason.PEER_ADDRESS] * len(peers)
     assert reasons(gateway, OUTBOUND, packets) == [*refused, None, None]
 

@@ -168,7 +168,7 @@ def test_own_addresses_and_shared_resources_invalidate_decisions_of_every_client
     gateway = established()
     gateway.authorize("bob", CidrResource("db4", V4.network, [Tcp(443)]))
     of_bob = tcp(V4.flow(OUTBOUND, 443, near=V4.neighbour))
-    own = udp(V4.flow(OUTBOUND, 53, near=V4.neighbour, far=V4.gateway))
+    own = udp(V4.flow(OUTBOUND, 53535, near=V4.neighbour, far=V4.gateway))
     for packet in (of_bob, own):
         assert decided(gateway, OUTBOUND, packet).allowed
     gateway.update_resource(CidrResource("db4", V4.network, [Udp(53)]))
@@ -308,13 +308,29 @@ def test_an_established_translated_flow_prolongs_its_session_and_ends_with_it(
     names: Names, direction: Direction, kind: str
 ) -> None:
     lifetime = 7_440.0 if kind == "tcp" else 120.0
+    # What comes in does not prolong TCP.
+    ends = lifetime if kind == "tcp" and direction is INBOUND else 100.0 + lifetime
     alive = through(names.came(kind, far=names.proxies[0]))
     over = Drop(Reason.EXPIRED_NAT_SESSION, "alice")
-    for wait, expected in ((lifetime - TICK, alive), (lifetime, over)):
+    for now, expected in ((ends - TICK, alive), (ends, over)):
         gateway = established()
         packet = names.sent(kind) if direction is OUTBOUND else names.came(kind)
         assert gateway.handle_packet(direction, packet, 100.0).allowed
-        assert gateway.handle_packet(INBOUND, names.came(kind), 100.0 + wait) == expected
+        assert gateway.handle_packet(INBOUND, names.came(kind), now) == expected
+
+
+@pytest.mark.parametrize("kind", ["udp", "echo"])
+@both_names
+def test_an_established_flow_from_outside_prolongs_its_session_to_2_hours_and_4_minutes(
+    names: Names, kind: str
+) -> None:
+    alive = through(names.came(kind, far=names.proxies[0]))
+    gateway = established()
+    for now in range(0, 7_440, 60):
+        assert gateway.handle_packet(INBOUND, names.came(kind), float(now)) == alive
+    assert gateway.handle_packet(INBOUND, names.came(kind), 7_440.0 - TICK) == alive
+    over = Drop(Reason.EXPIRED_NAT_SESSION, "alice")
+    assert gateway.handle_packet(INBOUND, names.came(kind), 7_440.0) == over
 
 
 @both_names
@@ -322,10 +338,12 @@ def test_a_refusal_is_not_remembered(names: Names) -> None:
     options = GatewayOptions(max_sessions_per_client=1, reject_rate=1.0, reject_burst=1)
     gateway = gateway_with(names, options=options)
     assert gateway.handle_packet(OUTBOUND, names.sent(number=1)).allowed
+    # An answered session gives way to none.
+    assert gateway.handle_packet(INBOUND, names.came(number=1)).allowed
     for _ in range(2):
         assert gateway.handle_packet(OUTBOUND, names.sent(number=2)) == EXHAUSTED
     refused = names.family.tcp(OUTBOUND)
     kinds = [type(gateway.handle_packet(OUTBOUND, refused, now)) for now in (0.0, 0.5, 1.0, 1.5)]
     assert kinds == [Reject, Drop, Reject, Drop]
     # When there is room again, the next packet has it.
-    assert gateway.handle_packet(OUTBOUND, names.sent(number=2), 60.0).allowed
+    assert gateway.handle_packet(OUTBOUND, names.sent(number=2), 120.0).allowed

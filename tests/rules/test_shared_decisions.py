@@ -40,7 +40,7 @@ def test_all_that_one_resource_permits_gets_the_same_forward(family: Family) -> 
         (INBOUND, error),
     ):
         assert decided(gateway, direction, packet) is first
-    own = gateway.handle_packet(OUTBOUND, family.tcp(OUTBOUND, far=family.gateway))
+    own = gateway.handle_packet(OUTBOUND, family.tcp(OUTBOUND, 53535, far=family.gateway))
     assert own == Forward("alice", None)
     assert decided(gateway, INBOUND, family.echo(INBOUND, far=family.gateway)) is own
 

@@ -9,6 +9,7 @@ import pytest
 
 from firezone_filter import (
     CidrResource,
+    ClientFilterTable,
     Direction,
     Filter,
     Forward,
@@ -148,8 +149,30 @@ def test_own_filters_judge_what_goes_to_the_gateway_and_comes_from_it(
     strict = GatewayOptions(own_filters=[Tcp(53), Udp(53)])
     gateway = gateway_for_alice(family.everything(), options=strict)
     assert reasons(gateway, direction, rows) == list(rows.values())
-    allowed = gateway_for_alice().handle_packets(direction, rows)
+    # None at all permit every protocol.
+    permissive = gateway_for_alice(options=GatewayOptions(own_filters=()))
+    allowed = permissive.handle_packets(direction, rows)
     assert allowed == [Forward("alice", None)] * len(rows)
+
+
+@both_directions
+@both_families
+def test_by_default_clients_may_ping_the_gateway_and_ask_its_name_server(
+    family: Family, direction: Direction
+) -> None:
+    own, flow = family.gateway, family.flow(direction, far=family.gateway)
+    rows: dict[bytes, Reason | None] = {
+        family.echo(direction, far=own): None,
+        family.udp(direction, 53535, far=own): None,
+        family.tcp(direction, 53535, far=own): None,
+    }
+    for port in (22, 53, 443, 8080, 53534, 53536):
+        rows[family.udp(direction, port, far=own)] = Reason.UDP_PORT
+        rows[family.tcp(direction, port, far=own)] = Reason.TCP_PORT
+    rows[ip(flow, GRE)] = rows[ip(flow, ESP)] = Reason.PROTOCOL
+    # For a client that has just connected, and whatever it is authorized for.
+    for gateway in (gateway_for_alice(), gateway_for_alice(family.everything())):
+        assert reasons(gateway, direction, rows) == list(rows.values())
 
 
 @both_directions
@@ -159,6 +182,137 @@ def test_own_filters_may_permit_icmp_alone(family: Family, direction: Direction)
     own = family.gateway
     packets = [family.echo(direction, far=own), family.tcp(direction, far=own)]
     assert reasons(gateway, direction, packets) == [None, Reason.TCP_PORT]
+
+
+# --- Special addresses and local services --------------------------------------------------
+
+SPECIAL = {
+    V4: [
+        *("0.0.0.0", "0.255.255.255", "127.0.0.1", "127.255.255.255"),  # noqa: S104
+        *("224.0.0.1", "255.255.255.255"),
+    ],
+    V6: [
+        *("::", "::1", "::2", "::10.0.0.5", "::ffff:ffff", "ff02::1"),
+        *("::ffff:0:0", "::ffff:10.0.0.5", "::ffff:255.255.255.255"),
+        # NAT64 and 6to4 forms: of loopback, of a cloud's metadata, of the plan's ranges.
+        *("64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::6440:2", "64:ff9b::6460:1"),
+        *("64:ff9b::", "64:ff9b::e000:1", "64:ff9b::ffff:ffff"),
+        *("2002:7f00:1::1", "2002:a9fe:a9fe::1", "2002:6440:2::", "2002:6460:1::"),
+        *("2002::", "2002:e000:1::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ],
+}
+ORDINARY = {
+    V4: ["1.0.0.0", "126.255.255.255", "128.0.0.0", "240.0.0.1", "192.0.0.1"],
+    V6: [
+        *("::1:0:0", "::fffe:ffff:ffff", "::1:0:0:0", "fec0::1", "4000::1"),
+        *("64:ff9b::a00:5", "64:ff9b::7eff:ffff", "64:ff9b::8000:0", "64:ff9b::a9fd:ffff"),
+        *("64:ff9b::a9ff:0", "64:ff9b::1:0:0", "64:ff9b:1::7f00:1"),
+        *("2002:a00:5::1", "2002:7eff:ffff::", "2002:8000::", "2002:a9ff::"),
+    ],
+}
+SERVICES = {
+    V4: ["169.254.0.0", "169.254.169.254", "169.254.255.255"],
+    V6: [
+        *("fe80::", "fe80::1", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        *("fd00:ec2::", "fd00:ec2::254", "fd00:ec2:ffff:ffff:ffff:ffff:ffff:ffff"),
+        *("fd20:ce::", "fd20:ce::254", "fd20:ce:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ],
+}
+BESIDE_SERVICES = {
+    V4: ["169.253.255.255", "169.255.0.0"],
+    V6: [
+        *("fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fec0::"),
+        *("fd00:ec1:ffff:ffff:ffff:ffff:ffff:ffff", "fd00:ec3::"),
+        *("fd20:cd:ffff:ffff:ffff:ffff:ffff:ffff", "fd20:cf::"),
+    ],
+}
+AROUND_SERVICES = {
+    V4: ["0.0.0.0/0", "128.0.0.0/1", "169.252.0.0/14", "169.254.0.0/15"],
+    V6: ["::/0", "fc00::/7", "fe00::/7", "fe80::/9", "fd00:ec2::/31", "fd20:ce::/31"],
+}
+
+
+def covered(family: Family, direction: Direction, network: str, addresses: list[str]) -> set[str]:
+    """Return those of several addresses that a resource of a network covers."""
+    gateway = gateway_for_alice(CidrResource("net", network))
+    packets = [family.tcp(direction, far=address) for address in addresses]
+    refused = reasons(gateway, direction, packets)
+    assert set(refused) <= {None, Reason.NO_RESOURCE, Reason.MULTICAST}
+    return {address for address, why in zip(addresses, refused, strict=True) if why is None}
+
+
+@both_directions
+@both_families
+def test_no_network_covers_a_special_address_however_wide_or_narrow_it_is(
+    family: Family, direction: Direction
+) -> None:
+    widest = family.everything().network
+    asked = SPECIAL[family] + ORDINARY[family]
+    assert covered(family, direction, str(widest), asked) == set(ORDINARY[family])
+    for special in SPECIAL[family]:
+        assert covered(family, direction, special, [special]) == set()
+
+
+@both_directions
+@both_families
+def test_a_wide_network_covers_no_local_service(family: Family, direction: Direction) -> None:
+    for network in AROUND_SERVICES[family]:
+        assert covered(family, direction, network, SERVICES[family]) == set()
+    beside = BESIDE_SERVICES[family]
+    widest = str(family.everything().network)
+    assert covered(family, direction, widest, beside) == set(beside)
+
+
+@both_directions
+@both_families
+def test_a_network_inside_their_range_covers_local_services(
+    family: Family, direction: Direction
+) -> None:
+    services = SERVICES[family]
+    for service in services:
+        assert covered(family, direction, service, services) == {service}
+    inside = {
+        V4: {"169.254.0.0/16": services, "169.254.169.0/24": services[1:2]},
+        V6: {
+            "fe80::/10": services[:3],
+            "fe80::/64": services[:2],
+            "fd00:ec2::/32": services[3:6],
+            "fd00:ec2::/64": services[3:5],
+            "fd20:ce::/32": services[6:],
+        },
+    }
+    for network, expected in inside[family].items():
+        assert covered(family, direction, network, services) == set(expected)
+
+
+@both_directions
+@both_families
+def test_a_local_service_is_judged_by_the_networks_meant_for_it_and_no_other(
+    family: Family, direction: Direction
+) -> None:
+    service = SERVICES[family][1]
+    gateway = gateway_for_alice(
+        family.everything(), InternetResource("internet"), CidrResource("meta", service, [Tcp(80)])
+    )
+    packets = [family.tcp(direction, port, far=service) for port in (80, 443)]
+    assert reasons(gateway, direction, packets) == [None, Reason.TCP_PORT]
+    assert gateway.handle_packet(direction, packets[0]) == Forward("alice", "meta")
+    gateway.update_resource(CidrResource("meta", service, [Udp(53)]))
+    assert reasons(gateway, direction, packets) == [Reason.TCP_PORT] * 2
+    gateway.revoke("alice", "meta")
+    assert reasons(gateway, direction, packets) == [Reason.NOT_INTERNET] * 2
+    gateway.revoke("alice", "internet")
+    assert reasons(gateway, direction, packets) == [Reason.NO_RESOURCE] * 2
+
+
+@both_families
+def test_a_table_by_itself_knows_neither_special_addresses_nor_local_services(
+    family: Family,
+) -> None:
+    table = ClientFilterTable()
+    table.allow(family.everything().network, "all")
+    for address in (*SPECIAL[family], *SERVICES[family], family.client, family.proxy):
+        assert table.permits(address, 6, 443)
 
 
 # --- Which resource ------------------------------------------------------------------------

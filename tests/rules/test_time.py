@@ -168,7 +168,8 @@ def test_the_expiry_that_was_set_last_counts(case: str) -> None:
         assert not passes(gateway, ends)
         assert len(fetched(gateway)) == 2
     else:
-        assert passes(gateway, 1e18)
+        assert passes(gateway, START + FIFTY_YEARS)
+        assert passes(gateway, START + 2 * FIFTY_YEARS)
         assert fetched(gateway) == []
     assert gateway.poll_timeout() is None
 
@@ -281,18 +282,86 @@ def test_an_expiry_lies_at_most_50_years_after_the_latest_now(now: float) -> Non
     last = now + FIFTY_YEARS
     gateway.authorize("alice", V4.db(), expires_at=last)
     assert gateway.update_expiry("alice", "db", last)
-    for beyond in (math.nextafter(last, math.inf), 1e12):
-        with pytest.raises(InvalidTime, match="50 years"):
+    for beyond, why in (
+        (math.nextafter(last, math.inf), "50 years"),
+        (last + 1, "50 years"),
+        (2**33, "milliseconds"),
+        (1_000 * last, "milliseconds"),
+    ):
+        with pytest.raises(InvalidTime, match=why):
             gateway.authorize("alice", V4.db(), expires_at=beyond)
-        with pytest.raises(InvalidTime, match="50 years"):
+        with pytest.raises(InvalidTime, match=why):
             gateway.update_expiry("alice", "db", beyond)
     assert gateway.authorizations("alice") == {"db": last}
 
 
-def test_time_may_move_as_far_as_numbers_go() -> None:
-    gateway = gateway_for_alice(now=-(10**308))
-    decision = gateway.handle_packet(OUTBOUND, V4.tcp(OUTBOUND), 10**308)
-    assert refusal(decision) is Reason.NO_RESOURCE
+@every_call
+@pytest.mark.parametrize("latest", [-1_000.0, 0, 1_790_000_000.0])
+def test_a_now_lies_at_most_50_years_after_or_before_the_latest(
+    latest: float, bring: Bring
+) -> None:
+    gateway = gateway_for_alice(V4.db(), now=latest)
+    before, after = latest - FIFTY_YEARS, latest + FIFTY_YEARS
+    for beyond in (before - TICK, after + TICK, 2 * before - latest, int(after) + 1):
+        with pytest.raises(InvalidTime, match="50 years"):
+            bring(gateway, beyond)
+        assert f"now {latest}" in repr(gateway)
+    bring(gateway, before)
+    assert f"now {latest}" in repr(gateway)
+    bring(gateway, after)
+    assert f"now {after}" in repr(gateway)
+    bring(gateway, after + FIFTY_YEARS)
+    assert f"now {after + FIFTY_YEARS}" in repr(gateway)
+
+
+@every_call
+def test_the_last_time_is_just_before_2_to_the_33rd(bring: Bring) -> None:
+    for last in (2**33 - 1, math.nextafter(2.0**33, 0.0)):
+        gateway = gateway_for_alice(V4.db(), now=2.0**33 - FIFTY_YEARS)
+        for late in (2**33, 2.0**33, 2.0**33 + FIFTY_YEARS):
+            with pytest.raises(InvalidTime, match="milliseconds"):
+                bring(gateway, late)
+        bring(gateway, last)
+        assert f"now {last!r}" in repr(gateway)
+
+
+@every_call
+@pytest.mark.parametrize(
+    "wrong",
+    [math.nan, math.inf, 2**33, 1_790_000_000_000, 2**1024],
+    ids=["nan", "inf", "2242", "milliseconds", "huge"],
+)
+def test_a_first_now_that_is_no_time_does_not_start_the_clock(bring: Bring, wrong: float) -> None:
+    gateway = gateway_for_alice(V4.db(), now=None)
+    with pytest.raises(InvalidTime):
+        bring(gateway, wrong)
+    assert "no time yet" in repr(gateway)
+    bring(gateway, -2e9)
+    assert "now -2000000000.0" in repr(gateway)
+
+
+@every_call
+def test_milliseconds_once_do_not_end_every_later_grant(bring: Bring) -> None:
+    start = 1_790_000_000.0
+    gateway = gateway_for_alice(now=start)
+    with pytest.raises(InvalidTime, match="milliseconds"):
+        bring(gateway, 1_000 * start)
+    gateway.authorize("alice", V4.db(), expires_at=start + 3_600.0)
+    assert passes(gateway, start + 3_600.0 - TICK)
+    assert not passes(gateway, start + 3_600.0)
+
+
+@every_call
+def test_monotonic_times_and_unix_times_do_not_mix(bring: Bring) -> None:
+    monotonic, unix = 5_000.0, 1_790_000_000.0
+    for first, other in ((monotonic, unix), (unix, monotonic)):
+        gateway = gateway_for_alice(now=first)
+        gateway.authorize("alice", V4.db(), expires_at=first + 10.0)
+        with pytest.raises(InvalidTime, match="two clocks"):
+            bring(gateway, other)
+        # Time goes on, on the clock of the first.
+        assert passes(gateway, first + 10.0 - TICK)
+        assert not passes(gateway, first + 10.0)
 
 
 # --- poll_timeout -----------------------------------------------------------------------------

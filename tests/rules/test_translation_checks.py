@@ -1,6 +1,6 @@
 """Section 6, translation: the order of the checks, room for sessions, and direct flows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import pytest
@@ -93,6 +93,16 @@ def bob_sends(number: int) -> bytes:
     return udp(f"{V4.neighbour}:{number} > {N4.proxies[0]}:443")
 
 
+def answer_bob(number: int) -> bytes:
+    return udp(f"{N4.real[0]}:443 > {V4.neighbour}:{number}")
+
+
+def established(gateway: Gateway, sent: Iterable[bytes], came: Iterable[bytes]) -> None:
+    """Open sessions that are answered, and therefore give way to none."""
+    for direction, packets in ((OUTBOUND, sent), (INBOUND, came)):
+        assert all(one.allowed for one in gateway.handle_packets(direction, packets))
+
+
 def gateway_for_two(options: GatewayOptions) -> Gateway:
     """Resolve the name for Bob too, in IPv4."""
     gateway = gateway_with(N4, options=options)
@@ -110,23 +120,29 @@ def gateway_for_two(options: GatewayOptions) -> Gateway:
 
 def test_a_client_has_as_many_sessions_as_it_may_of_all_families_and_protocols() -> None:
     gateway = gateway_for_two(GatewayOptions(max_sessions_per_client=3))
-    rows: list[tuple[bytes, Reason | None]]
-    rows = [(N4.sent("tcp"), None), (N6.sent("udp"), None), (N4.sent("echo"), None)]
-    rows += [
-        (packet, Reason.NAT_EXHAUSTED) for packet in (N6.sent("echo"), N4.sent(), N6.sent("tcp"))
-    ]
+    established(
+        gateway,
+        (N4.sent("tcp"), N6.sent("udp"), N4.sent("echo")),
+        (N4.came("tcp"), N6.came("udp"), N4.came("echo")),
+    )
+    refused = [N6.sent("echo"), N4.sent(), N6.sent("tcp")]
+    assert reasons(gateway, OUTBOUND, refused) == [Reason.NAT_EXHAUSTED] * 3
     # Another client has room of its own, and sessions go on.
-    rows += [(bob_sends(number), None) for number in (1, 2, 3)]
-    rows += [(bob_sends(4), Reason.NAT_EXHAUSTED), (N4.sent("tcp"), None)]
-    assert reasons(gateway, OUTBOUND, [packet for packet, _ in rows]) == [why for _, why in rows]
+    ports = (1, 2, 3)
+    established(gateway, map(bob_sends, ports), map(answer_bob, ports))
+    found = reasons(gateway, OUTBOUND, [bob_sends(4), N4.sent("tcp")])
+    assert found == [Reason.NAT_EXHAUSTED, None]
 
 
 def test_all_clients_together_have_as_many_as_they_may() -> None:
     gateway = gateway_for_two(GatewayOptions(max_sessions=3))
-    packets = [N4.sent(number=1), N4.sent(number=2), bob_sends(1), N4.sent(number=3), bob_sends(2)]
-    decisions = gateway.handle_packets(OUTBOUND, packets)
-    assert [decision.allowed for decision in decisions[:3]] == [True] * 3
-    assert decisions[3:] == [EXHAUSTED, Drop(Reason.NAT_EXHAUSTED, "bob")]
+    established(
+        gateway,
+        (N4.sent(number=1), N4.sent(number=2), bob_sends(1)),
+        (N4.came(number=1), N4.came(number=2), answer_bob(1)),
+    )
+    decisions = gateway.handle_packets(OUTBOUND, [N4.sent(number=3), bob_sends(2)])
+    assert decisions == [EXHAUSTED, Drop(Reason.NAT_EXHAUSTED, "bob")]
 
 
 LEAVING: Final[dict[str, Callable[[Gateway], object]]] = {
@@ -141,8 +157,8 @@ LEAVING: Final[dict[str, Callable[[Gateway], object]]] = {
 @pytest.mark.parametrize("leave", LEAVING)
 def test_what_a_client_leaves_behind_fills_no_room(leave: str) -> None:
     gateway = gateway_for_two(GatewayOptions(max_sessions=1))
-    found = reasons(gateway, OUTBOUND, [N4.sent(), bob_sends(1)])
-    assert found == [None, Reason.NAT_EXHAUSTED]
+    established(gateway, [N4.sent()], [N4.came()])
+    assert reasons(gateway, OUTBOUND, [bob_sends(1)]) == [Reason.NAT_EXHAUSTED]
     LEAVING[leave](gateway)
     assert reasons(gateway, OUTBOUND, [bob_sends(1)]) == [None]
 
@@ -157,11 +173,11 @@ def test_a_session_counts_until_the_moment_that_it_is_over(
     names: Names, options: GatewayOptions
 ) -> None:
     gateway = gateway_with(names, options=options)
-    gateway.handle_packet(OUTBOUND, names.sent(number=1), 0.0)
+    established(gateway, [names.sent(number=1)], [names.came(number=1)])
     other = names.sent(number=2)
-    assert gateway.handle_packet(OUTBOUND, other, 60.0 - TICK) == EXHAUSTED
+    assert gateway.handle_packet(OUTBOUND, other, 120.0 - TICK) == EXHAUSTED
     gone_on = names.sent(number=2, far=names.real[0])
-    assert gateway.handle_packet(OUTBOUND, other, 60.0) == through(gone_on)
+    assert gateway.handle_packet(OUTBOUND, other, 120.0) == through(gone_on)
 
 
 @both_names

@@ -347,6 +347,51 @@ def test_in_the_dns_ranges_neither_a_network_of_everything_nor_the_internet_coun
     assert access.asked(PROXY_4, UDP) is Reason.UDP_PORT
 
 
+# --- Local services ----------------------------------------------------------------------
+
+SERVICES = ["169.254.169.254", "fe80::1", "fd00:ec2::254", "fd20:ce::254"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_local_services_are_covered_by_networks_inside_their_range_alone(service: str) -> None:
+    access = Access(CidrResource("all4", "0.0.0.0/0"), CidrResource("all6", "::/0"))
+    assert access.asked(service) is Reason.NO_RESOURCE
+    access.authorize(CidrResource("host", service, [Tcp(80)]))
+    assert (access.asked(service, TCP, 80), access.asked(service)) == ("host", Reason.TCP_PORT)
+    access.revoke("host")
+    assert access.asked(service, TCP, 80) is Reason.NO_RESOURCE
+
+
+def test_of_networks_of_local_services_the_rules_choose_as_of_others() -> None:
+    access = Access(
+        CidrResource("link", "169.254.0.0/16", [Tcp(80)]),
+        CidrResource("host", "169.254.169.254", [Udp(53)]),
+        CidrResource("all", "0.0.0.0/0"),
+    )
+    host = "169.254.169.254"
+    assert access.asked(host, TCP, 80) == "link"
+    assert access.asked(host, UDP, 53) == "host"
+    assert access.asked(host, TCP, 81) is Reason.TCP_PORT
+    assert access.asked("169.254.1.1", UDP, 53) is Reason.UDP_PORT
+    assert access.asked("169.253.255.255", TCP, 81) == "all"
+
+
+def test_the_internet_competes_for_local_services_and_permits_none() -> None:
+    access = Access(INTERNET, CidrResource("all", "0.0.0.0/0"))
+    assert access.asked("169.254.169.254") is Reason.NOT_INTERNET
+    access.authorize(CidrResource("host", "169.254.169.254", [Tcp(80)]))
+    assert access.asked("169.254.169.254", TCP, 80) == "host"
+    assert access.asked("169.254.169.254") is Reason.TCP_PORT
+
+
+def test_a_client_without_local_services_has_no_tree_for_them() -> None:
+    access, other = Access(), Access(client_id="bob")
+    assert access._local_networks is other._local_networks
+    access.authorize(CidrResource("link", "169.254.0.0/16"))
+    assert access._local_networks is not other._local_networks
+    assert other.asked("169.254.0.1") is Reason.NO_RESOURCE
+
+
 # --- Revoking ----------------------------------------------------------------------------
 
 

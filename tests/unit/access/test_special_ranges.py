@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from firezone_filter.access.special_ranges import (
     DNS,
+    LOCAL_SERVICE,
+    LOCAL_SERVICES,
     MULTICAST,
     NOT_CIDR,
     NOT_INTERNET,
@@ -17,6 +19,7 @@ from firezone_filter.access.special_ranges import (
     TUNNEL,
     RangeMap,
     address_flags,
+    is_local_service,
 )
 from firezone_filter.values.addresses import Address, AddressPlan, Network
 from tests.model import policy as model
@@ -82,8 +85,9 @@ def test_everything_of_one_family_is_nothing_of_the_other(address: str) -> None:
 
 
 def test_every_flag_is_a_bit_of_its_own() -> None:
-    flags = (TUNNEL, DNS, MULTICAST, NOT_CIDR, NOT_INTERNET, NOT_RESOLVED)
+    flags = (TUNNEL, DNS, MULTICAST, NOT_CIDR, NOT_INTERNET, LOCAL_SERVICE)
     assert sorted(flags) == [1 << bit for bit in range(6)]
+    assert NOT_RESOLVED == NOT_CIDR | LOCAL_SERVICE
 
 
 # --- The plan and the standards -----------------------------------------------------------
@@ -92,31 +96,50 @@ DEFAULT = AddressPlan()
 ELSEWHERE = AddressPlan(["8.8.8.0/25", "fd08::/64"], ["8.8.8.128/25", "fd08:0:0:1::/64"])
 
 STANDARDS: list[Any] = [
-    *model.NEVER_RESOLVED,
+    *model.SPECIAL,
+    *model.LOCAL_SERVICES,
     *model.NOT_INTERNET,
     model.PUBLIC_IPV6,
+    model.NAT64,
+    model.SIX_TO_FOUR,
 ]
 PLANNED: list[Any] = [
     network for plan in (DEFAULT, ELSEWHERE) for network in (*plan.tunnel, *plan.dns_resources)
 ]
 
 
+def in_disguise(network: IPv4Network) -> list[IPv6Network]:
+    """Return the networks of the NAT64 and 6to4 forms of an IPv4 network."""
+    text = network.network_address.packed.hex()
+    return [
+        IPv6Network(f"64:ff9b::{text[:4]}:{text[4:]}/{96 + network.prefixlen}"),
+        IPv6Network(f"2002:{text[:4]}:{text[4:]}::/{16 + network.prefixlen}"),
+    ]
+
+
+DISGUISED: list[Any] = [
+    hidden
+    for network in (*model.SPECIAL, *model.LOCAL_SERVICES, *PLANNED)
+    if isinstance(network, IPv4Network)
+    for hidden in in_disguise(network)
+]
+
+
 def expected(address: Address, plan: AddressPlan) -> dict[int, bool]:
     """Say by the model which flags an address has."""
-    is_planned = model.within(address, (*plan.tunnel, *plan.dns_resources))
     is_public = address.version == 4 or address in model.PUBLIC_IPV6
     return {
         TUNNEL: model.within(address, plan.tunnel),
         DNS: model.within(address, plan.dns_resources),
         MULTICAST: model.within(address, (*model.MULTICAST, *model.BROADCAST)),
-        NOT_CIDR: is_planned or model.within(address, model.NO_CIDR),
-        NOT_RESOLVED: is_planned or model.within(address, model.NEVER_RESOLVED),
+        NOT_CIDR: model.is_special(address, plan),
+        LOCAL_SERVICE: model.is_local_service(address),
         NOT_INTERNET: not is_public or model.within(address, model.NOT_INTERNET),
     }
 
 
 @pytest.mark.parametrize("plan", [DEFAULT, ELSEWHERE], ids=["default", "elsewhere"])
-@pytest.mark.parametrize("address", edges(STANDARDS + PLANNED), ids=str)
+@pytest.mark.parametrize("address", edges(STANDARDS + PLANNED + DISGUISED), ids=str)
 def test_flags_begin_and_end_where_the_model_says(address: Address, plan: AddressPlan) -> None:
     flags = address_flags(plan).flags(address.packed)
     assert {flag: bool(flags & flag) for flag in expected(address, plan)} == expected(
@@ -133,26 +156,54 @@ BY_HAND = [
     ("64:ff9b::808:808", NOT_INTERNET),
     ("2002:808:808::1", NOT_INTERNET),
     ("192.88.99.1", NOT_INTERNET),
-    ("169.254.169.254", NOT_INTERNET | NOT_RESOLVED),
-    ("fe80::1", NOT_INTERNET | NOT_RESOLVED),
-    ("127.0.0.1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR),
-    ("::1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR),
-    ("0.0.0.1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR),
-    ("::ffff:8.8.8.8", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR),
-    ("224.0.0.1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | MULTICAST),
-    ("255.255.255.255", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | MULTICAST),
-    ("ff02::1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | MULTICAST),
+    ("64:ff9b::a00:5", NOT_INTERNET),
+    ("2002:a00:5::1", NOT_INTERNET),
+    ("64:ff9b::a9fe:a9fe", NOT_INTERNET | NOT_CIDR),
+    ("2002:a9fe:a9fe::1", NOT_INTERNET | NOT_CIDR),
+    ("64:ff9b::7f00:1", NOT_INTERNET | NOT_CIDR),
+    ("2002:7f00:1::", NOT_INTERNET | NOT_CIDR),
+    ("64:ff9b::6440:2", NOT_INTERNET | NOT_CIDR),
+    ("2002:6440:2::", NOT_INTERNET | NOT_CIDR),
+    ("64:ff9b:1::7f00:1", NOT_INTERNET),
+    ("::10.0.0.5", NOT_INTERNET | NOT_CIDR),
+    ("169.254.169.254", NOT_INTERNET | LOCAL_SERVICE),
+    ("fe80::1", NOT_INTERNET | LOCAL_SERVICE),
+    ("fd00:ec2::254", NOT_INTERNET | LOCAL_SERVICE),
+    ("fd20:ce::254", NOT_INTERNET | LOCAL_SERVICE),
+    ("127.0.0.1", NOT_INTERNET | NOT_CIDR),
+    ("::1", NOT_INTERNET | NOT_CIDR),
+    ("0.0.0.1", NOT_INTERNET | NOT_CIDR),
+    ("::ffff:8.8.8.8", NOT_INTERNET | NOT_CIDR),
+    ("224.0.0.1", NOT_INTERNET | NOT_CIDR | MULTICAST),
+    ("255.255.255.255", NOT_INTERNET | NOT_CIDR | MULTICAST),
+    ("ff02::1", NOT_INTERNET | NOT_CIDR | MULTICAST),
     ("240.0.0.1", NOT_INTERNET),
-    ("100.64.0.1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | TUNNEL),
-    ("fd00:2021:1111::1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | TUNNEL),
-    ("100.96.0.1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | DNS),
-    ("fd00:2021:1111:8000::1", NOT_INTERNET | NOT_RESOLVED | NOT_CIDR | DNS),
+    ("100.64.0.1", NOT_INTERNET | NOT_CIDR | TUNNEL),
+    ("fd00:2021:1111::1", NOT_INTERNET | NOT_CIDR | TUNNEL),
+    ("100.96.0.1", NOT_INTERNET | NOT_CIDR | DNS),
+    ("fd00:2021:1111:8000::1", NOT_INTERNET | NOT_CIDR | DNS),
 ]
 
 
 @pytest.mark.parametrize(("address", "flags"), BY_HAND)
 def test_well_known_addresses_have_their_flags(address: str, flags: int) -> None:
     assert address_flags(DEFAULT).flags(ip_address(address).packed) == flags
+
+
+@pytest.mark.parametrize("outer", LOCAL_SERVICES, ids=str)
+def test_a_network_is_meant_for_local_services_if_it_lies_inside_their_range(
+    outer: Network,
+) -> None:
+    first, last = outer.network_address, outer.broadcast_address
+    assert is_local_service(outer)
+    for inside in (first, last):
+        assert is_local_service(type(outer)(inside))
+    assert all(is_local_service(half) for half in outer.subnets())
+    assert not is_local_service(outer.supernet())
+    assert not is_local_service(outer.supernet(new_prefix=0))
+    for outside in (first - 1, last + 1):
+        assert not is_local_service(type(outer)(outside))
+        assert not is_local_service(type(outer)((outside, outer.prefixlen), strict=False))
 
 
 def test_equal_plans_share_their_flags() -> None:

@@ -277,6 +277,45 @@ def test_a_match_is_true_if_it_permits() -> None:
     assert (bool(NO), NO.permitted) == (False, False)
 
 
+@pytest.mark.parametrize("address", ["10.0.0.5", "fd00:5::5"])
+def test_an_address_object_is_taken_as_it_is_and_text_is_parsed_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = ClientFilterTable()
+    table.allow("10.0.0.0/8", "db")
+    table.allow("fd00:5::/64", "db")
+    parsed: list[object] = []
+
+    def count(value: str) -> IPv4Address | IPv6Address:
+        parsed.append(value)
+        return ip_address(value)
+
+    monkeypatch.setattr("firezone_filter.values.addresses.ip_address", count)
+    given = ip_address(address)
+    text: list[object] = []
+
+    def write(self: object) -> str:
+        text.append(self)
+        return address
+
+    for kind in (IPv4Address, IPv6Address):
+        # By way of its text an object costs 2 µs.
+        monkeypatch.setattr(kind, "__str__", write)
+    assert table.permits(given, 6, 443)
+    assert (parsed, text) == ([], [])
+    assert table.permits(address, 6, 443)
+    assert (parsed, text) == ([address], [])
+
+
+def test_addresses_of_a_class_of_its_own_are_addresses_too() -> None:
+    class Own(IPv4Address):
+        """As some programs have."""
+
+    table = ClientFilterTable()
+    table.allow("10.0.0.0/8", "db")
+    assert table.permits(Own("10.0.0.5"), 6, 443)
+
+
 @pytest.mark.parametrize("port", [5432, 22])
 def test_equal_questions_get_the_same_object(port: int) -> None:
     table = table_of(("10.0.0.0/24", "db", [Tcp(5432)]))

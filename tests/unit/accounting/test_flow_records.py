@@ -387,7 +387,8 @@ def test_the_first_now_is_the_start_of_all_that_began_before(books: Books) -> No
     done = books.records.outbound(WEB, None, SYN, 0, 0.0)
     books.records.outbound(WEB, None, FIN, 0, 0.0)
     books.records.inbound(WEB, FIN, 0, 0.0)
-    books.log.start_clock(500.0)
+    books.log.shift_clock(500.0)
+    assert idle.passed_over == 500.0
     assert {idle.flow_start, idle.last_packet, done.flow_start, done.last_packet} == {500.0}
     assert books.log.earliest() == 500.0
     books.log.forget_old(500.0)
@@ -395,5 +396,5 @@ def test_the_first_now_is_the_start_of_all_that_began_before(books: Books) -> No
 
 
 def test_an_empty_log_can_have_a_clock(books: Books) -> None:
-    books.log.start_clock(500.0)
+    books.log.shift_clock(500.0)
     assert books.log.earliest() is None

@@ -13,12 +13,15 @@ from tests.records import recording
 from tests.scenes import GATEWAY, INBOUND, OUTBOUND, V4, gateway_for_alice
 
 ALWAYS = {
+    "firezone_filter_allowed_packets": "counter",
     "firezone_filter_refused_packets": "counter",
     "firezone_filter_clients": "gauge",
     "firezone_filter_authorizations": "gauge",
     "firezone_filter_cached_flows": "gauge",
     "firezone_filter_nat_sessions": "gauge",
     "firezone_filter_fragments": "gauge",
+    "firezone_filter_clock_steps_back": "counter",
+    "firezone_filter_clock_step_back_seconds_max": "gauge",
 }
 RECORDED = {
     "firezone_filter_recorded_flows": "gauge",
@@ -29,6 +32,12 @@ RECORDED = {
 """Names and types as the parser returns them: those of counters without `_total`."""
 
 BUSY = Counters(
+    allowed={
+        (OUTBOUND, "forward"): 21,
+        (OUTBOUND, "translate"): 22,
+        (INBOUND, "forward"): 2**62,
+        (INBOUND, "translate"): 0,
+    },
     refusals={(way, reason): 0 for way in Direction for reason in Reason}
     | {(OUTBOUND, Reason.TCP_PORT): 17, (INBOUND, Reason.NOT_A_PEER): 2**63},
     clients=1,
@@ -36,6 +45,8 @@ BUSY = Counters(
     cached_flows=3,
     nat_sessions=4,
     fragments=5,
+    clock_steps_back=12,
+    clock_step_back_max=13.0,
     recorded_flows=6,
     tx_packets=7,
     tx_bytes=8,
@@ -89,15 +100,29 @@ def test_refusals_have_their_values() -> None:
     assert found["firezone_filter_refused_packets_total inbound tcp-port"] == 0
 
 
+def test_allowed_packets_are_told_by_direction_and_decision_even_if_they_are_0() -> None:
+    found = values(BUSY)
+    assert {name: value for name, value in found.items() if "allowed_packets" in name} == {
+        "firezone_filter_allowed_packets_total outbound forward": 21,
+        "firezone_filter_allowed_packets_total outbound translate": 22,
+        "firezone_filter_allowed_packets_total inbound forward": 2**62,
+        "firezone_filter_allowed_packets_total inbound translate": 0,
+    }
+    (family,) = (one for one in families(BUSY).values() if "allowed_packets" in one.name)
+    assert [set(sample.labels) for sample in family.samples] == [{"direction", "decision"}] * 4
+
+
 def test_every_other_sample_has_its_value() -> None:
     found = values(BUSY)
-    refusals = {name for name in found if "refused" in name}
-    assert {name: value for name, value in found.items() if name not in refusals} == {
+    packets = {name for name in found if "refused" in name or "allowed_packets" in name}
+    assert {name: value for name, value in found.items() if name not in packets} == {
         "firezone_filter_clients": 1,
         "firezone_filter_authorizations": 2,
         "firezone_filter_cached_flows": 3,
         "firezone_filter_nat_sessions": 4,
         "firezone_filter_fragments": 5,
+        "firezone_filter_clock_steps_back_total": 12,
+        "firezone_filter_clock_step_back_seconds_max": 13,
         "firezone_filter_recorded_flows": 6,
         "firezone_filter_flow_packets_total outbound": 7,
         "firezone_filter_flow_packets_total inbound": 9,
@@ -108,14 +133,25 @@ def test_every_other_sample_has_its_value() -> None:
 
 
 def test_every_field_is_a_sample() -> None:
-    plain = set(fields_dict(Counters)) - {"refusals"}
+    plain = set(fields_dict(Counters)) - {"allowed", "refusals"}
     # Each field has a value of its own.
-    told = {int(value) for name, value in values(BUSY).items() if "refused" not in name}
+    told = {
+        int(value)
+        for name, value in values(BUSY).items()
+        if "refused" not in name and "allowed_packets" not in name
+    }
     assert told == {getattr(BUSY, name) for name in plain}
 
 
 def test_large_numbers_are_written_out() -> None:
     assert f" {2**63}\n" in prometheus_text(BUSY)
+    assert f" {2**62}\n" in prometheus_text(BUSY)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.25, 1e-9, 1_577_880_000.0])
+def test_seconds_may_have_a_fraction(seconds: float) -> None:
+    found = values(evolve(BUSY, clock_step_back_max=seconds))
+    assert found["firezone_filter_clock_step_back_seconds_max"] == seconds
 
 
 @pytest.mark.parametrize("counters", [BUSY, QUIET], ids=["on", "off"])
@@ -160,8 +196,12 @@ def test_a_gateway_without_records_has_its_own_counts() -> None:
     gateway = gateway_for_alice(V4.db())
     gateway.handle_packet(OUTBOUND, V4.udp(OUTBOUND))
     gateway.handle_packet(OUTBOUND, V4.udp(OUTBOUND, far=V4.stranger))
+    gateway.handle_timeout(-2.5)
     found = {name: value for name, value in values(gateway.counters()).items() if value}
     assert found == {
+        "firezone_filter_allowed_packets_total outbound forward": 1,
+        "firezone_filter_clock_steps_back_total": 1,
+        "firezone_filter_clock_step_back_seconds_max": 2.5,
         "firezone_filter_refused_packets_total outbound no-resource": 1,
         "firezone_filter_clients": 2,
         "firezone_filter_authorizations": 1,
@@ -175,6 +215,8 @@ def test_a_gateway_with_records_counts_its_traffic_too() -> None:
     gateway.handle_packet(INBOUND, V4.tcp(INBOUND))
     found = {name: value for name, value in values(gateway.counters()).items() if value}
     assert found == {
+        "firezone_filter_allowed_packets_total outbound forward": 1,
+        "firezone_filter_allowed_packets_total inbound forward": 1,
         "firezone_filter_clients": 2,
         "firezone_filter_authorizations": 1,
         "firezone_filter_cached_flows": 2,

@@ -86,7 +86,7 @@ def test_drops_and_rejections_for_one_reason_share_a_record(log: Log) -> None:
 def test_without_refusals_there_is_nothing_to_report(log: Log) -> None:
     assert log.log.earliest() is None
     log.log.forget_old(1_000.0)
-    log.log.start_clock(1_000.0)
+    log.log.shift_clock(1_000.0)
     assert log.reported() == []
 
 
@@ -144,7 +144,7 @@ def test_the_record_of_a_later_fragment_has_no_port(log: Log) -> None:
 
 def test_earlier_refusals_are_dated_to_the_first_now(log: Log) -> None:
     log.add([to_host(1), to_host(2)])
-    log.log.start_clock(1_000.0)
+    log.log.shift_clock(1_000.0)
     assert log.log.earliest() == 1_060.0
     log.log.forget_old(1_060.0)
     found = [(record.first_packet, record.last_packet) for record in log.reported()]

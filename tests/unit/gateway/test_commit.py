@@ -178,11 +178,13 @@ def test_an_exhausted_nat_sweeps_out_the_sessions_that_the_judge_walked_over(nam
     assert gateway.handle_packet(OUT, bobs, 0.0).allowed
     for number in (1, 2):
         assert gateway.handle_packet(OUT, names.sent(number=number), 30.0).allowed
-    timers = gateway._context.session_timers
-    assert timers.count == 3
+        # An answered session gives way to none.
+        assert gateway.handle_packet(IN, names.came(number=number), 30.0).allowed
+    pool = gateway._context.session_pool
+    assert pool.count == 3
     refused = gateway.handle_packet(OUT, names.sent(number=3), 60.0)
     assert refused == Drop(Reason.NAT_EXHAUSTED, "alice")
-    assert timers.count == 2
+    assert pool.count == 2
 
 
 # --- Replies -------------------------------------------------------------------------------

@@ -178,13 +178,9 @@ def test_forgetting_is_by_packet_and_direction(memory: Memory) -> None:
     assert (memory.find(), len(memory.kept)) == (None, 0)
 
 
-def test_verdicts_from_before_the_clock_started_count_from_its_start(memory: Memory) -> None:
+def test_verdicts_move_with_the_clock(memory: Memory) -> None:
     memory.keep()
-    memory.kept.start_clock(1_000.0)
-    assert memory.timers.earliest() == 1_030.0
+    memory.kept.shift_clock(1_000.0)
     assert (memory.find(1_029.0), memory.find(1_030.0)) == (ALLOWED, None)
-
-
-def test_a_clock_that_starts_without_verdicts_waits_for_none(memory: Memory) -> None:
-    memory.kept.start_clock(1_000.0)
-    assert memory.timers.earliest() is None
+    assert memory.kept.forget_old(1_029.0) == 1_030.0
+    assert memory.kept.forget_old(1_030.0) is None

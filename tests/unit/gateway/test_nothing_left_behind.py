@@ -28,7 +28,7 @@ def test_handle_timeout_leaves_nothing_behind_of_what_is_over(
     ):
         gateway.handle_timeout(start + now)
         assert (len(nat._sessions), len(nat._sessions._remembered)) == (sessions, ends)
-    assert gateway._context.session_timers.count == 0
+    assert gateway._context.session_pool.count == 0
     assert gateway._context.cleanup_timers.earliest() is None
 
 
@@ -37,5 +37,5 @@ def test_a_client_that_disconnects_leaves_nothing_behind(names: Names) -> None:
     gateway = gateway_in_use(names)
     gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=RST))
     gateway.client_disconnected("alice")
-    assert gateway._context.session_timers.count == 0
+    assert gateway._context.session_pool.count == 0
     assert gateway._context.cleanup_timers.earliest() is None

@@ -12,9 +12,9 @@ from firezone_filter.nat.sessions import (
     Session,
     SessionTable,
 )
-from firezone_filter.packet.numbers import FIN, ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.packet.numbers import FIN, ICMPV4, ICMPV6, RST, TCP, UDP
 from firezone_filter.structures.timers import Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import SessionTimers
+from firezone_filter.tracking.lifetimes import STAYS, SessionPool
 from tests.translations import TICK
 
 NO_LIMITS = (1_000_000, 1_000_000)
@@ -29,10 +29,14 @@ def proxy(number: int) -> bytes:
 
 
 def table_with(
-    limits: tuple[int, int] = NO_LIMITS, timers: SessionTimers | None = None
+    limits: tuple[int, int] = NO_LIMITS, pool: SessionPool | None = None, connected: int = 0
 ) -> SessionTable:
     cleanup_timers: TimerQueue[Expirable] = TimerQueue()
-    return SessionTable(timers or SessionTimers(), cleanup_timers, limits)
+    return SessionTable(pool or SessionPool(*limits), connected, cleanup_timers)
+
+
+def pool_of(table: SessionTable) -> SessionPool:
+    return table.sessions.pool
 
 
 def begin(  # noqa: PLR0913 - as many as make a session
@@ -47,9 +51,13 @@ def begin(  # noqa: PLR0913 - as many as make a session
     session = table.new_session((protocol, port, behind), real, now)
     assert session is not None
     # As `Nat.commit` does, since a place or port may be that of a session that is over.
-    table.timers.sweep(now)
-    table.open(session, now)
+    pool_of(table).sweep(now)
+    table.open(session, 443, 0, now)
     return session
+
+
+def back(table: SessionTable, session: Session, flags: int = 0, now: float = 0.0) -> None:
+    table.see(session, 443, flags, now, outbound=False)
 
 
 def translated_port(session: Session) -> int:
@@ -72,11 +80,11 @@ def test_a_session_is_found_from_both_sides_once_it_is_open(protocol: int) -> No
     assert (session.proxy, session.forward_key, session.reverse_key) == (PROXY, forward, reverse)
     assert not table.may_match(reverse)
     assert table.find_outbound(forward, 0.0) is table.find_inbound(reverse, 0.0) is None
-    assert (len(table), table.timers.count) == (0, 0)
-    table.open(session, 0.0)
+    assert (len(table), pool_of(table).count) == (0, 0)
+    table.open(session, 443, 0, 0.0)
     assert table.may_match(reverse)
     assert table.find_outbound(forward, 0.0) is table.find_inbound(reverse, 0.0) is session
-    assert (len(table), table.timers.count) == (1, 1)
+    assert (len(table), pool_of(table).count) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_protocol_port_and_address_are_all_part_of_a_session(key: ForwardKey) ->
 
 
 def filled(limits: tuple[int, int]) -> tuple[SessionTable, list[Session]]:
-    """Make a table with sessions of each state; they are over at 5, 60, 60, 70, 120 and 7,440."""
+    """Make a table of sessions that are over at 60, 60, 120, 7,440, 240 and 70."""
     table = table_with(limits)
     sessions = [
         begin(table, port=1),
@@ -110,16 +118,14 @@ def filled(limits: tuple[int, int]) -> tuple[SessionTable, list[Session]]:
         begin(table, port=6, now=10.0),
     ]
     for session in sessions[2:5]:
-        session.see_inbound(443, 0)
-    sessions[4].see_outbound(443, FIN)
-    sessions[4].see_inbound(443, FIN)
-    for session in sessions[2:5]:
-        table.timers.prolong(session, 0.0)
+        back(table, session)
+    table.see(sessions[4], 443, FIN, 0.0, outbound=True)
+    back(table, sessions[4], FIN)
     return table, sessions
 
 
 MOMENTS = [
-    over + late for over in (5.0, 60.0, 70.0, 120.0, 7_440.0) for late in (-TICK, 0.0, TICK)
+    over + late for over in (60.0, 70.0, 120.0, 240.0, 7_440.0) for late in (-TICK, 0.0, TICK)
 ]
 """Around the end of each session; 240 seconds more, and it is forgotten."""
 
@@ -131,8 +137,9 @@ def test_a_session_that_is_over_counts_as_gone_whether_or_not_it_was_swept_out(
 ) -> None:
     for now in (at + remembered_for for at in MOMENTS):
         (swept, sessions), (unswept, twins) = filled(NO_LIMITS), filled(NO_LIMITS)
-        swept._limits = unswept._limits = limits
-        swept.timers.sweep(now)
+        for table in (swept, unswept):
+            pool_of(table).per_client, pool_of(table).in_all = limits
+        pool_of(swept).sweep(now)
         for session, twin in zip(sessions, twins, strict=True):
             found = swept.find_outbound(session.forward_key, now)
             assert (found is None) == (unswept.find_outbound(twin.forward_key, now) is None)
@@ -149,9 +156,17 @@ def test_a_session_that_is_over_counts_as_gone_whether_or_not_it_was_swept_out(
                 for table in (swept, unswept)
             )
             assert (new and new.reverse_key) == (other and other.reverse_key)
-            assert (new is None) == (swept.timers.count >= min(limits))
+            # Of the six none gives way but those that are closing or were never answered.
+            live = [one for one in twins if now < one.expires_at]
+            yields = any(one.kind != STAYS for one in live)
+            assert (new is None) == (len(live) >= min(limits) and not yields)
+            displaced, other_displaced = (
+                one and one.displaced and one.displaced.forward_key for one in (new, other)
+            )
+            assert displaced == other_displaced
+            assert (displaced is None) == (new is None or len(live) < min(limits))
         # Looking has swept nothing out.
-        assert (len(unswept), unswept.timers.count) == (len(twins), len(twins))
+        assert (len(unswept), pool_of(unswept).count) == (len(twins), len(twins))
 
 
 # --- Ports ---------------------------------------------------------------------------------
@@ -210,34 +225,63 @@ def test_256_further_ports_are_tried_and_no_more(port: int) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_a_client_and_all_clients_have_as_many_sessions_as_they_may(limit: int) -> None:
-    timers = SessionTimers()
+    pool = SessionPool(1_000, limit)
     alone = table_with((limit, 1_000))
-    table, other = (table_with((1_000, limit), timers) for _ in range(2))
+    table, other = (table_with(pool=pool) for _ in range(2))
     for number in range(limit):
-        begin(alone, port=100 + number)
-        begin(other, port=100 + number)
+        for one in (alone, other):
+            back(one, begin(one, port=100 + number))
     assert alone.new_session((UDP, 5401, PROXY), REAL, 0.0) is None
     assert table.new_session((UDP, 5401, PROXY), REAL, 0.0) is None
-    assert (len(alone), timers.count) == (limit, limit)
+    assert (len(alone), pool.count) == (limit, limit)
 
 
 def test_a_session_that_was_dropped_makes_room() -> None:
-    timers = SessionTimers()
-    table, other = (table_with((1_000, 1), timers) for _ in range(2))
-    begin(other)
+    pool = SessionPool(1_000, 1)
+    table, other = (table_with(pool=pool) for _ in range(2))
+    back(other, begin(other))
     other.drop_all()
     begin(table)
-    assert timers.count == 1
+    assert pool.count == 1
 
 
 def test_only_the_sessions_of_a_client_make_room_under_its_own_limit() -> None:
-    timers = SessionTimers()
-    table, other = (table_with((1, 1_000), timers) for _ in range(2))
+    pool = SessionPool(1, 1_000)
+    table, other = (table_with(pool=pool) for _ in range(2))
     begin(other)
-    begin(table, now=10.0)
+    back(table, begin(table, now=10.0), now=10.0)
     # That of the other is over, and not swept out.
-    assert table.new_session((UDP, 1, PROXY), REAL, 60.0) is None
-    assert table.new_session((UDP, 1, PROXY), REAL, 70.0) is not None
+    assert table.new_session((UDP, 1, PROXY), REAL, 130.0 - TICK) is None
+    assert table.new_session((UDP, 1, PROXY), REAL, 130.0) is not None
+
+
+def test_a_session_gives_way_when_the_new_one_is_opened_and_its_end_is_remembered() -> None:
+    pool = SessionPool(1_000, 1)
+    table, other = (table_with(pool=pool, connected=number) for number in range(2))
+    held = begin(other)
+    session = table.new_session((UDP, 1, PROXY), REAL, 10.0)
+    assert session is not None
+    assert (session.displaced, held.ended) == (held, False)
+    table.open(session, 443, 0, 10.0)
+    assert (session.displaced, held.ended, len(other), pool.count) == (None, True, 0, 1)
+    assert other.expired_recently(BACK, 250.0 - TICK)
+    assert not other.expired_recently(BACK, 250.0)
+
+
+def test_the_port_of_a_session_that_gives_way_is_not_free_for_the_new_one_yet() -> None:
+    table = table_with((1, 1_000))
+    begin(table)
+    assert translated_port(begin(table, behind=proxy(2))) == 5402
+    assert len(table) == 1
+
+
+def test_a_reset_as_the_first_packet_opens_a_session_and_ends_it() -> None:
+    table = table_with()
+    session = table.new_session((TCP, 5401, PROXY), REAL, 0.0)
+    assert session is not None
+    table.open(session, 443, RST, 0.0)
+    assert (session.ended, len(table), pool_of(table).count) == (True, 0, 0)
+    assert table.expired_recently((TCP, 5401, REAL), 240.0 - TICK)
 
 
 # --- Ends that are remembered --------------------------------------------------------------
@@ -248,7 +292,7 @@ def test_an_end_is_remembered_for_240_seconds_from_its_own_moment() -> None:
     begin(table)
     for swept_at in (None, 60.0, 100.0):
         if swept_at is not None:
-            table.timers.sweep(swept_at)
+            pool_of(table).sweep(swept_at)
         assert [table.expired_recently(BACK, now) for now in (60.0, 300.0 - TICK, 300.0)] == [
             True,
             True,
@@ -258,12 +302,12 @@ def test_an_end_is_remembered_for_240_seconds_from_its_own_moment() -> None:
 
 
 def test_sessions_of_clients_expire_each_in_its_own_table() -> None:
-    timers = SessionTimers()
-    table, other = (table_with(timers=timers) for _ in range(2))
+    pool = SessionPool(*NO_LIMITS)
+    table, other = (table_with(pool=pool) for _ in range(2))
     begin(table)
     begin(other, now=1.0)
-    timers.sweep(60.0)
-    assert (len(table), len(other), timers.count) == (0, 1, 1)
+    pool.sweep(60.0)
+    assert (len(table), len(other), pool.count) == (0, 1, 1)
     assert table.expired_recently(BACK, 60.0)
     assert not other.expired_recently(BACK, 60.0)
 
@@ -272,7 +316,7 @@ def test_ends_are_forgotten_in_time_and_the_cleanup_timer_says_when() -> None:
     table = table_with()
     begin(table, port=1)
     begin(table, port=2, now=1.0)
-    table.timers.sweep(61.0)
+    pool_of(table).sweep(61.0)
     assert table._cleanup_timers.earliest() == 300.0
     assert table.forget_old(300.0 - TICK) == 300.0
     assert len(table._remembered) == 2
@@ -288,7 +332,7 @@ def test_the_last_4096_ends_are_remembered(number: int, *, is_there: bool) -> No
     table = table_with()
     for port in range(1, number + 1):
         begin(table, port=port)
-    table.timers.sweep(60.0)
+    pool_of(table).sweep(60.0)
     assert table.expired_recently((UDP, 1, REAL), 60.0) == is_there
     assert table.expired_recently((UDP, 2, REAL), 60.0)
     assert len(table._remembered) == 4_096
@@ -313,8 +357,8 @@ def test_a_dropped_session_is_as_if_it_had_not_been() -> None:
     assert not table.may_match(first.reverse_key)
     assert table.may_match(second.reverse_key)
     table.drop_all()
-    table.timers.sweep(60.0)
-    assert (second.ended, table.timers.count, len(table._remembered)) == (True, 0, 0)
+    pool_of(table).sweep(60.0)
+    assert (second.ended, pool_of(table).count, len(table._remembered)) == (True, 0, 0)
     assert not table.may_match(second.reverse_key)
 
 
@@ -322,29 +366,24 @@ def test_a_closed_table_leaves_nothing_in_the_timers_of_all_clients() -> None:
     table = table_with()
     begin(table)
     begin(table, port=2, now=59.0)
-    table.timers.sweep(60.0)
-    assert (table.timers.count, table._cleanup_timers.earliest()) == (1, 300.0)
+    pool_of(table).sweep(60.0)
+    assert (pool_of(table).count, table._cleanup_timers.earliest()) == (1, 300.0)
     table.close()
-    assert (table.timers.count, table._cleanup_timers.earliest()) == (0, None)
+    assert (pool_of(table).count, table._cleanup_timers.earliest()) == (0, None)
     assert not table.may_match(BACK)
 
 
-# --- The first moment ----------------------------------------------------------------------
+# --- The clock -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first_now", [-1_000.0, 0.0, 1_790_000_000.0])
-def test_ends_before_the_clock_started_count_from_its_start(first_now: float) -> None:
+def test_all_moments_move_with_the_clock(first_now: float) -> None:
     table = table_with()
     session = begin(table)
     table.end(session, 0.0)
-    table.start_clock(first_now)
-    assert table._cleanup_timers.earliest() == first_now + 240.0
+    live = begin(table, port=2)
+    table.shift_clock(first_now)
+    assert (live.last, live.last_outbound) == (first_now, first_now)
+    assert live.expires_at == live.armed_for == first_now + 60.0
     assert table.expired_recently(BACK, first_now + 240.0 - TICK)
     assert not table.expired_recently(BACK, first_now + 240.0)
-
-
-def test_a_clock_that_starts_without_ends_waits_for_none() -> None:
-    table = table_with()
-    begin(table)
-    table.start_clock(5.0)
-    assert table._cleanup_timers.earliest() is None

@@ -94,6 +94,12 @@ FAULTS = [
     (f"{CIDR}.expires_at", "1790000000", "'1790000000' is not a time"),
     (f"{CIDR}.expires_at", True, "true is not a time"),
     (f"{CIDR}.expires_at", float("nan"), "NaN is outside the range of numbers"),
+    (f"{CIDR}.expires_at", 2**33, "8589934592 is later than any clock in seconds: milliseconds?"),
+    (
+        f"{CIDR}.expires_at",
+        1.79e12,
+        "1790000000000.0 is later than any clock in seconds: milliseconds?",
+    ),
     # Unknown fields of our own objects
     ("gatewy", None, "unknown field, did you mean 'gateway'?"),
     ("remark", None, "unknown field, known are gateway, address_plan, clients"),

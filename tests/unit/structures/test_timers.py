@@ -133,16 +133,12 @@ def test_of_many_only_those_come_that_are_due_and_not_cancelled() -> None:
 # --- The next moment ---------------------------------------------------------------------------
 
 
-def test_before_the_clock_starts_anything_may_be_next_and_then_nothing() -> None:
-    queue = Queue()
-    assert queue.next == -math.inf
-    queue.start_clock()
-    assert queue.next == math.inf
+def test_in_an_empty_queue_nothing_is_next() -> None:
+    assert Queue().next == math.inf
 
 
 def test_the_next_moment_is_never_late_and_exact_once_due_alarms_were_taken() -> None:
     queue, alarm = Queue(), Alarm()
-    queue.start_clock()
     for one, at in ((Alarm(), 20.0), (alarm, 10.0), (Alarm(), 30.0)):
         queue.set(one, at)
     assert queue.next == 10.0
@@ -155,6 +151,58 @@ def test_the_next_moment_is_never_late_and_exact_once_due_alarms_were_taken() ->
     assert queue.next == 25.0
     list(queue.due(30.0))
     assert queue.next == math.inf
+
+
+# --- One by one ------------------------------------------------------------------------------
+
+
+def test_alarms_are_popped_one_by_one_and_the_next_moment_is_exact_after_the_last() -> None:
+    queue, (later, first, second, cancelled) = queue_of(30.0, 10.0, 10.0, 5.0)
+    queue.set(cancelled, None)
+    assert queue.pop(10.0 - 0.5) is None
+    assert queue.next == 10.0
+    assert [queue.pop(20.0), queue.pop(20.0), queue.pop(20.0)] == [first, second, None]
+    assert (first.deadline, queue.next) == (NO_DEADLINE, 30.0)
+    # One that is set meanwhile comes too.
+    queue.set(first, 29.0)
+    assert [queue.pop(30.0), queue.pop(30.0), queue.pop(30.0)] == [first, later, None]
+    assert queue.next == math.inf
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_waiting_tells_the_due_ones_and_leaves_them_there(seed: int) -> None:
+    random = Random(seed)
+    queue, alarms = queue_of(*[float(random.randrange(50)) for _ in range(200)])
+    cancelled = random.sample(alarms, 60)
+    moments = {alarm: at for at, _, alarm in queue._heap if alarm not in cancelled}
+    for alarm in cancelled:
+        queue.set(alarm, None)
+    for now in (-1.0, 0.0, 7.0, 25.0, 100.0):
+        due = {alarm for alarm, at in moments.items() if at <= now}
+        waiting = list(queue.waiting(now))
+        assert (len(waiting), set(waiting)) == (len(due), due)
+    assert set(queue.due(100.0)) == set(moments)
+
+
+# --- The clock -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [-1_000.0, 0.0, 1_790_000_000.0])
+def test_all_deadlines_move_with_the_clock_and_keep_their_order(by: float) -> None:
+    queue, (second, third, first, cancelled) = queue_of(10.0, 10.0, 5.0, 1.0)
+    queue.set(cancelled, None)
+    queue.shift(by)
+    assert queue.next <= by + 5.0
+    assert queue.earliest() == by + 5.0
+    queue.set(third, by + 20.0)
+    assert list(queue.due(by + 10.0)) == [first, second]
+    assert queue.next == by + 20.0
+
+
+def test_deadlines_that_rounding_makes_equal_come_in_the_order_of_setting() -> None:
+    queue, (late, early) = queue_of(2e-9, 1e-9)
+    queue.shift(1e9)
+    assert list(queue.due(2e9)) == [late, early]
 
 
 # --- How much it takes -------------------------------------------------------------------------

@@ -61,8 +61,9 @@ def test_a_bucket_counts_from_the_moment_at_which_it_was_made() -> None:
     assert [taken(bucket, UNIX + later) for later in (0.0, 0.5, 1.0)] == [1, 0, 1]
 
 
-def test_no_time_has_passed_before_the_clock_starts() -> None:
+@pytest.mark.parametrize("by", [UNIX, -UNIX])
+def test_no_time_passes_when_the_clock_is_set_and_tokens_stay(by: float) -> None:
     bucket = TokenBucket(1.0, 2, 0.0)
     bucket.take(0.0)
-    bucket.start_clock(UNIX)
-    assert [taken(bucket, UNIX + later) for later in (0.0, 0.5, 1.0)] == [1, 0, 1]
+    bucket.shift_clock(by)
+    assert [taken(bucket, by + later) for later in (0.0, 0.5, 1.0)] == [1, 0, 1]

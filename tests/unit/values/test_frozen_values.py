@@ -86,6 +86,7 @@ REFUSED = FlowRefused(
     ip_bytes=120,
 )
 COUNTERS = Counters(
+    allowed={(Direction.INBOUND, "translate"): 6},
     refusals={(Direction.OUTBOUND, Reason.ICMP): 7},
     clients=1,
     authorizations=2,
