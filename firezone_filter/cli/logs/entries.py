@@ -64,7 +64,7 @@ class EntryReader:
 
     def read(self, piece: Piece) -> Iterator[Entry]:
         """Yield the entries of a line: usually one, and none for a blank line."""
-        if piece.data.startswith(b"\0") and piece.starts and piece.ends:
+        if piece.data[:1] == b"\0" and piece.starts and piece.ends:
             # A crash may leave zeros where a block was never written; the next start of the
             # program appends to them.
             yield Entry(self._source, piece, None, self._key, is_binary=True)

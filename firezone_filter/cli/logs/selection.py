@@ -62,22 +62,25 @@ class Selection:
 
     def predicate(self) -> _Check:
         """Return a function that tells whether an entry is selected; call it in their order."""
-        times, conditions = tuple(self._times()), tuple(self._conditions())
-        wanted = not self.invert
+        checks = (*self._times(), *self._conditions())
+        if self.invert:
+            checks = (*self._times(), _inverted(tuple(self._conditions()), self.pattern))
         verdicts: dict[str, bool] = {}
 
+        def meets_all(entry: Entry) -> bool:
+            # `all` would take a generator for each entry.
+            for check in checks:  # noqa: SIM110
+                if not check(entry):
+                    return False
+            return True
+
         def is_selected(entry: Entry) -> bool:
-            if not entry.piece.starts:
-                return verdicts[entry.source]
-            checks = conditions
-            if entry.fields is None and self.pattern is None:
-                checks = ()
-            verdict = all(check(entry) for check in times) and (
-                not checks or all(check(entry) for check in checks) is wanted
-            )
-            if not entry.piece.ends:
-                verdicts[entry.source] = verdict
-            return verdict
+            _, _, starts, ends = entry.piece
+            if starts and ends:
+                return meets_all(entry)
+            if starts:
+                verdicts[entry.source] = meets_all(entry)
+            return verdicts[entry.source]
 
         return is_selected
 
@@ -135,6 +138,15 @@ def _since(key: str) -> _Check:
 
 def _until(key: str) -> _Check:
     return lambda entry: entry.key < key
+
+
+def _inverted(conditions: tuple[_Check, ...], pattern: re.Pattern[str] | None) -> _Check:
+    def check(entry: Entry) -> bool:
+        if entry.fields is None and pattern is None:
+            return True
+        return not all(condition(entry) for condition in conditions)
+
+    return check
 
 
 def _severity(lowest: int) -> _Check:
