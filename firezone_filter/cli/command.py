@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
-from firezone_filter.cli.logs.time_keys import to_key
+from firezone_filter.cli.logs.time_options import to_key
 from firezone_filter.cli.replay_job import ReplayJob
 from firezone_filter.cli.terminal import printable
 from firezone_filter.values.addresses import Address, to_address
@@ -170,6 +171,15 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     return ExitStatus.UNUSABLE
 
 
+def _to_key(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return to_key(value, datetime.now(UTC), local=context.params["local"])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @cli.command("logs")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--merge", is_flag=True, help="Print the lines of all files in order of time.")
@@ -185,23 +195,37 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     callback=_read_by(to_regex),
     help="Only messages in which REGEX, in Python's syntax, is found.",
 )
+@click.option("-i", "--ignore-case", is_flag=True, help="Let --grep find both cases of letters.")
 @click.option(
     "--field",
     "fields",
     multiple=True,
     metavar="NAME=VALUE",
     callback=_read_by(to_field),
-    help="Only lines in which field NAME is VALUE (null if it is missing). NAME may be "
-    "outer.inner. Repeat it for more.",
+    help="Only lines in which field NAME is VALUE (null if it is missing), or is in VALUE if that "
+    "is a network: src=10.0.0.0/8. NAME may be outer.inner. Repeat it for more.",
+)
+@click.option(
+    "--invert",
+    is_flag=True,
+    help="Only lines that --severity, --grep and --field, taken together, would leave out.",
 )
 @click.option(
     "--since",
     metavar="TIME",
-    callback=_read_by(to_key),
-    help="Only from TIME on: RFC 3339, or a date, in UTC.",
+    callback=_to_key,
+    help="Only from TIME on: 2026-08-22T12:00:00Z, 2026-08-22, 14:30 (today), yesterday, "
+    "'yesterday 14:30', or -1h (an hour ago; s, m, h, d, w).",
 )
-@click.option("--until", metavar="TIME", callback=_read_by(to_key), help="Only before TIME.")
+@click.option("--until", metavar="TIME", callback=_to_key, help="Only before TIME.")
+@click.option(
+    "--local",
+    is_flag=True,
+    is_eager=True,
+    help="Take a TIME without a zone as local time, not as UTC.",
+)
 @click.option("--fields", "all_fields", is_flag=True, help="Print all fields of each line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as they were.")
 @click.option("--follow", is_flag=True, help="Go on when the files grow, also if they rotate.")
 def logs_command(  # noqa: PLR0913 - as many as there are options
     *,
@@ -209,24 +233,34 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
     merge: bool,
     severity: str | None,
     grep: re.Pattern[str] | None,
+    ignore_case: bool,
     fields: tuple[tuple[str, str], ...],
+    invert: bool,
     since: str | None,
     until: str | None,
+    local: bool,  # noqa: ARG001 - used by the callback of the times
     all_fields: bool,
+    as_json: bool,
     follow: bool,
 ) -> int:
     """Print logs of JSON lines, one FILE after the other: time, severity, message.
 
-    Without FILE, or if it is -, standard input is read. A field that a line lacks is null. A
-    line that is not JSON is passed through, and named in the end: --severity and --field let it
-    pass, --grep searches all of it, and its time is that of the line before. --merge takes the
-    lines of each file to be in order.
+    Without FILE, or if it is -, standard input is read. Files that gzip or zstd has compressed
+    are unpacked, whatever their names. A field that a line lacks is null. A line that is not JSON
+    is passed through, and named in the end: --severity and --field let it pass, --grep searches
+    all of it (64 MiB at most), and its time is that of the line before. Binary data is named and
+    skipped. --merge takes the lines of each file to be in order.
 
     Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
     other files are read).
     """
-    selection = Selection(severity, grep, fields, since, until)
-    job = LogJob(files, selection, merge, all_fields, follow)
+    if ignore_case:
+        if grep is None:
+            _say("-i needs --grep")
+            return ExitStatus.UNUSABLE
+        grep = to_regex(grep.pattern, ignore_case=True)
+    selection = Selection(severity, grep, fields, since, until, invert)
+    job = LogJob(files, selection, merge, all_fields, follow, as_json)
     try:
         return job.run(_say)
     except UnusableError as error:

@@ -2,8 +2,8 @@
 
 From the bottom up: `timestamps` formats times, `formatter` turns records of Python's `logging`
 into lines, `suppression` counts refusals that get no line of their own, `lines` holds the
-messages and their fields, `log` writes them. Lines go to a logger of the host's: this package
-opens and writes no file.
+messages and their fields, `loggers` hands them to a logger of the host's, `log` decides which.
+This package opens and writes no file.
 """
 
 from firezone_filter.logs.formatter import JsonFormatter

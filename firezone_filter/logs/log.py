@@ -1,12 +1,12 @@
 """`DecisionLog`: refused packets, events and the lives of clients in a host's log."""
 
-import logging
 import math
 from collections.abc import Iterable
 from typing import Final, get_args
 
 from firezone_filter.logs import lines
 from firezone_filter.logs.lines import Line
+from firezone_filter.logs.loggers import LogsLikeALogger, logs_like_a_logger, writer
 from firezone_filter.logs.suppression import FarEnd, RefusalKey, SuppressedCount, Suppression
 from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.values.addresses import TunnelAddresses
@@ -31,7 +31,8 @@ class DecisionLog:
     refused packets, the first to each far end, for each reason, gets a line of its own; the
     packets that follow share one line per *interval*, with their number (`suppressed`). A scan
     has a new far end with every packet, yet it does not fill the disk: beyond *max_far_ends*
-    at a time, the packets of one client share one line for each direction and reason.
+    at a time, the packets of one client share one line for each direction and reason. The limits
+    hold for a client whatever becomes of its tunnel sessions: reconnecting does not reset them.
 
     Time comes from `now` alone, which is Unix time and does not run backwards here. Lines have
     it as the field `now`, where `JsonFormatter` looks for it. Counts are logged in time if
@@ -43,20 +44,23 @@ class DecisionLog:
         TypeError: An argument has the wrong type.
     """
 
-    __slots__ = ("_logger", "_now", "_suppression")
+    __slots__ = ("_now", "_suppression", "_write_to_logger")
 
     def __init__(
-        self, logger: logging.Logger, *, interval: float = 30.0, max_far_ends: int = 20
+        self, logger: LogsLikeALogger, *, interval: float = 30.0, max_far_ends: int = 20
     ) -> None:
         """Write to *logger*.
 
         Args:
-            logger: Gets all lines, and decides by its level which of them are written.
+            logger: Gets all lines, and decides by its level which of them are written: a
+                `logging.Logger`, a `LoggerAdapter`, or anything with a method `log(level,
+                message, extra=fields)`, like structlog's loggers.
             interval: Seconds between two lines for the same far end; above 0, at most a day.
             max_far_ends: The far ends of one client with lines of their own at a time.
         """
-        check_type("logger", logger, logging.Logger)
-        self._logger = logger
+        if not logs_like_a_logger(logger):
+            raise TypeError(f"logger is a Logger, or has a method log, not {shown(logger)}")
+        self._write_to_logger = writer(logger)
         self._suppression = Suppression(_to_interval(interval), _to_count(max_far_ends))
         self._now = -math.inf
 
@@ -92,18 +96,16 @@ class DecisionLog:
         self._write(lines.happened(event))
 
     def client_connected(self, client_id: str, addresses: TunnelAddresses, now: float) -> None:
-        """Log a new tunnel session of a client, after the counts left of an older one."""
+        """Log a new tunnel session of a client; its refused packets stay counted as before."""
         check_type("client_id", client_id, str)
         check_type("addresses", addresses, TunnelAddresses)
         self.handle_timeout(now)
-        self._write_counts(self._suppression.forget(client_id))
         self._write(lines.connected(client_id, addresses))
 
     def client_disconnected(self, client_id: str, now: float) -> None:
-        """Log the end of a client's tunnel session, after the counts left of it."""
+        """Log the end of a client's tunnel session; counts are logged when their interval ends."""
         check_type("client_id", client_id, str)
         self.handle_timeout(now)
-        self._write_counts(self._suppression.forget(client_id))
         self._write(lines.disconnected(client_id))
 
     def authorized(
@@ -148,18 +150,8 @@ class DecisionLog:
             self._write(lines.suppressed(count))
 
     def _write(self, line: Line) -> None:
-        logger = self._logger
-        if not logger.isEnabledFor(line.level):
-            return
-        # Not `logger.log(…, extra=…)`: it raises if the host's record factory has set a field
-        # of the same name, and a packet must never raise.
-        where = ("(unknown file)", 0)
-        record = logger.makeRecord(
-            logger.name, line.level, *where, line.message, line.numbers, None
-        )
         fields = {name: value for name, value in line.fields.items() if value is not None}
-        vars(record).update(fields, now=self._now)
-        logger.handle(record)
+        self._write_to_logger(line, {**fields, "now": self._now})
 
 
 def _far_end(direction: Direction, headers: Headers | None) -> FarEnd | None:

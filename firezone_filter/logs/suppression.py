@@ -3,7 +3,8 @@
 Time is cut into intervals, for each client from its first refused packet on. Within one, the
 first packet to each far end gets a line, for a limited number of far ends; every other packet
 is counted, and the counts are logged when the interval is over. So a client cannot cause more
-than a few lines, and each of its packets is in exactly one of them.
+than a few lines, and each of its packets is in exactly one of them. Tunnel sessions play no part
+in this: a client could reconnect to have its first packets logged again and again.
 """
 
 import enum
@@ -147,20 +148,17 @@ class Suppression:
         """End the intervals that are over at *now*; yield their counts."""
         while (end := self.next_end()) is not None and end <= now:
             client, interval = next(iter(self._intervals.items()))
-            yield from self.forget(client)
+            yield from self._forget(client)
             if interval.restart(now + self._length):
                 self._intervals[client] = interval
-
-    def forget(self, client: ClientKey) -> Iterator[SuppressedCount]:
-        """Forget a client; yield its counts."""
-        interval = self._intervals.pop(client, None)
-        if interval is not None:
-            yield from interval.counts(client)
 
     def forget_all(self) -> Iterator[SuppressedCount]:
         """Forget all clients; yield their counts."""
         for client in list(self._intervals):
-            yield from self.forget(client)
+            yield from self._forget(client)
+
+    def _forget(self, client: ClientKey) -> Iterator[SuppressedCount]:
+        yield from self._intervals.pop(client).counts(client)
 
     def _begin(self, client: ClientKey, now: float) -> _Interval:
         """Return a new interval of *client*, which has none, or that of all further clients."""

@@ -6,6 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
+from firezone_filter.values.json_types import to_dict, to_json_type
+
 TOPIC: Final = "gateway"
 """The only topic of the channel between a gateway and the portal."""
 
@@ -22,9 +24,12 @@ class PortalReply:
 
     def to_json(self) -> str:
         """Return the text of the whole message, in ASCII."""
-        return json.dumps(
-            {"event": self.event, "ref": None, "topic": TOPIC, "payload": self.payload}
-        )
+        return json.dumps(self.to_dict())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the whole message in JSON types."""
+        payload = to_json_type(self.payload)
+        return {"event": self.event, "ref": None, "topic": TOPIC, "payload": payload}
 
 
 @frozen
@@ -39,3 +44,7 @@ class PortalEvent:
 
     payload: Mapping[str, object]
     """Its payload, unchanged."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, the payload whole: it may hold keys and passwords."""
+        return to_dict(self)

@@ -6,6 +6,7 @@ from typing import Literal
 from attrs import frozen
 
 from firezone_filter.values.decisions import Direction, Reason
+from firezone_filter.values.json_types import to_dict
 
 AllowedKind = Literal["forward", "translate"]
 """The decisions that let a packet through."""
@@ -61,3 +62,10 @@ class Counters:
 
     flow_events_lost: int = 0
     """Total of flow events lost because 65,536 were waiting already."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "counters"`.
+
+        `refusals` is an object of objects: direction, then reason.
+        """
+        return to_dict(self, kind="counters")

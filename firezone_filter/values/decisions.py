@@ -1,13 +1,16 @@
 """Decisions about packets, with directions and reasons.
 
 A decision is a value, and the host carries it out. All four kinds have `allowed` and `to_send`,
-so that a host can treat them alike.
+so that a host can treat them alike, and `to_dict` for machines: JSON types only, with the kind of
+decision as `decision` and bytes as hexadecimal digits.
 """
 
 import enum
 from typing import Literal, TypeVar, final
 
 from attrs import frozen
+
+from firezone_filter.values.json_types import to_dict
 
 T = TypeVar("T")
 
@@ -108,6 +111,10 @@ class Forward:
         """Return *packet* itself, which goes on unchanged."""
         return packet
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"decision": "forward"`."""
+        return to_dict(self, decision="forward")
+
 
 @final
 @frozen
@@ -131,6 +138,10 @@ class Translate:
     def to_send(self, packet: object) -> bytes:  # noqa: ARG002 - all decisions answer alike
         """Return the translated packet, never the original one."""
         return self.packet
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"decision": "translate"`."""
+        return to_dict(self, decision="translate")
 
 
 _new_translate = Translate.__new__
@@ -174,6 +185,10 @@ class Reject:
     def to_send(self, packet: object) -> None:
         """Return `None`: nothing goes on. The host sends `reply` to the client instead."""
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"decision": "reject"`."""
+        return to_dict(self, decision="reject")
+
 
 @final
 @frozen
@@ -194,6 +209,10 @@ class Drop:
 
     def to_send(self, packet: object) -> None:
         """Return `None`: nothing goes on."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"decision": "drop"`."""
+        return to_dict(self, decision="drop")
 
 
 Decision = Forward | Translate | Reject | Drop

@@ -1,4 +1,7 @@
-"""Events, which a host fetches with `Gateway.poll_event`. Times are on the host's clock."""
+"""Events, which a host fetches with `Gateway.poll_event`. Times are on the host's clock.
+
+Each has `to_dict` for machines: JSON types only, with the kind of event as `kind`.
+"""
 
 import enum
 from ipaddress import IPv4Address, IPv6Address
@@ -6,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from attrs import frozen
 
 from firezone_filter.values.decisions import Direction, Reason
+from firezone_filter.values.json_types import to_dict
 
 
 @frozen
@@ -21,6 +25,10 @@ class AuthorizationExpired:
     expired_at: float
     """The authorization's `expires_at`, in seconds."""
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "authorization-expired"`."""
+        return to_dict(self, kind="authorization-expired")
+
 
 @frozen
 class AccessExhausted:
@@ -33,6 +41,10 @@ class AccessExhausted:
 
     client_id: str
     """The client without authorizations."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "access-exhausted"`."""
+        return to_dict(self, kind="access-exhausted")
 
 
 class FlowEnd(enum.StrEnum):
@@ -108,6 +120,10 @@ class FlowStarted(_Flow):
     record.
     """
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "flow-started"`."""
+        return to_dict(self, kind="flow-started")
+
 
 @frozen(kw_only=True)
 class FlowEnded(_Flow):
@@ -136,6 +152,10 @@ class FlowEnded(_Flow):
 
     cause: FlowEnd
     """Why it was closed."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "flow-ended"`."""
+        return to_dict(self, kind="flow-ended")
 
 
 @frozen(kw_only=True)
@@ -178,6 +198,10 @@ class FlowRefused:
 
     ip_bytes: int
     """Their size in bytes, headers included."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields in JSON types, with `"kind": "flow-refused"`."""
+        return to_dict(self, kind="flow-refused")
 
 
 AccessEvent = AuthorizationExpired | AccessExhausted

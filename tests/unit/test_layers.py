@@ -115,7 +115,7 @@ THE_WORLD = frozenset(
 # times that the host brought. Nothing below the room of logs does.
 SPEAK_OF_IT = {
     "datetime": {"logs.timestamps"},
-    "logging": {"logs.formatter", "logs.lines", "logs.log"},
+    "logging": {"logs.formatter", "logs.lines", "logs.loggers"},
 }
 WORLDLY_CALLS = frozenset(
     {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}

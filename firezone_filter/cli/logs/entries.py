@@ -1,10 +1,12 @@
 """Parses the lines of a log.
 
 A line is read as jq reads it: it may hold several values, `null` is an object without fields,
-and bytes that are not UTF-8 become U+FFFD. A line at which jq stops is an entry without fields.
+and bytes that are not UTF-8 become U+FFFD. A line at which jq stops is an entry without fields:
+text, such as a panic, or binary data.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -13,6 +15,16 @@ from firezone_filter.cli.logs.time_keys import NO_TIME, time_key
 
 MAX_DEPTH: Final = 255
 """How deep objects and arrays may nest: jq's limit, and well within Python's."""
+
+_LOOKED_AT: Final = 1 << 16
+"""The bytes of a line that tell text from binary data."""
+
+_MAX_ODD: Final = 1 / 8
+"""The share of odd characters that text may have: a word of it may be in another encoding."""
+
+# Control characters, but for those that programs write to terminals: bell, backspace, white space
+# and escape; and what is not UTF-8.
+_odd: Final = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _BLANKS: Final = (" ", "\t", "\r")
@@ -36,27 +48,48 @@ class Entry(NamedTuple):
     key: str
     """The sort key of its time (`time_keys`); that of the entry before if it has no time."""
 
+    is_binary: bool = False
+    """Whether the line is binary data, or comes after such a line before there is JSON again."""
+
 
 class EntryReader:
     """Turns the lines of one file into entries."""
 
-    __slots__ = ("_key", "_source")
+    __slots__ = ("_in_binary", "_key", "_source")
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._key = NO_TIME
+        self._in_binary = False
 
     def read(self, piece: Piece) -> Iterator[Entry]:
         """Yield the entries of a line: usually one, and none for a blank line."""
+        if piece.data[:1] == b"\0" and piece.starts and piece.ends:
+            # A crash may leave zeros where a block was never written; the next start of the
+            # program appends to them.
+            yield Entry(self._source, piece, None, self._key, is_binary=True)
+            piece = piece._replace(data=piece.data.lstrip(b"\0"))
         objects = read_objects(piece)
         if objects is None:
-            yield Entry(self._source, piece, None, self._key)
+            # Parts of binary data look like text.
+            if piece.starts:
+                self._in_binary = self._in_binary or looks_binary(piece.data)
+            yield Entry(self._source, piece, None, self._key, self._in_binary)
             return
         for fields in objects:
+            self._in_binary = False
             time = fields.get("time")
             if isinstance(time, str) and (key := time_key(time)) is not None:
                 self._key = key
             yield Entry(self._source, piece, fields, self._key)
+
+
+def looks_binary(line: bytes) -> bool:
+    """Tell whether *line* is binary data, or at least no text that can be read."""
+    if b"\0" in line:
+        return True
+    text = line[:_LOOKED_AT].decode("utf-8", "replace")
+    return len(_odd.findall(text)) > len(text) * _MAX_ODD
 
 
 def read_objects(piece: Piece) -> list[Fields] | None:

@@ -13,24 +13,44 @@ MAX_NAMED: Final = 10
 
 @define
 class InvalidLines:
-    """Lines that are not JSON."""
+    """Lines that are not JSON: text, which is passed through, and binary data, which is not."""
 
-    count: int = field(init=False, default=0)
-    """The number of all such lines."""
+    _texts: int = field(init=False, default=0)
+    _named: list[str] = field(init=False, factory=list)
+    _binary: dict[str, list[int]] = field(init=False, factory=dict)
+    """The numbers of the first and the last such line of each file, and how many there are."""
 
-    _named: list[tuple[str, int]] = field(init=False, factory=list)
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._texts or self._binary)
 
     def add(self, entry: Entry) -> None:
         """Count *entry*, which is not JSON, unless it is a later piece of the same line."""
-        if entry.piece.starts:
-            self.count += 1
-            if self.count <= MAX_NAMED:
-                self._named.append((entry.source, entry.piece.number))
+        if not entry.piece.starts:
+            return
+        if entry.is_binary:
+            self._add_binary(entry)
+            return
+        self._texts += 1
+        if self._texts <= MAX_NAMED:
+            what = "not JSON" if entry.piece.ends else "too long to be read as JSON"
+            self._named.append(f"{entry.source}:{entry.piece.number}: {what}, passed through")
 
     def report(self) -> Iterator[str]:
         """Yield the complaints, one line each."""
-        for name, number in self._named:
-            yield f"{name}:{number}: not JSON, passed through"
-        more = self.count - len(self._named)
+        yield from self._named
+        more = self._texts - len(self._named)
         if more:
             yield f"and {more:,} more line{' that is' if more == 1 else 's that are'} not JSON"
+        for name, (first, last, count) in self._binary.items():
+            if count == 1:
+                yield f"{name}:{first}: binary data, skipped"
+            else:
+                yield f"{name}:{first}: binary data, {count:,} lines up to {last:,} skipped"
+
+    def _add_binary(self, entry: Entry) -> None:
+        number = entry.piece.number
+        lines = self._binary.setdefault(entry.source, [number, 0, 0])
+        # Zeros before other binary data make a second entry of the same line.
+        lines[2] += number != lines[1]
+        lines[1] = number

@@ -37,6 +37,9 @@ class LogJob:
     follow: bool = False
     """Whether to keep reading when the files grow."""
 
+    as_json: bool = False
+    """Whether to print the lines as they were."""
+
     def run(
         self, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
     ) -> ExitStatus:
@@ -51,16 +54,16 @@ class LogJob:
             OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
         self._check()
-        printer = Printer(sys.stdout, all_fields=self.all_fields)
+        printer = Printer(sys.stdout, all_fields=self.all_fields, as_json=self.as_json)
         reading = Reading(self.names or (STANDARD,), self.merge, say, printer.flush)
         invalid_lines = InvalidLines()
         try:
             with self._entries(reading, sleep) as entries:
                 self._print(entries, invalid_lines, printer)
-            status = ExitStatus.DAMAGED if invalid_lines.count else ExitStatus.DONE
+            status = ExitStatus.DAMAGED if invalid_lines else ExitStatus.DONE
         except KeyboardInterrupt:
             status = ExitStatus.INTERRUPTED
-        printer.flush()
+        printer.finish()
         for line in invalid_lines.report():
             say(line)
         return (
@@ -81,6 +84,8 @@ class LogJob:
             raise UnusableError("standard input can be read only once")
         if self.follow and STANDARD in (self.names or (STANDARD,)):
             raise UnusableError("--follow needs files; standard input is read to its end anyway")
+        if selection.invert and not selection.has_conditions():
+            raise UnusableError("--invert needs --severity, --grep or --field")
 
     def _entries(
         self, reading: Reading, sleep: Callable[[float], None]
@@ -99,5 +104,5 @@ class LogJob:
         for entry in entries:
             if entry.fields is None:
                 invalid_lines.add(entry)
-            if is_selected(entry):
+            if not entry.is_binary and is_selected(entry):
                 printer.add(entry)

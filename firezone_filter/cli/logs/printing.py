@@ -15,6 +15,7 @@ from rich.text import Text
 from firezone_filter.cli.logs.entries import Entry, Fields
 from firezone_filter.cli.logs.jq_text import to_json, to_text
 from firezone_filter.cli.logs.selection import rank
+from firezone_filter.cli.logs.splitter import Piece
 from firezone_filter.cli.terminal import console, printable
 
 _STYLES: Final = ("dim", "blue", "green", "yellow", "bold red")
@@ -28,26 +29,46 @@ _surrogates: Final = re.compile("[\ud800-\udfff]")
 class Printer:
     """Prints entries to a stream, a line each."""
 
-    def __init__(self, stream: TextIO, *, all_fields: bool = False) -> None:
-        """Print to *stream*, a terminal or not; with *all_fields*, all fields of each entry."""
+    def __init__(self, stream: TextIO, *, all_fields: bool = False, as_json: bool = False) -> None:
+        """Print to *stream*, a terminal or not.
+
+        Args:
+            stream: Where to print.
+            all_fields: Whether to print all fields of an entry.
+            as_json: Whether to print the lines as they were instead.
+        """
         self._stream = stream
         self._write = _writer(stream)
         self._manner: _Manner = (
             _Safe(all_fields, stream) if stream.isatty() else _Plain(all_fields)
         )
+        self._as_json = as_json
+        self._last: Piece | None = None
         self._is_open = False
 
     def add(self, entry: Entry) -> None:
         """Print *entry*."""
-        _, piece, fields, _ = entry
+        piece, fields = entry.piece, entry.fields
+        if self._as_json and piece is self._last:
+            # Another object of the same line.
+            return
+        self._last = piece
         if self._is_open and piece.starts:
             # The rest of the line before has not come yet, or was not selected.
             self._write(b"\n")
         self._is_open = not piece.ends
         text = (
-            self._manner.invalid_line(piece.data) if fields is None else self._manner.line(fields)
+            self._manner.raw_line(piece.data)
+            if fields is None or self._as_json
+            else self._manner.line(fields)
         )
         self._write(text + b"\n" if piece.ends else text)
+
+    def finish(self) -> None:
+        """End a line whose rest has not come, and flush the stream."""
+        if self._is_open:
+            self._write(b"\n")
+        self.flush()
 
     def flush(self) -> None:
         """Flush the stream."""
@@ -60,13 +81,13 @@ class _Manner(Protocol):
     def line(self, fields: Fields) -> bytes:
         """Return the line of a JSON object."""
 
-    def invalid_line(self, data: bytes) -> bytes:
-        """Return the output for a line that is not a JSON object."""
+    def raw_line(self, data: bytes) -> bytes:
+        """Return the output for a line as it was, JSON or not."""
 
 
 @frozen
 class _Plain:
-    """The bytes that jq prints; invalid lines unchanged."""
+    """The bytes that jq prints; raw lines unchanged."""
 
     _all_fields: bool
 
@@ -75,7 +96,7 @@ class _Plain:
         text = f"{to_text(get('time'))} {to_text(get('severity'))} {to_text(get('message'))}"
         return _encoded(text + other_fields(fields) if self._all_fields else text)
 
-    def invalid_line(self, data: bytes) -> bytes:
+    def raw_line(self, data: bytes) -> bytes:
         return data
 
 
@@ -101,7 +122,7 @@ class _Safe:
         text = f"{time} {severity} {message}"
         return self._encoded(text + _safe(other_fields(fields)) if self._all_fields else text)
 
-    def invalid_line(self, data: bytes) -> bytes:
+    def raw_line(self, data: bytes) -> bytes:
         return self._encoded(_safe(data.decode("utf-8", "replace").removesuffix("\r")))
 
     def _encoded(self, text: str) -> bytes:

@@ -1,12 +1,13 @@
 """Selects entries by severity, message, fields and time.
 
 A line that is not JSON may be a panic, so it is selected unless the message pattern or the time
-rules it out.
+rules it out. Of a line that comes in pieces, the first one decides about all.
 """
 
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from attrs import frozen
@@ -43,7 +44,8 @@ class Selection:
 
     fields: tuple[tuple[str, str], ...] = ()
     """Fields and their values, as printed; `null` for a missing field. A dot leads into an
-    object, unless a field has the whole name."""
+    object, unless a field has the whole name. A value that is a network also stands for the
+    addresses and networks in it."""
 
     since: str | None = None
     """The key (`time_keys`) of the earliest time."""
@@ -51,17 +53,45 @@ class Selection:
     until: str | None = None
     """The key of the time before which entries must be."""
 
-    def predicate(self) -> _Check:
-        """Return a function that tells whether an entry meets all conditions."""
-        checks = tuple(self._checks())
-        return lambda entry: all(check(entry) for check in checks)
+    invert: bool = False
+    """Whether severity, message and fields, taken together, must not be as stated."""
 
-    def _checks(self) -> Iterator[_Check]:
-        # The cheapest first.
+    def has_conditions(self) -> bool:
+        """Tell whether there is a condition that can be inverted."""
+        return any(True for _ in self._conditions())
+
+    def predicate(self) -> _Check:
+        """Return a function that tells whether an entry is selected; call it in their order."""
+        checks = (*self._times(), *self._conditions())
+        if self.invert:
+            checks = (*self._times(), _inverted(tuple(self._conditions()), self.pattern))
+        verdicts: dict[str, bool] = {}
+
+        def meets_all(entry: Entry) -> bool:
+            # `all` would take a generator for each entry.
+            for check in checks:  # noqa: SIM110
+                if not check(entry):
+                    return False
+            return True
+
+        def is_selected(entry: Entry) -> bool:
+            _, _, starts, ends = entry.piece
+            if starts and ends:
+                return meets_all(entry)
+            if starts:
+                verdicts[entry.source] = meets_all(entry)
+            return verdicts[entry.source]
+
+        return is_selected
+
+    def _times(self) -> Iterator[_Check]:
         if self.since is not None:
             yield _since(self.since)
         if self.until is not None:
             yield _until(self.until)
+
+    def _conditions(self) -> Iterator[_Check]:
+        # The cheapest first.
         if self.severity is not None:
             yield _severity(rank(self.severity))
         for name, value in self.fields:
@@ -70,7 +100,7 @@ class Selection:
             yield _message(self.pattern)
 
 
-def to_regex(text: str) -> re.Pattern[str]:
+def to_regex(text: str, *, ignore_case: bool = False) -> re.Pattern[str]:
     """Return the regular expression *text*.
 
     Raises:
@@ -80,7 +110,7 @@ def to_regex(text: str) -> re.Pattern[str]:
         # Warnings about syntax that a later Python may read differently are no help to users.
         warnings.simplefilter("ignore")
         try:
-            return re.compile(text)
+            return re.compile(text, re.IGNORECASE if ignore_case else 0)
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from None
 
@@ -110,12 +140,47 @@ def _until(key: str) -> _Check:
     return lambda entry: entry.key < key
 
 
+def _inverted(conditions: tuple[_Check, ...], pattern: re.Pattern[str] | None) -> _Check:
+    def check(entry: Entry) -> bool:
+        if entry.fields is None and pattern is None:
+            return True
+        return not all(condition(entry) for condition in conditions)
+
+    return check
+
+
 def _severity(lowest: int) -> _Check:
     return lambda entry: entry.fields is None or rank(entry.fields.get("severity")) >= lowest
 
 
 def _field(name: str, wanted: str) -> _Check:
-    return lambda entry: entry.fields is None or to_text(_found(entry.fields, name)) == wanted
+    network = _to_network(wanted)
+
+    def check(entry: Entry) -> bool:
+        if entry.fields is None:
+            return True
+        value = _found(entry.fields, name)
+        return to_text(value) == wanted or (network is not None and _is_in(network, value))
+
+    return check
+
+
+def _is_in(network: IPv4Network | IPv6Network, value: object) -> bool:
+    """Tell whether *value* is an address or a network in *network*."""
+    inner = _to_network(value) if isinstance(value, str) else None
+    if isinstance(inner, IPv4Network) and isinstance(network, IPv4Network):
+        return inner.subnet_of(network)
+    if isinstance(inner, IPv6Network) and isinstance(network, IPv6Network):
+        return inner.subnet_of(network)
+    return False
+
+
+def _to_network(text: str) -> IPv4Network | IPv6Network | None:
+    """Return the network *text*, of which an address is the smallest; `None` if it is none."""
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _message(pattern: re.Pattern[str]) -> _Check:

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import display_name
+from firezone_filter.cli.logs.compression import Unpacker, UnpackingError
 from firezone_filter.cli.logs.entries import Entry, EntryReader
 from firezone_filter.cli.logs.splitter import Splitter
 from firezone_filter.cli.outputs import STANDARD
@@ -48,8 +49,9 @@ class Source:
     """Called before each read, which may block."""
 
     position: int = 0
-    """Bytes read so far."""
+    """Bytes read so far, compressed ones as they are."""
 
+    _unpacker: Unpacker = field(init=False, factory=Unpacker)
     _splitter: Splitter = field(init=False, factory=Splitter)
     _reader: EntryReader = field(init=False)
     _broken: bool = field(init=False, default=False)
@@ -60,11 +62,12 @@ class Source:
     def entries(self) -> Iterator[Entry]:
         """Yield the entries that have come, up to the last finished line; call again for more."""
         while chunk := self._take():
-            for piece in self._splitter.feed(chunk):
-                yield from self._reader.read(piece)
+            yield from self._unpacked(self._unpacker.feed(chunk))
 
     def finish(self) -> Iterator[Entry]:
         """Yield the entries of an unfinished last line, after the end of the file."""
+        if not self._broken:
+            yield from self._unpacked(self._unpacker.finish())
         for piece in self._splitter.finish():
             yield from self._reader.read(piece)
 
@@ -81,6 +84,14 @@ class Source:
         if self._stream is not getattr(sys.stdin, "buffer", None):
             self._stream.close()
 
+    def _unpacked(self, chunks: Iterator[bytes]) -> Iterator[Entry]:
+        try:
+            for chunk in chunks:
+                for piece in self._splitter.feed(chunk):
+                    yield from self._reader.read(piece)
+        except UnpackingError as error:
+            self._stop(str(error))
+
     def _take(self) -> bytes:
         if self._broken:
             return b""
@@ -88,11 +99,14 @@ class Source:
         try:
             chunk = self._stream.read1(CHUNK)
         except OSError as error:
-            self._broken = True
-            self._complain(f"{self.name}: reading stops: {error.strerror or error}")
+            self._stop(error.strerror or str(error))
             return b""
         self.position += len(chunk)
         return chunk
+
+    def _stop(self, why: str) -> None:
+        self._broken = True
+        self._complain(f"{self.name}: reading stops: {why}")
 
 
 def open_source(

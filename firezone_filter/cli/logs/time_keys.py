@@ -17,7 +17,8 @@ _MOMENT: Final = re.compile(
     r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))"
     r"[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9])(:(?:[0-5][0-9]|60))"
     r"(?:\.([0-9]+))?"
-    r"(?:[Zz]|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))?"
+    # Python and others write the offset without the colon, PostgreSQL without the minutes.
+    r"(?:[Zz]|([+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?"
 ).fullmatch
 
 
@@ -36,22 +37,17 @@ def time_key(text: str) -> str | None:
     return f"{start}{second}.{digits}" if digits else start + second
 
 
-def to_key(text: str) -> str:
-    """Return the key of *text*, a time or a date; a date means its first moment in UTC.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    key = time_key(f"{text}T00:00:00") or time_key(text) or NO_TIME
+def is_real(key: str) -> bool:
+    """Tell whether the day of *key* exists: 30 February only looks like one."""
     try:
         date.fromisoformat(key[: len("0001-01-01")])
     except ValueError:
-        raise ValueError(f"{text!r} is neither a date nor a time of RFC 3339") from None
-    return key
+        return False
+    return True
 
 
 def _in_utc(start: str, offset: str) -> str:
-    hours, minutes = int(offset[1:3]), int(offset[4:])
+    hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
     ahead = timedelta(hours=hours, minutes=minutes)
     local = datetime.fromisoformat(start)
     moment = local - ahead if offset[0] == "+" else local + ahead

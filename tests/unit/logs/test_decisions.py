@@ -441,33 +441,91 @@ def test_a_flush_logs_the_counts_of_all_clients(scene: Scene) -> None:
     assert scene.messages[2:] == ["Refused 2 packets", "Refused 1 packet"]
 
 
+def test_a_flush_forgets_the_limits_with_the_counts(scene: Scene) -> None:
+    scene.refuse(times=3)
+    scene.log.flush(T + 1.0)
+    scene.refuse(after=2.0)
+    assert scene.messages[1:] == ["Refused 2 packets", "Refused packet"]
+
+
+# --- Tunnel sessions ---------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("end", "line"),
+    "change",
     [
-        (lambda log: log.flush(T + 1.0), []),
-        (lambda log: log.client_disconnected("alice", T + 1.0), ["Client disconnected"]),
-        (
-            lambda log: log.client_connected("alice", TunnelAddresses("100.64.0.2"), T + 1.0),
-            ["Client connected"],
-        ),
+        lambda log: log.client_disconnected("alice", T + 1.0),
+        lambda log: log.client_connected("alice", TunnelAddresses("100.64.0.2"), T + 1.0),
     ],
-    ids=["flush", "disconnect", "new session"],
+    ids=["disconnect", "new session"],
 )
-def test_a_flush_or_a_change_of_session_logs_the_counts_and_forgets_them(
-    scene: Scene, end: Callable[[DecisionLog], None], line: list[str]
+def test_a_change_of_session_neither_logs_counts_nor_resets_limits(
+    scene: Scene, change: Callable[[DecisionLog], None]
 ) -> None:
     scene.refuse(times=3)
-    end(scene.log)
+    change(scene.log)
     scene.refuse(after=2.0)
-    assert scene.messages[1:] == ["Refused 2 packets", *line, "Refused packet"]
+    assert len(scene.lines) == 2
+    scene.log.handle_timeout(T + 30.0)
+    assert scene.messages[2:] == ["Refused 3 packets"]
+
+
+def reconnect(scene: Scene, times: int, hosts: Callable[[int], range], *, every: float) -> None:
+    """Let a client connect, be refused once by each of *hosts*, and disconnect, many *times*."""
+    for session in range(times):
+        now = session * every
+        scene.log.client_connected("alice", TunnelAddresses("100.64.0.2"), T + now)
+        for host in hosts(session):
+            scene.refuse(now, tcp(f"100.64.0.2:40000 > 10.1.{host >> 8}.{host & 255}:22"))
+        scene.log.client_disconnected("alice", T + now)
+    scene.log.flush(T + times * every)
+
+
+def refusals(scene: Scene) -> list[str]:
+    return [message for message in scene.messages if message.startswith("Refused")]
+
+
+def test_a_scan_that_reconnects_every_20_refusals_has_as_few_lines_as_one_that_does_not(
+    scene: Scene,
+) -> None:
+    reconnect(scene, 1_000, lambda session: range(20 * session, 20 * session + 20), every=0.02)
+    assert refusals(scene) == [
+        *["Refused packet"] * 20,
+        "Refused 19980 packets of further far ends",
+    ]
+
+
+def test_a_client_that_reconnects_has_its_lines_once_in_each_interval(scene: Scene) -> None:
+    # 1,000 sessions in 100 s: four intervals.
+    reconnect(scene, 1_000, lambda _: range(20), every=0.1)
+    assert len(refusals(scene)) == 20 + 4 * 20
+
+
+@pytest.mark.parametrize("size", [1, 19, 20, 21])
+def test_the_limit_of_far_ends_is_the_same_however_short_sessions_are(
+    scene: Scene, size: int
+) -> None:
+    reconnect(scene, 50, lambda session: range(size * session, size * session + size), every=0.1)
+    assert scene.messages.count("Refused packet") == 20
+    assert sum(line.get("suppressed", 0) for line in scene.lines) == 50 * size - 20
+
+
+def test_another_client_with_the_address_of_an_old_session_has_limits_of_its_own(
+    scene: Scene,
+) -> None:
+    scene.refuse(times=3)
+    scene.log.client_disconnected("alice", T)
+    scene.log.client_connected("bob", TunnelAddresses("100.64.0.2"), T)
+    scene.log.decided(OUT, PACKET, Drop(Reason.TCP_PORT, "bob"), T)
+    assert scene.messages[-1] == "Refused packet"
 
 
 # --- Mistakes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("logger", ["gateway", None, logging, logging.LoggerAdapter])
+@pytest.mark.parametrize("logger", ["gateway", None, print, logging.Logger, logging.LoggerAdapter])
 def test_anything_but_a_logger_raises(logger: Any) -> None:  # noqa: ANN401 - the mistake
-    with pytest.raises(TypeError, match="logger is a Logger"):
+    with pytest.raises(TypeError, match="logger is a Logger, or has a method log"):
         DecisionLog(logger)
 
 
@@ -572,7 +630,12 @@ def test_every_refusal_is_in_a_line(steps: list[tuple[float, Any]], max_far_ends
     assert sum(line.get("suppressed", 1) for line in about_packets) == refused
 
 
-@given(st.lists(st.tuples(st.floats(0.0, 2.0), REFUSALS), max_size=200), st.integers(0, 3))
+SESSIONS = st.sampled_from(["+a", "-a", "-b"])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 2.0), REFUSALS | SESSIONS), max_size=200), st.integers(0, 3)
+)
 def test_the_lines_of_a_client_are_few(steps: list[tuple[float, Any]], max_far_ends: int) -> None:
     scene = Scene(interval=5.0, max_far_ends=max_far_ends)
     play(scene, steps)
@@ -580,7 +643,9 @@ def test_the_lines_of_a_client_are_few(steps: list[tuple[float, Any]], max_far_e
     # ends, and the end of the first one more for each of them, and one for each of the four
     # combinations of direction and reason.
     most = 3 * max_far_ends + 4
-    lines = Counter((line.get("cid"), seconds(line) // 5) for line in scene.lines)
+    lines = Counter(
+        (line.get("cid"), seconds(line) // 5) for line in scene.lines if "reason" in line
+    )
     assert all(count <= most for count in lines.values())
 
 

@@ -4,7 +4,9 @@ import io
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -13,12 +15,13 @@ from attrs import frozen
 
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
+from firezone_filter.cli.logs import splitter
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import Selection
-from firezone_filter.cli.logs.splitter import MAX_LINE
 from tests.unit.cli.terminal import Said, closed_pipe
 
 from .log_entries import at, line
+from .test_compression import gzip_member, zstd_frame
 
 ROOT = Path(__file__).parents[4]
 FULL = Path("/dev/full")
@@ -140,6 +143,16 @@ def test_merged_files_are_in_order_of_time(
         (["--field", "cid=alice"], ["Client connected", "Refused packet"]),
         (["--field", "cid=null"], ["Lost the portal"]),
         (["--field", "cid=alice", "--field", "severity=WARN"], ["Refused packet"]),
+        (["--grep", "THE|KEEP", "-i"], ["Sent keepalive", "Lost the portal"]),
+        (["--ignore-case", "--grep", "refused"], ["Refused packet"]),
+        (["--grep", "the|keep", "--invert"], ["Client connected", "Refused packet"]),
+        (["--invert", "--severity", "WARN"], ["Client connected", "Sent keepalive"]),
+        (["--invert", "--grep", "packet", "--field", "cid=alice"],
+         ["Client connected", "Sent keepalive", "Lost the portal"]),
+        (["--invert", "--grep", "packet", "--since", "2026-08-22T12:00:02Z"],
+         ["Sent keepalive", "Lost the portal"]),
+        (["--since", "2026-08-22T12:00:02+0000", "--until", "2026-08-22T14:00:03+0200"],
+         ["Sent keepalive"]),
         (["--since", "2026-08-23"], ["Lost the portal"]),
         (["--until", "2026-08-22T12:00:02Z"], ["Client connected"]),
         (["--since", "2026-08-22T14:00:02+02:00", "--until", "2026-08-22T12:00:03.1Z"],
@@ -199,24 +212,200 @@ def test_a_line_break_in_a_name_makes_no_second_line(
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"\x00" * 10, id="zeros"),
-        pytest.param(b"\xff\xfe\x00x\n", id="UTF-16"),
-        pytest.param(b"\x1f\x8b\x08\x00\x00\n\x00", id="gzip"),
         pytest.param(b"[" * 100_000 + b"\n", id="deep arrays"),
         pytest.param(b'{"a":' * 100_000 + b"\n", id="deep objects"),
         pytest.param(b"9" * 100_000 + b"\n", id="long number"),
         pytest.param(b"crlf\r\n", id="CRLF"),
-        pytest.param(b"\xed\xa0\x80\n", id="surrogate"),
+        pytest.param("Gerät getrennt\n".encode("latin-1"), id="Latin-1"),
         pytest.param(b"\r\r\x0b\x0c\n", id="control characters"),
-        pytest.param(b"x" * (2 * MAX_LINE + 7) + b"\n", id="long line"),
-        pytest.param(bytes(range(256)) + b"\n", id="every byte"),
+        pytest.param(b"x" * 1_000_000 + b"\n", id="long line"),
     ],
 )
-def test_bytes_of_any_kind_are_passed_through(
+def test_text_of_any_kind_is_passed_through(
     files: Files, capsysbinary: pytest.CaptureFixture[bytes], data: bytes
 ) -> None:
     assert run(["logs", files.write("c.log", data)]) == ExitStatus.DAMAGED
     assert capsysbinary.readouterr().out.removesuffix(b"\n") == data.removesuffix(b"\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--grep", ""], ["--json"], ["--severity", "TRACE"]])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x00" * 10, id="zeros"),
+        pytest.param(b"\xff\xfe\x00x\n", id="UTF-16"),
+        pytest.param(b"\xed\xa0\x80\n", id="surrogate"),
+        pytest.param(bytes(range(256)) + b"\n", id="every byte"),
+        pytest.param(b"\x7fELF\x02\x01\x01\0\nGNU\nld.so\n", id="program"),
+        pytest.param(b"BZh91AY&SY\xe1\x95\x04\x17\xff\n\x80\x10\n", id="bzip2"),
+    ],
+)
+def test_binary_data_is_named_and_skipped(
+    files: Files, said: Callable[[], Said], data: bytes, options: list[str]
+) -> None:
+    log = files.write("c.log", A[1], data.rstrip(b"\n") + b"\n", A[1])
+    assert run(["logs", log, *options]) == ExitStatus.DAMAGED
+    printed = said()
+    assert len(printed.out) == 2
+    (complaint,) = printed.err
+    assert complaint.startswith(f"firezone-filter: {log}:2: binary data, ")
+
+
+# --- Long lines --------------------------------------------------------------------------
+
+LONG = line(
+    time="2026-08-22T12:00:02Z", severity="WARN", message="x" * (3 << 20) + "needle", cid="alice"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ([], True),
+        (["--grep", "needle$"], True),
+        (["--grep", "haystack"], False),
+        (["--severity", "WARN"], True),
+        (["--severity", "ERROR"], False),
+        (["--field", "cid=alice"], True),
+        (["--field", "cid=bob"], False),
+        (["--since", "2026-08-22T12:00:02Z"], True),
+        (["--until", "2026-08-22T12:00:02Z"], False),
+    ],
+)
+def test_a_long_line_is_a_line(
+    files: Files, said: Callable[[], Said], options: list[str], *, printed: bool
+) -> None:
+    assert run(["logs", files.write("c.log", LONG, LONG), *options]) == ExitStatus.DONE
+    lines = said().out
+    assert len(lines) == 2 * printed
+    assert all(text.endswith("xneedle") for text in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["INFO", b"panic" * 400, "WARN"]),
+        (["--grep", "pan"], [b"panic" * 400]),
+        (["--grep", "Refused"], ["WARN"]),
+        (["--grep", "pan", "--invert"], ["INFO", "WARN"]),
+        (["--severity", "WARN"], [b"panic" * 400, "WARN"]),
+    ],
+)
+def test_a_line_beyond_the_limit_is_printed_whole_or_not_at_all(
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    expected: list[str | bytes],
+) -> None:
+    monkeypatch.setattr(splitter, "MAX_LINE", 500)
+    log = files.write("c.log", A[0], b"panic" * 400 + b"\n", A[1])
+    assert run(["logs", log, *options]) == ExitStatus.DAMAGED
+    printed = said()
+    assert [
+        text.encode() if text.startswith("panic") else text.split()[1] for text in printed.out
+    ] == expected
+    assert printed.err == [
+        f"firezone-filter: {log}:2: too long to be read as JSON, passed through"
+    ]
+
+
+# --- Compressed files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", [gzip_member, zstd_frame])
+def test_compressed_files_are_read_as_what_they_are(
+    files: Files, messages: Callable[..., list[str]], pack: Callable[[bytes], bytes]
+) -> None:
+    packed = files.write("a.log.1", pack(A[0] + A[1]))
+    assert messages("--merge", files.b, packed) == [
+        "Client connected",
+        "Sent keepalive",
+        "Refused packet",
+        "Lost the portal",
+    ]
+
+
+@pytest.mark.parametrize("pack", [gzip_member, zstd_frame])
+def test_so_is_standard_input(
+    messages: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    pack: Callable[[bytes], bytes],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(A[0]))))
+    assert messages("-") == ["Client connected"]
+
+
+def test_a_compressed_file_that_is_cut_short_is_reported(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    log = files.write("a.log.gz", gzip_member(A[0])[:-4])
+    assert run(["logs", log]) == ExitStatus.UNUSABLE
+    assert said() == Said(
+        ["2026-08-22T12:00:01Z INFO Client connected"],
+        [f"firezone-filter: {log}: reading stops: the compressed data is cut short"],
+    )
+
+
+# --- As JSON -----------------------------------------------------------------------------
+
+
+def test_chosen_lines_are_printed_as_they_were(
+    files: Files, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    odd = b' {"severity" :"WARN","n":1.0, "message":"\\u00e9"}\r\n'
+    log = files.write("c.log", A[0], odd, b"panic\n", A[1])
+    assert run(["logs", log, "--json", "--severity", "WARN"]) == ExitStatus.DAMAGED
+    assert capsysbinary.readouterr().out == odd + b"panic\n" + A[1]
+
+
+# --- Times that count from now -----------------------------------------------------------
+
+
+def hours_ago(hours: int) -> bytes:
+    return line(
+        time=(datetime.now(UTC) - timedelta(hours=hours)).isoformat(), message=f"{hours} h ago"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--since", "-2h"], ["1 h ago"]),
+        (["--since=-2h"], ["1 h ago"]),
+        (["--since", "-1d", "--until", "-2h"], ["3 h ago"]),
+        (["--since", "-3d", "--until", "yesterday"], ["50 h ago"]),
+        (["--local", "--since", "-3d", "--until", "-1d"], ["50 h ago"]),
+        (["--until", "-1w"], []),
+    ],
+)
+def test_a_time_may_count_from_now(
+    files: Files, messages: Callable[..., list[str]], options: list[str], expected: list[str]
+) -> None:
+    log = files.write("c.log", *map(hours_ago, (50, 3, 1)))
+    assert messages(log, *options) == expected
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_times_without_a_zone_may_be_local(
+    files: Files,
+    messages: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    options = ["--since", "2026-08-22 14:00:02"]
+    options.insert(place, "--local")
+    try:
+        assert messages(files.a, files.b, *options) == [
+            "Refused packet",
+            "Sent keepalive",
+            "Lost the portal",
+        ]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 # --- Bad files and arguments -------------------------------------------------------------
@@ -246,6 +435,10 @@ def test_a_missing_file_outweighs_an_invalid_line(files: Files) -> None:
         (["--until", "2026-02-31"], "'2026-02-31' is neither a date nor a time"),
         (["--since", "2026-08-23", "--until", "2026-08-22"], "--until is not after --since"),
         (["--since", "2026-08-22", "--until", "2026-08-22"], "--until is not after --since"),
+        (["--since", "-1y"], "'-1y' is neither a date nor a time"),
+        (["-i"], "-i needs --grep"),
+        (["--invert"], "--invert needs --severity, --grep or --field"),
+        (["--invert", "--since", "-1h"], "--invert needs --severity, --grep or --field"),
         (["--nonsense"], "No such option"),
         (["-", "-"], "standard input can be read only once"),
         (["--follow"], "--follow needs files"),

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.cli.logs.entries import MAX_DEPTH, EntryReader, read_objects
+from firezone_filter.cli.logs.entries import MAX_DEPTH, EntryReader, looks_binary, read_objects
 from firezone_filter.cli.logs.splitter import Piece
+
+from .log_entries import entries
 
 NOON = "2026-08-22T12:00:00"
 
@@ -173,3 +175,88 @@ def test_each_object_of_a_line_has_its_own_time() -> None:
         f"{NOON}.5",
         f"{NOON}.5",
     ]
+
+
+# --- Binary data -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\0",
+        b"\x7fELF\x02\x01\x01\0",
+        b"\x89PNG\r",
+        b"\x1a",
+        b"{\0}\0",
+        b"\xff\xfet\0h\0",
+        b"text, and then\0",
+        bytes(range(256)),
+        b"\xff\xd8\xff\xe0",
+        b"\xed\xa0\x80",
+        b"x" * 100_000 + b"\0",
+    ],
+)
+def test_a_line_is_binary_data(line: bytes) -> None:
+    assert looks_binary(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"thread 'main' panicked at gateway.rs:7",
+        b"\x1b[31mpanic\x1b[0m\r",
+        b"\a\b\t\v\f\r\x1b",
+        b"one \x01 in some text",
+        "é ü \u4e2d\u6587 \U0001f600".encode(),
+        "Gerät getrennt, Gerät".encode("latin-1"),
+        b"\x82\xac is the end of a character",
+        b"half a character: \xe2\x82",
+        b"x" * 100_000,
+        "é".encode() * 100_000,
+    ],
+)
+def test_a_line_is_text(line: bytes) -> None:
+    assert not looks_binary(line)
+
+
+def kinds(data: bytes) -> list[str]:
+    """Return the kind of each entry of a file."""
+    return [
+        "json" if entry.fields is not None else "binary" if entry.is_binary else "text"
+        for entry in entries(data)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b"\0\n", ["binary"], id="zeros"),
+        pytest.param(b"\0\0{}\n{}\n", ["binary", "json", "json"], id="zeros before a line"),
+        pytest.param(b"\0panic\nat\n", ["binary", "text", "text"], id="zeros before text"),
+        pytest.param(b"\0\xff\0\n", ["binary", "binary"], id="zeros before binary data"),
+        pytest.param(b"\x01\0\nPK\n{}\nPK\n", ["binary", "binary", "json", "text"],
+                     id="text within binary data"),
+        pytest.param(b"\x01\0\n\n \nPK\n", ["binary", "binary"],
+                     id="blank lines within binary data"),
+        pytest.param(b"PK\n\x01\0\n", ["text", "binary"], id="text before binary data"),
+    ],
+)  # fmt: skip
+def test_binary_data_lasts_until_there_is_json_again(data: bytes, expected: list[str]) -> None:
+    assert kinds(data) == expected
+
+
+def test_binary_data_has_the_time_of_the_entry_before() -> None:
+    assert keys(f'{{"time":"{NOON}Z"}}', "\0{}", "\1\0") == [NOON, NOON, NOON, NOON]
+
+
+@pytest.mark.parametrize(("first", "is_binary"), [(b"x", False), (b"\0\0", True), (b"x\0", True)])
+def test_the_first_piece_of_a_line_decides_about_all(first: bytes, *, is_binary: bool) -> None:
+    reader = EntryReader("a.log")
+    pieces = [
+        Piece(1, first, starts=True, ends=False),
+        Piece(1, b"y", starts=False, ends=False),
+        Piece(1, b"\0{}", starts=False, ends=True),
+    ]
+    found = [entry for piece in pieces for entry in reader.read(piece)]
+    assert [entry.is_binary for entry in found] == [is_binary] * 3

@@ -85,7 +85,7 @@ INVALID: Final = [
     b"{'message':1}",
     b'{"message":1,}',
     b'{"message":1} 5',
-    b"\xff\xfe",
+    b"half a character: \xe2\x82",
     b'{"message":' + b"[" * 255 + b"]" * 255 + b"}",
 ]
 

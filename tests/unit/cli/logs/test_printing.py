@@ -7,7 +7,7 @@ import pytest
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.printing import Printer, other_fields
 
-from .log_entries import entry, invalid_line
+from .log_entries import entries, entry, invalid_line
 
 LINE = {"time": "2026-08-22T12:00:00Z", "severity": "INFO", "message": "Refused packet"}
 
@@ -27,22 +27,24 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def printed(stream: io.TextIOWrapper, *entries: Entry, all_fields: bool = False) -> bytes:
-    printer = Printer(stream, all_fields=all_fields)
+def printed(
+    stream: io.TextIOWrapper, *entries: Entry, all_fields: bool = False, as_json: bool = False
+) -> bytes:
+    printer = Printer(stream, all_fields=all_fields, as_json=as_json)
     for each in entries:
         printer.add(each)
-    printer.flush()
+    printer.finish()
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
     return buffer.getvalue()
 
 
-def piped(*entries: Entry, all_fields: bool = False) -> bytes:
-    return printed(io.TextIOWrapper(io.BytesIO(), "ascii"), *entries, all_fields=all_fields)
+def piped(*entries: Entry, **options: bool) -> bytes:
+    return printed(io.TextIOWrapper(io.BytesIO(), "ascii"), *entries, **options)
 
 
-def displayed(*entries: Entry, all_fields: bool = False, encoding: str = "utf-8") -> str:
-    data = printed(Terminal(io.BytesIO(), encoding), *entries, all_fields=all_fields)
+def displayed(*entries: Entry, encoding: str = "utf-8", **options: bool) -> str:
+    data = printed(Terminal(io.BytesIO(), encoding), *entries, **options)
     return data.decode(encoding)
 
 
@@ -94,6 +96,10 @@ def test_an_incomplete_line_does_not_run_into_the_next() -> None:
     assert piped(invalid_line(b"a", ends=False), entry(message="x")) == b"a\nnull null x\n"
 
 
+def test_an_incomplete_line_is_ended_at_the_end() -> None:
+    assert piped(invalid_line(b"a", ends=False)) == b"a\n"
+
+
 def test_a_text_stream_gets_text() -> None:
     stream = io.StringIO()
     Printer(stream).add(entry(message="é"))
@@ -135,6 +141,39 @@ def test_a_value_that_could_run_into_the_next_field_is_in_quotes(value: object, 
 )
 def test_so_is_a_name(name: str, text: str) -> None:
     assert other_fields({name: 1}) == f" {text}"
+
+
+# --- As JSON -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"time":1.0,"message":"a\\u00e9"}',
+        b' {"b": 1,\t"a" :2}\r',
+        b'{"a":1,"a":2}',
+        b'{"a":"\xff"}',
+        b"null",
+        b'{"a":1} {"b":2}{"c":3}',
+        b"panic\r",
+    ],
+)
+def test_a_line_is_printed_as_it_was(line: bytes) -> None:
+    assert piped(*entries(line + b"\n" + line), as_json=True) == (line + b"\n") * 2
+
+
+def test_some_objects_of_a_line_print_all_of_it() -> None:
+    _, second, third = entries(b'{"a":1} {"b":2} {"c":3}\n')
+    assert piped(second, third, as_json=True) == b'{"a":1} {"b":2} {"c":3}\n'
+
+
+def test_all_fields_are_in_a_line_as_it_was_anyway() -> None:
+    assert piped(entry(a=1), as_json=True, all_fields=True) == b'{"a": 1}\n'
+
+
+def test_a_terminal_gets_lines_as_they_were_without_control_characters() -> None:
+    shown = displayed(*entries('{"a":"\x7f\u202eé"}\r\n'.encode()), as_json=True)
+    assert shown == '{"a":"\\x7f\\u202eé"}\n'
 
 
 # --- To a terminal -----------------------------------------------------------------------

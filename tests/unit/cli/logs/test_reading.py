@@ -1,5 +1,6 @@
 """Reading logs: one after the other, merged by time, and as they grow."""
 
+import gzip
 import io
 import os
 import sys
@@ -13,12 +14,13 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firezone_filter.cli.logs import splitter
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.reading import POLL_S, Reading
 from firezone_filter.cli.logs.source import CHUNK, Source
-from firezone_filter.cli.logs.splitter import MAX_LINE
 
 from .log_entries import at, line
+from .test_compression import gzip_member, zstd_frame
 
 
 @define
@@ -115,6 +117,64 @@ def test_standard_input_is_read_and_left_open(logs: Logs, monkeypatch: pytest.Mo
 def test_the_output_is_flushed_before_each_read(logs: Logs) -> None:
     logs.read(logs.write("a", b"\n" * (2 * CHUNK)))
     assert logs.waits == 3
+
+
+# --- Compressed files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", [gzip_member, zstd_frame])
+def test_a_compressed_file_is_read_whatever_its_name(
+    logs: Logs, pack: Callable[[bytes], bytes]
+) -> None:
+    a = logs.write("a.log", pack(at(1, "one") + at(2, "two")))
+    b = logs.write("b.gz", at(3, "three"))
+    assert logs.read(a, b) == ["one", "two", "three"]
+    assert logs.complaints == []
+
+
+@pytest.mark.parametrize("pack", [gzip_member, zstd_frame])
+def test_compressed_standard_input_is_read(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    standard_input(monkeypatch, io.BytesIO(pack(at(1, "one"))))
+    assert logs.read("-") == ["one"]
+
+
+def test_rotated_files_are_merged_with_the_present_one(logs: Logs) -> None:
+    names = [
+        logs.write("a.log.2.gz", gzip_member(at(1, "one"))),
+        logs.write("a.log.1.zst", zstd_frame(at(2, "two"))),
+        logs.write("a.log", at(3, "three")),
+    ]
+    assert logs.read(*reversed(names), by_time=True) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("pack", [gzip_member, zstd_frame])
+def test_the_position_is_that_in_the_compressed_file(
+    logs: Logs, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(at(1, "one") * 10_000)
+    reading = logs.reading(logs.write("a", packed))
+    list(reading)
+    assert (reading.position, reading.size()) == (len(packed), len(packed))
+
+
+def test_a_compressed_file_that_is_cut_short_gets_a_complaint_after_its_lines(logs: Logs) -> None:
+    packed = gzip.compress(at(1, "one") + at(2, "two"), 0)
+    a, b = logs.write("a", packed[:-12]), logs.write("b", at(3, "three"))
+    assert logs.read(a, b)[::2] == ["one", "three"]
+    assert logs.complaints == [f"{a}: reading stops: the compressed data is cut short"]
+
+
+def test_a_damaged_compressed_file_gets_one_complaint(logs: Logs) -> None:
+    a = logs.write("a", gzip_member(at(1, "one")) + b"garbage" * CHUNK)
+    assert logs.read(a) == ["one"]
+    (complaint,) = logs.complaints
+    assert complaint.startswith(f"{a}: reading stops: the compressed data is damaged (")
+
+
+def test_a_file_of_the_first_byte_of_a_compressed_one_is_read(logs: Logs) -> None:
+    assert logs.read(logs.write("a", b"(")) == ["("]
 
 
 # --- Files that cannot be read ------------------------------------------------------------
@@ -257,12 +317,11 @@ def test_files_are_merged(logs: Logs, a: list[bytes], b: list[bytes], merged: li
     assert logs.read(logs.write("a", *a), logs.write("b", *b), by_time=True) == merged
 
 
-def test_pieces_of_a_long_line_stay_together(logs: Logs) -> None:
-    a = logs.write("a", at(1, "a1"), b"x" * (2 * MAX_LINE) + b"\n")
+def test_pieces_of_a_long_line_stay_together(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitter, "MAX_LINE", 1_000)
+    a = logs.write("a", at(1, "a1"), b"x" * 2_000 + b"\n")
     b = logs.write("b", at(1, "b1"))
-    first, *pieces, last = logs.read(a, b, by_time=True)
-    assert (first, "".join(pieces), last) == ("a1", "x" * (2 * MAX_LINE), "b1")
-    assert len(pieces) == 2
+    assert logs.read(a, b, by_time=True) == ["a1", "x" * 1_000, "x" * 1_000, "b1"]
 
 
 FILES = st.lists(st.lists(st.integers(0, 90)).map(sorted), max_size=4)
@@ -387,6 +446,12 @@ def test_a_pipe_in_the_place_of_a_file_is_not_opened(logs: Logs) -> None:
     a = logs.write("a", at(1, "one"))
     steps: list[Step] = [(logs.folder / "a").unlink, lambda: os.mkfifo(a)]
     assert follow(logs, a, steps=steps) == ["one"]
+
+
+def test_a_compressed_file_is_followed_too(logs: Logs) -> None:
+    a = logs.write("a", gzip_member(at(1, "one")))
+    more: list[Step] = [lambda: logs.append("a", gzip_member(at(2, "two")))]
+    assert follow(logs, a, steps=more) == ["one", "two"]
 
 
 def test_several_files_are_followed(logs: Logs) -> None:

@@ -143,6 +143,48 @@ def test_the_value_of_a_field_is_compared_as_printed(
     assert Selection(fields=((name, value),)).predicate()(entry(**fields)) is taken
 
 
+@pytest.mark.parametrize(
+    ("wanted", "value", "taken"),
+    [
+        ("10.0.0.0/8", "10.0.0.0", True),
+        ("10.0.0.0/8", "10.255.255.255", True),
+        ("10.0.0.0/8", "9.255.255.255", False),
+        ("10.0.0.0/8", "11.0.0.0", False),
+        ("10.1.2.3/8", "10.9.9.9", True),
+        ("10.0.0.0/255.0.0.0", "10.9.9.9", True),
+        ("10.0.0.0/8", "10.1.0.0/16", True),
+        ("10.0.0.0/8", "10.0.0.0/8", True),
+        ("10.0.0.0/8", "10.0.0.0/7", False),
+        ("10.0.0.5", "10.0.0.5", True),
+        ("10.0.0.5", "10.0.0.50", False),
+        ("0.0.0.0/0", "255.255.255.255", True),
+        ("0.0.0.0/0", "::", False),
+        ("::/0", "0.0.0.1", False),
+        ("fd00:5::/32", "fd00:5:ffff::1", True),
+        ("fd00:5::/32", "fd00:6::", False),
+        ("fd00:5:0::5", "fd00:5::5", True),
+        ("fd00:5::5", "FD00:5::0005", True),
+        ("10.0.0.0/8", "10.0.0.5:443", False),
+        ("10.0.0.0/8", "gateway", False),
+        ("10.0.0.0/8", "", False),
+        ("10.0.0.0/8", 167772165, False),
+        ("10.0.0.0/8", None, False),
+        ("10.0.0.0/8", ["10.0.0.5"], False),
+        ("10.0.0.0/33", "10.0.0.5", False),
+        ("10.0.0.0/33", "10.0.0.0/33", True),
+        ("10/8", "10.0.0.5", False),
+        ("0.0.0.22", 22, False),
+    ],
+)
+def test_a_network_matches_the_addresses_and_networks_in_it(
+    wanted: str, value: object, *, taken: bool
+) -> None:
+    check = Selection(fields=(("src", wanted),)).predicate()
+    assert check(entry(src=value)) is taken
+    inside = Selection(fields=(("flow.src", wanted),)).predicate()
+    assert inside(entry(flow={"src": value})) is taken
+
+
 def test_every_field_must_have_its_value() -> None:
     check = Selection(fields=(("a", "1"), ("b", "2"))).predicate()
     assert [check(entry(a=1, b=2)), check(entry(a=1, b=3))] == [True, False]
@@ -172,11 +214,106 @@ def test_an_entry_must_meet_every_condition() -> None:
     assert not any(check(entry(**fields | {name: value})) for name, value in others.items())
 
 
+# --- Inverted ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selection", "taken"),
+    [
+        (Selection(severity="WARN", invert=True), [True, False, True, False]),
+        (Selection(pattern=re.compile("x"), invert=True), [False, False, True, True]),
+        (Selection(fields=(("a", "1"),), invert=True), [False, True, False, True]),
+        (Selection("WARN", re.compile("x"), invert=True), [True, False, True, True]),
+        (Selection("WARN", None, (("a", "1"),), invert=True), [True, True, True, True]),
+    ],
+)
+def test_what_the_conditions_together_leave_out_may_be_selected(
+    selection: Selection, taken: list[bool]
+) -> None:
+    check = selection.predicate()
+    assert [
+        check(entry(severity="INFO", message="x", a=1)),
+        check(entry(severity="ERROR", message="x", a=2)),
+        check(entry(severity="INFO", message="y", a=1)),
+        check(entry(severity="WARN", message="y", a=2)),
+    ] == taken
+
+
+@pytest.mark.parametrize(
+    ("time", "message", "taken"),
+    [
+        ("2026-08-22T11:59:59Z", "y", False),
+        ("2026-08-22T12:00:00Z", "y", True),
+        ("2026-08-22T12:00:00Z", "x", False),
+        ("2026-08-22T13:00:00Z", "y", False),
+    ],
+)
+def test_times_are_never_inverted(time: str, message: str, *, taken: bool) -> None:
+    check = Selection(
+        pattern=re.compile("x"), since=NOON, until="2026-08-22T13:00:00", invert=True
+    ).predicate()
+    assert check(entry(time=time, message=message)) is taken
+
+
+@pytest.mark.parametrize(
+    ("selection", "taken"),
+    [
+        (Selection(severity="ERROR", invert=True), True),
+        (Selection(fields=(("cid", "alice"),), invert=True), True),
+        (Selection(pattern=re.compile("panic"), invert=True), False),
+        (Selection(pattern=re.compile("other"), invert=True), True),
+        (Selection("ERROR", re.compile("panic"), invert=True), False),
+        (Selection(None, re.compile("panic"), (("cid", "alice"),), invert=True), False),
+    ],
+)
+def test_only_the_pattern_tells_of_an_invalid_line_when_inverted(
+    selection: Selection, *, taken: bool
+) -> None:
+    assert selection.predicate()(invalid_line(b"a panic")) is taken
+
+
+@pytest.mark.parametrize(
+    ("selection", "has"),
+    [
+        (Selection(), False),
+        (Selection(since=NOON, until=NOON, invert=True), False),
+        (Selection(severity="TRACE"), True),
+        (Selection(pattern=re.compile("")), True),
+        (Selection(fields=(("a", "1"),)), True),
+    ],
+)
+def test_a_selection_knows_whether_it_has_conditions(selection: Selection, *, has: bool) -> None:
+    assert selection.has_conditions() is has
+
+
+# --- Lines in pieces ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize(("first", "later"), [(b"a panic", b"rest"), (b"text", b"panic")])
+def test_the_first_piece_of_a_line_decides_about_all(
+    first: bytes, later: bytes, *, invert: bool
+) -> None:
+    check = Selection(pattern=re.compile("panic"), invert=invert).predicate()
+    pieces = [
+        invalid_line(first, ends=False),
+        invalid_line(later, starts=False, ends=False),
+        invalid_line(later, starts=False),
+    ]
+    assert {check(piece) for piece in pieces} == {(b"panic" in first) is not invert}
+    assert check(invalid_line(b"panic")) is not invert
+
+
 @pytest.mark.parametrize(
     ("text", "found"), [("a+", "caat"), ("[[a]", "[")], ids=["plain", "with a FutureWarning"]
 )
 def test_a_regular_expression_is_compiled_without_a_warning(text: str, found: str) -> None:
     assert to_regex(text).search(found)
+
+
+def test_a_regular_expression_may_ignore_case() -> None:
+    assert to_regex("refused É", ignore_case=True).search("REFUSED é")
+    assert not to_regex("refused").search("REFUSED")
 
 
 @pytest.mark.parametrize(

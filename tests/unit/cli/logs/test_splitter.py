@@ -1,9 +1,10 @@
 """Splitting chunks of bytes into lines."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from firezone_filter.cli.logs import splitter as splitter_module
 from firezone_filter.cli.logs.splitter import MAX_LINE, Piece, Splitter
 
 
@@ -49,32 +50,67 @@ def test_finishing_twice_yields_nothing_more() -> None:
     assert [list(splitter.finish()), list(splitter.finish())] == [[Piece(1, b"a")], []]
 
 
-@pytest.mark.parametrize("chunks", [[b"x" * MAX_LINE], [b"x" * (MAX_LINE - 1), b"x"]])
+@pytest.fixture
+def five_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitter_module, "MAX_LINE", 5)
+
+
+def test_a_line_may_have_64_mib() -> None:
+    assert MAX_LINE == 64 * 1024 * 1024
+
+
+@pytest.mark.usefixtures("five_at_most")
+@pytest.mark.parametrize(
+    "chunks", [[b"abcde\n"], [b"abcde", b"\n"], [b"abcd", b"e\n"], [b"abcde"]]
+)
 def test_the_longest_line_is_one_piece(chunks: list[bytes]) -> None:
-    assert split(*chunks, b"\n") == [Piece(1, b"x" * MAX_LINE)]
+    assert split(*chunks) == [Piece(1, b"abcde")]
 
 
-def test_a_longer_line_is_split_into_pieces() -> None:
-    assert split(b"x" * MAX_LINE, b"y", b"z\n", b"next\n") == [
-        Piece(1, b"x" * MAX_LINE, starts=True, ends=False),
-        Piece(1, b"yz", starts=False, ends=True),
+@pytest.mark.usefixtures("five_at_most")
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b"abcdefghijkl\nnext\n"],
+        [b"abcde", b"fgh", b"ijkl\n", b"next\n"],
+        [b"abcd", b"efghijkl\nnext"],
+        [bytes([byte]) for byte in b"abcdefghijkl\nnext\n"],
+    ],
+)
+def test_a_longer_line_is_split_into_pieces(chunks: list[bytes]) -> None:
+    assert split(*chunks) == [
+        Piece(1, b"abcde", starts=True, ends=False),
+        Piece(1, b"fghij", starts=False, ends=False),
+        Piece(1, b"kl", starts=False, ends=True),
         Piece(2, b"next"),
     ]
 
 
+@pytest.mark.usefixtures("five_at_most")
 def test_a_long_line_without_an_end_is_split_into_pieces_too() -> None:
-    assert split(b"x" * (2 * MAX_LINE + 1)) == [
-        Piece(1, b"x" * MAX_LINE, starts=True, ends=False),
-        Piece(1, b"x" * MAX_LINE, starts=False, ends=False),
-        Piece(1, b"x", starts=False, ends=True),
+    assert split(b"abcdefghijk") == [
+        Piece(1, b"abcde", starts=True, ends=False),
+        Piece(1, b"fghij", starts=False, ends=False),
+        Piece(1, b"k", starts=False, ends=True),
     ]
 
 
+@pytest.mark.usefixtures("five_at_most")
 def test_no_more_than_the_longest_line_is_kept() -> None:
     splitter = Splitter()
     for _ in range(100):
-        list(splitter.feed(b"x" * 100_000))
-    assert sum(len(piece.data) for piece in splitter.finish()) <= MAX_LINE
+        list(splitter.feed(b"x" * 9))
+    assert sum(len(piece.data) for piece in splitter.finish()) <= 5
+
+
+@pytest.mark.usefixtures("five_at_most")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text("ab\n", max_size=20).map(str.encode)))
+def test_pieces_do_not_depend_on_the_chunks_either(chunks: list[bytes]) -> None:
+    data = b"".join(chunks)
+    pieces = split(*chunks)
+    assert pieces == split(data)
+    assert joined(pieces).removesuffix(b"\n") == data.removesuffix(b"\n")
 
 
 @given(st.lists(st.binary(max_size=20)))
