@@ -217,21 +217,22 @@ def write_networks(networks: tuple[Network, ...]) -> list[str]:
 
 def write_filters(filters: tuple[Filter, ...]) -> list[dict[str, object]]:
     """Return *filters* in the form that `read_filters` reads."""
-    return [_write_filter(one) for one in filters]
+    return [written for one in filters for written in _write_filter(one)]
 
 
 def _written(kind: str, resource: Resource) -> dict[str, object]:
     return {"type": kind, "id": resource.id, "name": resource.name}
 
 
-def _write_filter(one: Filter) -> dict[str, object]:
+def _write_filter(one: Filter) -> list[dict[str, object]]:
+    """Return a filter as the portal writes it: an object for each range of ports."""
     match one:
         case Tcp():
-            return {"protocol": "tcp", **_write_ports(one.ports)}
+            return [{"protocol": "tcp", **_write_ports(ports)} for ports in one.ranges]
         case Udp():
-            return {"protocol": "udp", **_write_ports(one.ports)}
+            return [{"protocol": "udp", **_write_ports(ports)} for ports in one.ranges]
         case Icmp():
-            return {"protocol": "icmp"}
+            return [{"protocol": "icmp"}]
         case _:
             assert_never(one)
 

@@ -344,7 +344,7 @@ def test_the_error_names_the_first_clients_and_counts_the_others(clients: int, e
     ids = [f"c{n}" for n in range(clients)]
     for n, client_id in enumerate(ids):
         one = {"ipv4": f"100.64.{16 + n // 256}.{n % 256}", "ipv6": f"fd00:2021:1111::{n + 16:x}"}
-        portal.receive(grant(id=client_id, **one), NOW)
+        portal.receive(grant(None, id=client_id, **one), NOW)
     error = refused(portal, {"event": "init", "payload": {}})
     assert error.revoked_from == tuple(ids)
     assert str(error).endswith(end)
