@@ -152,8 +152,9 @@ BOB: Final[dict[str, Json]] = {
 
 
 def gateway() -> Gateway:
-    """Return a gateway before any message; it rejects nothing, so that no reply limit matters."""
-    return Gateway(OWN, address_plan=PLAN, options=GatewayOptions(reject=False))
+    """Return a gateway before any message; it rejects nothing, so that no reply limit matters,
+    and every protocol reaches its own addresses."""
+    return Gateway(OWN, address_plan=PLAN, options=GatewayOptions(reject=False, own_filters=()))
 
 
 def session(*messages: Json, now: float = NOW) -> tuple[Gateway, PortalSession]:

@@ -40,6 +40,7 @@ from firezone_filter.values.addresses import (
 )
 from firezone_filter.values.domains import DomainPattern, to_domain
 from firezone_filter.values.errors import InvalidPolicy, shown
+from firezone_filter.values.times import to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
 
@@ -250,9 +251,14 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
     return build_if_complete(
         PolicyAuthorization,
         resource=resource,
-        expires_at=expiry.number("a time"),
+        expires_at=_read_expiry(expiry),
         domains=domains,
     )
+
+
+def _read_expiry(node: Node) -> float | None:
+    seconds = node.number("a time")
+    return None if seconds is None else node.attempt(to_time, seconds)
 
 
 def _read_domains(

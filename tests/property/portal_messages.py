@@ -133,6 +133,7 @@ WEB: Json = {"type": "internet", "id": "web"}
 ALICE = {"id": "alice", "ipv4": IPV4[0], "ipv6": IPV6[0], "public_key": KEYS[0]}
 BOB = {"id": "bob", "ipv4": IPV4[1], "ipv6": IPV6[1], "public_key": KEYS[0]}
 ALICE_DB = {"client_id": "alice", "resource_id": "db"}
+BOB_WEB = {"client_id": "bob", "resource_id": "web"}
 END = int(NOW) + 1
 ALLOW_ACCESS = message(
     ACTED_ON["allow_access"],
@@ -140,6 +141,11 @@ ALLOW_ACCESS = message(
     client_ipv4=IPV4[0],
     client_ipv6=IPV6[0],
     resource=GIT,
+)
+INIT = message(
+    ACTED_ON["init"],
+    interface={"ipv4": IPV4[3], "ipv6": IPV6[3]},
+    authorizations=[ALICE_DB | {"expires_at": END + 1}],
 )
 GRANT_TOO_FAR = message(ACTED_ON["create_authorization"], expires_at=TOO_FAR)
 EVERYTHING: list[tuple[Any, ...]] = [
@@ -164,15 +170,7 @@ EVERYTHING: list[tuple[Any, ...]] = [
     ("message", envelope(EXTEND, ALICE_DB | {"expires_at": END}), NOW),
     ("message", grant(GIT | {"id": "db"}, **ALICE), NOW + 1),
     ("message", grant(DB, **(ALICE | {"public_key": KEYS[1]})), NOW + 1),
-    (
-        "message",
-        message(
-            ACTED_ON["init"],
-            interface={"ipv4": IPV4[3], "ipv6": IPV6[3]},
-            authorizations=[ALICE_DB | {"expires_at": END + 1}],
-        ),
-        NOW + 1,
-    ),
+    ("message", INIT, NOW + 1),
     # Refused, and yet the first takes Alice's old session away, the second all that Bob has.
     ("message", grant(DB, **BOB), NOW + 1),
     ("message", grant(DB, **(ALICE | {"ipv4": IPV4[1]})), NOW + 1),
@@ -186,7 +184,23 @@ EVERYTHING: list[tuple[Any, ...]] = [
         ),
         NOW + 1,
     ),
+    # Refused, and nothing to take: one has just expired, the other is listed with a later end.
+    ("message", grant(DB, **BOB), NOW + 1),
+    ("message", grant(WEB, **BOB), NOW + 1),
+    ("message", envelope("reject_access", ALICE_DB | {"client_id": "bob"}), NOW + 1),
+    ("message", envelope(EXTEND, BOB_WEB | {"expires_at": END + 1}), NOW + 1),
+    (
+        "message",
+        message(
+            ACTED_ON["init"],
+            interface={"ipv4": IPV4[1], "ipv6": IPV6[3]},
+            authorizations=[ALICE_DB | {"expires_at": END + 5}],
+        ),
+        NOW + 2,
+    ),
     ("disconnect", "alice", NOW + 2),
+    ("message", grant(DB, **(ALICE | {"id": "carol"})), NOW + 2),
+    ("connect", "alice", NOW + 2),  # under an address that Carol has now
 ]
 
 # --- Damage ---------------------------------------------------------------------------------

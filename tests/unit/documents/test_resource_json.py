@@ -1,8 +1,7 @@
 """Resources and filters as JSON: read as the portal sends them, their faults, and written."""
 
 import json
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import pytest

@@ -196,4 +196,5 @@ def test_fifty_years_are_counted_from_the_first_time(
 
 
 def test_the_largest_integer_of_the_portal_is_too_far_ahead() -> None:
-    assert "two clocks mixed" in str(fault_of(message(CREATE, expires_at=2**64 - 1)))
+    error = fault_of(message(CREATE, expires_at=2**64 - 1))
+    assert isinstance(error.__cause__, InvalidTime)
