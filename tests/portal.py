@@ -2,11 +2,9 @@
 
 import copy
 import json
-from base64 import urlsafe_b64encode
+import math
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
-
-import pytest
 
 from firezone_filter import (
     AddressPlan,
@@ -42,19 +40,7 @@ ALICES = TunnelAddresses("100.93.74.51", "fd00:2021:1111::f:853b")
 BOBS = TunnelAddresses("100.64.0.3", "fd00:2021:1111::3")
 
 
-def segment(part: object) -> str:
-    return urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-
-
-def token(
-    header: object = {"alg": "HS256", "typ": "JWT"},
-    claims: object = {"role": "responder"},
-    signature: str = "c2lnbmF0dXJl",
-) -> str:
-    return f"{segment(header)}.{segment(claims)}.{signature}"
-
-
-# --- Messages, word for word except the token ---------------------------------------------
+# --- Messages, word for word ---------------------------------------------------------------
 
 INIT = """{"event":"init","ref":null,"topic":"gateway","payload":{
  "interface":{"ipv4":"100.115.164.78","ipv6":"fd00:2021:1111::2c:f6ab"},
@@ -71,7 +57,7 @@ CREATE = """{"event":"create_authorization","ref":null,"topic":"gateway","payloa
  "resource":{"id":"c7793628-8579-465b-83e3-1a5d4af4db3b","name":"MyCorp Network","type":"cidr","address":"172.20.0.0/16","filters":[]},
  "client_ice_credentials":{"username":"u1","password":"p1"},"gateway_ice_credentials":{"username":"u2","password":"p2"},
  "expires_at":1729813989,"use_iceless":false,"flow_logs_ingest_token":"<header>.<claims>.<signature>"}}
-""".replace("<header>.<claims>.<signature>", token())  # noqa: E501 - word for word
+"""  # noqa: E501 - word for word
 
 REJECT = """{"event":"reject_access","ref":null,"topic":"gateway","payload":{"client_id":"3abd725a-733b-4801-ac16-72f26cd98a24","resource_id":"c7793628-8579-465b-83e3-1a5d4af4db3b"}}
 """  # noqa: E501 - word for word
@@ -166,7 +152,8 @@ BOB: Final[dict[str, Json]] = {
 
 
 def gateway() -> Gateway:
-    """Return a gateway before any message; it rejects nothing, so that no reply limit matters."""
+    """Return a gateway before any message; it rejects nothing, so that no reply limit matters,
+    and every protocol reaches its own addresses."""
     return Gateway(OWN, address_plan=PLAN, options=GatewayOptions(reject=False, own_filters=()))
 
 
@@ -249,11 +236,52 @@ def story() -> tuple[Gateway, PortalSession]:
     )
 
 
-def fault_of(sent: Json, now: float = NOW + 5) -> InvalidMessage:
-    """Return the error of a message, after checking that it changed nothing."""
-    told, portal = story()
-    before, keys = snapshot(told), dict(portal._public_keys)
-    with pytest.raises(InvalidMessage) as caught:
+def rights(told: Gateway) -> dict[tuple[str, str], tuple[Resource, float]]:
+    """Return what each client may reach, and until when."""
+    return {
+        (client_id, resource_id): (
+            held.resource,
+            math.inf if held.expires_at is None else held.expires_at,
+        )
+        for client_id, client in told._clients.by_id.items()
+        for resource_id, held in client.access.authorizations.items()
+    }
+
+
+def refusal_of(portal: PortalSession, sent: Json, now: float) -> InvalidMessage | None:
+    """Hand in a message, and return its error after checking that it has granted nothing.
+
+    It may have revoked, but only from the clients that the error names; if it names none,
+    nothing has changed. `None` if the message is not refused.
+    """
+    told = portal._gateway
+    before, keys, had = snapshot(told), dict(portal._public_keys), rights(told)
+    connected, own = told._clients.by_id.copy(), told._context.addresses
+    try:
         portal.receive(sent, now)
-    assert (snapshot(told), portal._public_keys) == (before, keys)
-    return caught.value
+    except InvalidMessage as error:
+        if not error.revoked_from:
+            assert str(error) == "\n".join(error.faults)  # noqa: PT017 - or no error
+            assert (snapshot(told), portal._public_keys) == (before, keys)
+            return error
+        has = rights(told)
+        for key, (resource, end) in has.items():
+            assert had[key][0] == resource
+            assert had[key][1] >= end
+        assert told._clients.by_id.items() <= connected.items()
+        assert told._context.addresses == own
+        assert portal._public_keys.items() <= keys.items()
+        lost = {key[0] for key, right in had.items() if has.get(key) != right and right[1] > now}
+        gone = connected.keys() - told._clients.by_id.keys()
+        assert {*lost, *gone} == set(error.revoked_from)  # noqa: PT017 - or no error
+        *faults, taken = str(error).splitlines()
+        assert (tuple(faults), taken[:11]) == (error.faults, "taken away ")  # noqa: PT017
+        return error
+    return None
+
+
+def fault_of(sent: Json, now: float = NOW + 5) -> InvalidMessage:
+    """Return the error of a message, after checking that it has granted nothing."""
+    error = refusal_of(story()[1], sent, now)
+    assert error is not None
+    return error

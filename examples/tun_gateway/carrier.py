@@ -11,12 +11,11 @@ sends the registration back, and carries for that client from then on.
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any, Final, Self
 
 from attrs import field, frozen
 
-from examples.tun_gateway.tun import MAX_PACKET, read_batch
+from examples.tun_gateway.tun import MAX_PACKET, Losses, read_batch
 
 Peer = tuple[Any, ...]
 """A UDP address, as Python's sockets give it."""
@@ -65,6 +64,7 @@ class Carrier:
     """
 
     def __init__(self, address: str, port: int = 0) -> None:
+        self.losses = Losses()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -87,8 +87,10 @@ class Carrier:
 
     def send(self, datagram: bytes, peer: Peer) -> None:
         """Send a datagram, which may be lost, as on any network."""
-        with suppress(OSError):  # the buffer is full, or there is no way to the peer
+        try:
             self._socket.sendto(datagram, peer)
+        except OSError as error:
+            self.losses.count(error)
 
     def close(self) -> None:
         """Close the socket."""

@@ -11,18 +11,18 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, assert_never
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from examples.tun_gateway.carrier import Carrier, Tunnel
 from examples.tun_gateway.daemon import log_to_stdout, work
 from examples.tun_gateway.metrics import serve_metrics
 from examples.tun_gateway.portal import Portal
-from examples.tun_gateway.tun import Tun
+from examples.tun_gateway.tun import Losses, Tun
 from firezone_filter import (
     DecisionLog,
     Direction,
@@ -160,10 +160,12 @@ class TunGateway:
         self._timer = loop.call_later(max(0.0, moment - time.time()), self._on_timer)
 
 
-async def _serve(host: TunGateway, gateway: Gateway, metrics: int | None) -> None:
+async def _serve(
+    host: TunGateway, gateway: Gateway, losses: Mapping[str, Losses], metrics: int | None
+) -> None:
     with ExitStack() as stack:
         if metrics is not None:
-            stack.enter_context(closing(await serve_metrics(gateway, metrics)))
+            stack.enter_context(closing(await serve_metrics(gateway, losses, metrics)))
         await host.run()
 
 
@@ -183,7 +185,11 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         )
         stack.enter_context(closing(tun))
         host = TunGateway(gateway, policy, settings.policy, carrier, tun)
-        asyncio.run(_serve(host, gateway, settings.metrics))
+        losses = {"tunnel": carrier.losses, "network": tun.losses}
+        asyncio.run(_serve(host, gateway, losses, settings.metrics))
+    for end, lost in losses.items():
+        if lost.full or lost.failed:
+            LOG.warning("Packets lost", extra={"end": end, **asdict(lost)})
     LOG.info("Stopped")
 
 

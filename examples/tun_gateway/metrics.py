@@ -1,9 +1,11 @@
 """The gateway's counters over HTTP, for Prometheus, on this machine only."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from examples.tun_gateway.tun import Losses
 from firezone_filter import Gateway, prometheus_text
 
 _PATIENCE: Final = 5.0  # seconds that a client may take over its request
@@ -16,7 +18,19 @@ _HEADERS: Final = (
 )
 
 
-async def serve_metrics(gateway: Gateway, port: int) -> asyncio.Server:
+def losses_text(losses: Mapping[str, Losses]) -> str:
+    """Return the losses of each end, as Prometheus reads them."""
+    name = "tun_gateway_lost_packets_total"
+    return f"# HELP {name} Packets that an end did not take.\n# TYPE {name} counter\n" + "".join(
+        f'{name}{{end="{end}",cause="{cause}"}} {number}\n'
+        for end, lost in losses.items()
+        for cause, number in (("full", lost.full), ("failed", lost.failed))
+    )
+
+
+async def serve_metrics(
+    gateway: Gateway, losses: Mapping[str, Losses], port: int
+) -> asyncio.Server:
     """Serve the counters at every path of http://127.0.0.1:*port*."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,8 +39,8 @@ async def serve_metrics(gateway: Gateway, port: int) -> asyncio.Server:
         with suppress(OSError, EOFError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_PATIENCE):
                 await reader.readuntil(b"\r\n\r\n")
-                text = prometheus_text(gateway.counters()).encode()
-                writer.write(_HEADERS.format(length=len(text)).encode() + text)
+                text = prometheus_text(gateway.counters()) + losses_text(losses)
+                writer.write((_HEADERS.format(length=len(text)) + text).encode())
                 await writer.drain()
         writer.close()
 

@@ -8,11 +8,11 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
 from typing import Final, TypeVar
 
+from attrs import define
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -33,6 +33,27 @@ _IFF_MULTICAST: Final = 0x1000
 _REQUEST: Final = Struct("16sH22x")
 _MAX_NAME: Final = 15
 _NO_ADDRESS: Final = 1  # IN6_ADDR_GEN_MODE_NONE: it gets none that nobody has given it
+
+
+_FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS})
+
+
+@define
+class Losses:
+    """Packets that an end did not take, since its start."""
+
+    full: int = 0
+    """Lost because a queue was full, as on any busy network."""
+
+    failed: int = 0
+    """Lost for another reason: the device is down or gone, there is no way to the peer."""
+
+    def count(self, error: OSError) -> None:
+        """Count the packet that *error* has lost."""
+        if error.errno in _FULL:
+            self.full += 1
+        else:
+            self.failed += 1
 
 
 def read_batch(read: Callable[[], T]) -> list[T]:
@@ -62,6 +83,7 @@ class Tun:
     def __init__(
         self, name: str, mtu: int, addresses: Iterable[Address], routes: Iterable[Network]
     ) -> None:
+        self.losses = Losses()
         if len(name.encode()) > _MAX_NAME:
             raise OSError(errno.ENAMETOOLONG, f"{name}: {os.strerror(errno.ENAMETOOLONG)}")
         self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
@@ -83,8 +105,10 @@ class Tun:
 
     def write(self, packet: bytes) -> None:
         """Hand a packet to the kernel, which may lose it, as any network may."""
-        with suppress(OSError):  # its queue is full, or the device is down
+        try:
             os.write(self._fd, packet)
+        except OSError as error:
+            self.losses.count(error)
 
     def close(self) -> None:
         """Remove the device."""

@@ -30,9 +30,9 @@ class PermitCheck:
         for permitted in filters:
             match permitted:
                 case Tcp():
-                    tcp.append(permitted.ports)
+                    tcp += permitted.ranges
                 case Udp():
-                    udp.append(permitted.ports)
+                    udp += permitted.ranges
                 case Icmp():
                     self._icmp = True
                 case _:

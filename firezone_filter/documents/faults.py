@@ -1,11 +1,13 @@
 """The faults of a document: what is wrong, and where.
 
 Readers report faults as they find them; they are raised together, in the order of the
-document, so that its author can correct all of them at once.
+document, so that its author can correct all of them at once. Beyond the first hundred they are
+only counted: a document of a million faults must cost no more than one of a million fields.
 """
 
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -13,7 +15,10 @@ from attrs import frozen
 from firezone_filter.values.errors import FirezoneFilterError, InvalidPolicy
 from firezone_filter.values.times import is_finite
 
-_MAX_SHOWN: Final = 80
+MAX_FAULTS: Final = 100
+"""The most faults that an error lists; it says how many more there are."""
+
+MAX_SHOWN: Final = 80
 """The longest part of a text that a fault quotes, in characters."""
 
 _MAX_FAULT: Final = 400
@@ -67,7 +72,7 @@ def quoted(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, str):
-        return repr(value) if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]!r}…"
+        return repr(value) if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]!r}…"
     if isinstance(value, int) and is_non_finite(value):
         return "an integer of too many digits"  # Python refuses to write out very long ones
     if value is None or isinstance(value, int | float):
@@ -82,13 +87,25 @@ def is_non_finite(value: object) -> bool:
 
 # --- Faults -------------------------------------------------------------------------------
 
+Text = str | Callable[[], str]
+"""The text of a fault, or a function that writes it: of most faults nobody reads it."""
+
 
 @frozen(eq=False)
 class _Fault:
+    position: tuple[int, ...]
     place: Place
-    what: str
+    what: Text
     value: object
-    cause: FirezoneFilterError | None = None
+    cause: FirezoneFilterError | None
+
+    def line(self) -> str:
+        what = self.what if isinstance(self.what, str) else self.what()
+        return f"{self.place}: {_shortened(what)}"
+
+
+def _shortened(what: str) -> str:
+    return what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
 
 
 @frozen(eq=False)
@@ -109,14 +126,18 @@ class Occurrence:
 
 
 class Faults:
-    """The faults of one document."""
+    """The faults of one document: the first `MAX_FAULTS`, and the number of the others."""
 
     def __init__(self) -> None:
-        self._faults: list[_Fault] = []
+        self._total = 0
+        # Twice as many as are reported at most, so that sorting them is rare.
+        self._kept: list[_Fault] = []
+        # No fault from here on is one of the first; `None` as long as there are too few.
+        self._end: tuple[int, ...] | None = None
         self._occurrences: dict[tuple[Hashable, Hashable], list[Occurrence]] = {}
 
     def add(
-        self, place: Place, what: str, value: object, cause: FirezoneFilterError | None = None
+        self, place: Place, what: Text, value: object, cause: FirezoneFilterError | None = None
     ) -> None:
         """Report a fault.
 
@@ -126,8 +147,20 @@ class Faults:
             value: the faulty value.
             cause: the error of the library that found the fault, if one did.
         """
-        shortened = what if len(what) <= _MAX_FAULT else f"{what[:_MAX_FAULT]}…"
-        self._faults.append(_Fault(place, shortened, value, cause))
+        self._total += 1
+        position = place.position()
+        if self._end is not None and position >= self._end:
+            return
+        # The library's errors quote their values in full.
+        text = _shortened(what) if isinstance(what, str) else what
+        self._kept.append(_Fault(position, place, text, value, cause))
+        if len(self._kept) == 2 * MAX_FAULTS:
+            self._kept = self._in_order()
+            self._end = self._kept[-1].position
+
+    def add_unlisted(self, number: int) -> None:
+        """Count faults that stand behind `MAX_FAULTS` others, so that no error will list them."""
+        self._total += number
 
     def require_unique(self, scope: Hashable, key: Hashable, occurrence: Occurrence) -> None:
         """Note an occurrence of *key* in *scope*.
@@ -138,29 +171,41 @@ class Faults:
         self._occurrences.setdefault((scope, key), []).append(occurrence)
 
     def __bool__(self) -> bool:
-        return bool(self._faults) or any(True for _ in self._conflicts())
+        return self._total > 0 or any(True for _ in self._conflicts())
 
     def raise_if_any(self) -> None:
-        """Raise one error with all the faults, if there are any.
+        """Raise one error with the faults, if there are any.
 
         Raises:
-            InvalidPolicy: there are faults. It lists them in the order of the document; its
-                value and its cause are those of the first.
+            InvalidPolicy: there are faults. It lists the first `MAX_FAULTS` in the order of
+                the document, then how many more there are; its value and its cause are those
+                of the first.
         """
-        faults = sorted(
-            (*self._faults, *self._conflicts()), key=lambda fault: fault.place.position()
-        )
-        if faults:
-            lines = tuple(f"{fault.place}: {fault.what}" for fault in faults)
-            raise InvalidPolicy("\n".join(lines), faults[0].value, lines) from faults[0].cause
+        for one, first in self._conflicts():
+            self.add(one.place, partial(_conflict, one, first), one.value)
+        self._occurrences.clear()
+        listed = self._in_order()
+        if listed:
+            lines = tuple(fault.line() for fault in listed)
+            more = self._total - len(listed)
+            if more:
+                lines += (f"and {more:,} more fault{'s' if more > 1 else ''}",)
+            raise InvalidPolicy("\n".join(lines), listed[0].value, lines) from listed[0].cause
 
-    def _conflicts(self) -> Iterable[_Fault]:
+    def _in_order(self) -> list[_Fault]:
+        return sorted(self._kept, key=lambda fault: fault.position)[:MAX_FAULTS]
+
+    def _conflicts(self) -> Iterable[tuple[Occurrence, Occurrence]]:
+        """Yield each occurrence that contradicts the first of its key, and that first one."""
         for occurrences in self._occurrences.values():
             if len(occurrences) == 1:
                 continue
             first, *others = sorted(occurrences, key=lambda one: one.place.position())
-            before = "" if first.meaning is None else f", for {quoted(first.meaning)}"
             for one in others:
                 if one.contradicts(first):
-                    what = f"{quoted(one.value)} is already {first.place}{before}"
-                    yield _Fault(one.place, what, one.value)
+                    yield one, first
+
+
+def _conflict(one: Occurrence, first: Occurrence) -> str:
+    before = "" if first.meaning is None else f", for {quoted(first.meaning)}"
+    return f"{quoted(one.value)} is already {first.place}{before}"

@@ -7,11 +7,21 @@ This module knows nothing of the subject of the documents.
 
 from collections.abc import Callable, Hashable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from firezone_filter.documents.faults import Faults, Occurrence, Place, is_non_finite, quoted
+from firezone_filter.documents.faults import (
+    MAX_FAULTS,
+    MAX_SHOWN,
+    Faults,
+    Occurrence,
+    Place,
+    Text,
+    is_non_finite,
+    quoted,
+)
 from firezone_filter.values.errors import FirezoneFilterError
 
 S = TypeVar("S")
@@ -28,12 +38,6 @@ class Node:
     value: object
     place: Place
     faults: Faults
-    is_secret: bool = False
-    """Whether faults must not quote a text here: faults end up in logs."""
-
-    def guarded(self) -> "Node":
-        """Return this node as a secret one; its children are secret too."""
-        return evolve(self, is_secret=True)
 
     def child(self, step: object, order: int, value: object) -> "Node":
         """Return the node of a value inside this one.
@@ -43,14 +47,11 @@ class Node:
             order: the number of siblings before it.
             value: the value.
         """
-        return Node(value, Place(self.place, step, order), self.faults, self.is_secret)
+        return Node(value, Place(self.place, step, order), self.faults)
 
-    def fault(self, what: str, error: FirezoneFilterError | None = None) -> None:
+    def fault(self, what: Text, error: FirezoneFilterError | None = None) -> None:
         """Report a fault of this value, with the *error* of the library that found it, if any."""
-        if self.is_secret and isinstance(self.value, str):
-            self.faults.add(self.place, what, None)
-        else:
-            self.faults.add(self.place, what, self.value, error)
+        self.faults.add(self.place, what, self.value, error)
 
     def refuse(self, what: str) -> None:
         """Report a fault that begins with the quoted value, as in "`7` is not a text".
@@ -59,8 +60,7 @@ class Node:
         that are not finite.
         """
         if self.value is not _MISSING and not is_non_finite(self.value):
-            hidden = self.is_secret and isinstance(self.value, str)
-            self.fault(f"{'a text' if hidden else quoted(self.value)} {what}")
+            self.fault(f"{quoted(self.value)} {what}")
 
     def require_unique(self, scope: Hashable, key: Hashable, meaning: Hashable = None) -> None:
         """Report a fault if *key* stands at another place of this *scope* too.
@@ -138,13 +138,6 @@ class Node:
         self.refuse(f"is not {kind}")
         return None
 
-    def flag(self) -> bool | None:
-        """Return a boolean."""
-        if isinstance(self.value, bool):
-            return self.value
-        self.refuse("is not true or false")
-        return None
-
 
 class Fields:
     """The fields of an object, each with its place."""
@@ -176,15 +169,25 @@ class Fields:
 
     def refuse_others(self, known: tuple[str, ...]) -> None:
         """Report each field that is not *known*, with the known name that it resembles."""
+        unknown = 0
         for name, order in self._order.items():
             if name not in known:
-                node = self.node.child(name, order, name)
-                node.fault(f"unknown field, {_meant(name, known)}")
+                unknown += 1
+                if unknown <= MAX_FAULTS:
+                    node = self.node.child(name, order, name)
+                    node.fault(partial(_unknown_field, name, known))
+        self.node.faults.add_unlisted(max(0, unknown - MAX_FAULTS))
 
 
-def _meant(name: object, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1) if isinstance(name, str) else ()
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+def _unknown_field(name: object, known: tuple[str, ...]) -> str:
+    # Comparing texts takes time in proportion to their length, and no field has a long name.
+    near = (
+        get_close_matches(name, known, n=1)
+        if isinstance(name, str) and len(name) <= MAX_SHOWN
+        else ()
+    )
+    meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    return f"unknown field, {meant}"
 
 
 def build_if_complete(make: Callable[..., T], **parts: object) -> T | None:

@@ -31,10 +31,19 @@ def read_document(
         read: the reader of the whole document.
 
     Raises:
-        InvalidPolicy: anything is wrong with the document; it lists all the faults.
+        InvalidPolicy: anything is wrong with the document; it lists the faults.
         TypeError: *source* is of another type.
     """
-    document = Node(_parse(source), Place(), Faults())
+    return read_parsed(parse(source), read)
+
+
+def read_parsed(parsed: object, read: Callable[[Node], T | None]) -> T:
+    """Return the meaning that *read* gives to a document that has been parsed.
+
+    Raises:
+        InvalidPolicy: anything is wrong with the document; it lists the faults.
+    """
+    document = Node(parsed, Place(), Faults())
     _report_unsound(document)
     value = read(document)
     document.faults.raise_if_any()
@@ -44,7 +53,13 @@ def read_document(
     return value
 
 
-def _parse(source: str | bytes | Mapping[str, object]) -> object:
+def parse(source: str | bytes | Mapping[str, object]) -> object:
+    """Parse JSON text; a mapping is returned as it is.
+
+    Raises:
+        InvalidPolicy: it is not JSON in UTF-8.
+        TypeError: *source* is of another type.
+    """
     if isinstance(source, Mapping):
         return source
     text = _decode(source) if isinstance(source, bytes) else source
@@ -55,7 +70,7 @@ def _parse(source: str | bytes | Mapping[str, object]) -> object:
         )
     try:
         return json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_Object, parse_int=_to_int
+            text.removeprefix("\ufeff"), object_pairs_hook=JsonObject, parse_int=_to_int
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
@@ -73,7 +88,7 @@ def _decode(source: bytes) -> str:
         raise InvalidPolicy(f"line {line}, column {column}: not UTF-8", source) from None
 
 
-class _Object(dict[object, object]):
+class JsonObject(dict[object, object]):
     """A JSON object that remembers which of its names stand there more than once."""
 
     def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
@@ -100,22 +115,26 @@ def _report_unsound(document: Node) -> None:
     reviewed with one reader could permit more with another (RFC 8259, section 4).
     """
     seen: dict[int, object] = {}
-    waiting = [(document, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        if is_non_finite(node.value):
+    # From the outermost object to the innermost, what is left of each: a list of all that
+    # waits would be as long as the document.
+    inside = [iter((document,))]
+    while inside:
+        node = next(inside[-1], None)
+        if node is None:
+            inside.pop()
+        elif is_non_finite(node.value):
             node.fault(f"{quoted(node.value)} is outside the range of numbers")
-        elif depth > MAX_DEPTH:
+        elif len(inside) > MAX_DEPTH + 1:
             node.fault("nested too deeply")
         # A parsed mapping may hold an object twice, or even itself.
         elif id(node.value) not in seen:
             seen[id(node.value)] = node.value
             _report_repeated(node)
-            waiting += [(child, depth + 1) for child in _suspects(node)]
+            inside.append(_suspects(node))
 
 
 def _report_repeated(node: Node) -> None:
-    if isinstance(node.value, _Object):
+    if isinstance(node.value, JsonObject) and node.value.repeated:
         fields = Fields(node, node.value)
         for name in node.value.repeated:
             fields.require(name).fault("given more than once")

@@ -43,12 +43,13 @@ def read_resource(node: Node, *, among: Hashable, with_extensions: bool = True) 
     `type` (`cidr`, `dns`, `internet`) and `id` are required; for `cidr` and `dns` so are
     `address` and `filters`. `name` may be missing or `null`. For `internet` the portal sends
     nothing else; `name` and `exclude`, a list of networks, are extensions of this library.
+    A name affects no decision.
 
     Args:
         node: the resource.
         among: the scope of its id: another resource of the same id in it is a fault.
         with_extensions: whether to read this library's extensions; if not, they are ignored as
-            unknown fields.
+            unknown fields, and so is a name that is not a text.
     """
     fields = node.fields()
     if fields is None:
@@ -57,7 +58,7 @@ def read_resource(node: Node, *, among: Hashable, with_extensions: bool = True) 
     resource_id = read_id(fields.require("id"), among=among)
     if read is _read_internet and not with_extensions:
         return build_if_complete(InternetResource, id=resource_id)
-    name = _read_name(fields.get_unless_null("name"))
+    name = (_read_name if with_extensions else _take_name)(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
 
 
@@ -96,6 +97,11 @@ def read_filters(node: Node) -> tuple[Filter, ...] | None:
 
 def _read_name(node: Node | None) -> str | None:
     return "" if node is None else node.text(str)
+
+
+def _take_name(node: Node | None) -> str | None:
+    """Return the name, or none at all: no name is a reason to refuse a portal's message."""
+    return "" if node is None else Node(node.value, node.place, Faults()).text(str) or ""
 
 
 def _read_cidr(fields: Fields, resource_id: str | None, name: str | None) -> Resource | None:
@@ -211,21 +217,22 @@ def write_networks(networks: tuple[Network, ...]) -> list[str]:
 
 def write_filters(filters: tuple[Filter, ...]) -> list[dict[str, object]]:
     """Return *filters* in the form that `read_filters` reads."""
-    return [_write_filter(one) for one in filters]
+    return [written for one in filters for written in _write_filter(one)]
 
 
 def _written(kind: str, resource: Resource) -> dict[str, object]:
     return {"type": kind, "id": resource.id, "name": resource.name}
 
 
-def _write_filter(one: Filter) -> dict[str, object]:
+def _write_filter(one: Filter) -> list[dict[str, object]]:
+    """Return a filter as the portal writes it: an object for each range of ports."""
     match one:
         case Tcp():
-            return {"protocol": "tcp", **_write_ports(one.ports)}
+            return [{"protocol": "tcp", **_write_ports(ports)} for ports in one.ranges]
         case Udp():
-            return {"protocol": "udp", **_write_ports(one.ports)}
+            return [{"protocol": "udp", **_write_ports(ports)} for ports in one.ranges]
         case Icmp():
-            return {"protocol": "icmp"}
+            return [{"protocol": "icmp"}]
         case _:
             assert_never(one)
 

@@ -1,10 +1,12 @@
 """Policy files: a `Policy` read from JSON text, and written as such. No file is opened here."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
 
+from firezone_filter.documents.faults import quoted
 from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.documents.parsing import read_document
 from firezone_filter.documents.resource_json import (
@@ -41,6 +43,9 @@ from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.times import to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
+
+_LONGEST_NAME: Final = 4_096  # of a path on Linux, its end included
+_FILE_NAME: Final = re.compile(r"[^\n]*([/\\][^\n]*|\.[A-Za-z]\w*)")
 
 
 def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
@@ -87,17 +92,37 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
             that was parsed from it. Not a path: nothing is opened here.
 
     Raises:
-        InvalidPolicy: something is wrong with the document. `faults` lists everything that
-            is, in the order of the document, each with its place:
+        InvalidPolicy: something is wrong with the document. `faults` lists the first hundred
+            things that are, in the order of the document, each with its place, and then how
+            many more there are:
             `clients[0].authorizations[2].resource.filters[0].port_range_end: 70000 is not a
-            port`. `value` is the value at the first of these places.
+            port`. `value` is the value at the first of these places. Or *source* looks like the
+            name of a file.
         TypeError: *source* is of another type.
     """
+    if isinstance(source, str | bytes):
+        _refuse_name(source)
     return read_document(source, _read_policy)
+
+
+def _refuse_name(source: str | bytes) -> None:
+    """Refuse the name of a policy file (`policy.json`, `office/policy`) in its place."""
+    text = source.decode(errors="replace") if isinstance(source, bytes) else source
+    # A policy is an object, so that its text has a brace.
+    if len(text) > _LONGEST_NAME or "{" in text or not _FILE_NAME.fullmatch(text):
+        return
+    try:
+        json.loads(text)
+    except ValueError:
+        raise InvalidPolicy(
+            f"{quoted(text)} looks like a file's name: hand in the text of the file", source
+        ) from None
 
 
 def dump_policy(policy: Policy) -> str:
     """Return the JSON text of *policy*, in ASCII; `load_policy` returns an equal policy.
+
+    A filter of several port ranges is written as one filter for each, as the portal does.
 
     Raises:
         InvalidPolicy: the policy was made by hand and cannot be said in a file: its plan has

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from firezone_filter.portal.preflight import PortalClient
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.resources import Resource
 
@@ -15,6 +14,20 @@ class AuthorizationKey:
 
     client_id: str
     resource_id: str
+
+
+@frozen
+class PortalClient:
+    """A client as a message describes it."""
+
+    id: str
+    """The id of the client."""
+
+    addresses: TunnelAddresses
+    """Its addresses inside the tunnel, one of each family."""
+
+    public_key: bytes | None = None
+    """The public key of its end of the tunnel; `None` if the message has none."""
 
 
 @frozen
@@ -45,8 +58,9 @@ class Grant:
     expires_at: float | None = None
     """The end of the permission; `None` for never."""
 
-    has_domain: bool = False
-    """Whether the message brings proxy addresses for a name that the host has to resolve."""
+    is_handed_back: bool = False
+    """Whether the message is the host's too: it has credentials and keys for the connection, or
+    proxy addresses for a name to resolve."""
 
 
 @frozen

@@ -1,8 +1,8 @@
 """Reading portal messages: from the envelope to a command, or to all their faults.
 
-A message is read as a whole and checked against the gateway before any part of it takes
-effect. Unknown fields are ignored. An id may be any text that is not empty, though the portal's
-are UUIDs.
+A message is read as a whole and checked against the gateway before it grants anything. Fields
+that filtering does not use are not looked at. An id may be any text that is not empty, though
+the portal's are UUIDs.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from typing import Final, cast
 from attrs import evolve, frozen
 
 from firezone_filter.documents.nodes import Fields, Node, build_if_complete
-from firezone_filter.documents.parsing import read_document
+from firezone_filter.documents.parsing import parse, read_parsed
 from firezone_filter.documents.resource_json import read_resource, write_resource
 from firezone_filter.portal.commands import (
     AuthorizationKey,
@@ -21,21 +21,16 @@ from firezone_filter.portal.commands import (
     FilterUpdate,
     Grant,
     Init,
+    PortalClient,
     Rejection,
 )
 from firezone_filter.portal.message_fields import (
     MAX_U64,
-    read_config,
-    read_flow_logs,
-    read_ice_credentials,
-    read_ingest_token,
-    read_list,
-    read_name_servers,
-    read_preshared_key,
-    read_public_key,
     read_text,
+    to_public_key,
+    used_part,
 )
-from firezone_filter.portal.preflight import PortalClient, Preflight
+from firezone_filter.portal.preflight import Preflight
 from firezone_filter.values.addresses import Address, TunnelAddresses, to_address
 from firezone_filter.values.arguments import check_stands_for
 from firezone_filter.values.domains import to_domain
@@ -56,33 +51,50 @@ class Message:
     """The command that it is; `None` if it has nothing to do with filtering."""
 
 
-def read_message(source: bytes | str | Mapping[str, object], preflight: Preflight) -> Message:
-    """Read a message, and check that every hook will accept its part of it.
+def parse_message(source: bytes | str | Mapping[str, object]) -> object:
+    """Parse the JSON text of a message; a mapping is returned as it is.
 
     Raises:
-        InvalidMessage: something is wrong with it; it lists all the faults.
+        InvalidMessage: it is not JSON in UTF-8.
     """
     try:
-        return read_document(source, partial(_read_message, preflight=preflight))
+        return parse(source)
+    except InvalidPolicy as error:
+        raise InvalidMessage(str(error), error.value, error.faults) from None
+
+
+def read_message(parsed: object, preflight: Preflight) -> Message:
+    """Read a parsed message, and check that every hook will accept its part of it.
+
+    Raises:
+        InvalidMessage: something is wrong with it; it lists the faults.
+    """
+    # An object, or the reader below has reported that it is none.
+    payload = parsed.get("payload") if isinstance(parsed, Mapping) else None
+    read = partial(
+        _read_message, payload=cast("Mapping[str, object]", payload), preflight=preflight
+    )
+    try:
+        return read_parsed(used_part(parsed), read)
     except InvalidPolicy as error:
         raise InvalidMessage(str(error), error.value, error.faults) from error.__cause__
 
 
-def _read_message(node: Node, preflight: Preflight) -> Message | None:
+def _read_message(
+    node: Node, payload: Mapping[str, object], preflight: Preflight
+) -> Message | None:
     fields = node.fields()
     if fields is None:
         return None
     event = read_text(fields.require("event"))
-    node = fields.require("payload")
-    payload = node.fields()
-    if event is None or payload is None:
+    used = fields.require("payload").fields()
+    if event is None or used is None:
         return None
-    untouched = cast("Mapping[str, object]", node.value)
     read = _READERS.get(event)
     if read is None:
-        return Message(event, untouched, None)
-    command = read(payload, preflight)
-    return None if command is None else Message(event, untouched, command)
+        return Message(event, payload, None)
+    command = read(used, preflight)
+    return None if command is None else Message(event, payload, command)
 
 
 # --- init ---------------------------------------------------------------------------------
@@ -90,12 +102,6 @@ def _read_message(node: Node, preflight: Preflight) -> Message | None:
 
 def _read_init(payload: Fields, preflight: Preflight) -> Init | None:
     addresses = _read_interface(payload.require("interface"), preflight)
-    read_config(payload.require("config"))
-    read_flow_logs(payload.require("flow_logs"))
-    read_list(payload.get("relays"))
-    slug = payload.get_unless_null("account_slug")
-    if slug is not None:
-        read_text(slug)
     listed = payload.get("authorizations")
     # A missing list counts as an empty one: the portal revokes everything like that.
     updates = () if listed is None else listed.each(lambda one: _read_listed(one, preflight))
@@ -110,7 +116,6 @@ def _read_interface(node: Node, preflight: Preflight) -> TunnelAddresses | None:
     fields = node.fields()
     if fields is None:
         return None
-    read_name_servers(fields)
     return build_if_complete(
         TunnelAddresses,
         ipv4=_read_address(fields.require("ipv4"), "ipv4", preflight.check_own),
@@ -127,16 +132,11 @@ def _read_listed(node: Node, preflight: Preflight) -> ExpiryUpdate | None:
 
 
 def _read_create_authorization(payload: Fields, preflight: Preflight) -> Grant | None:
-    for credentials in ("client_ice_credentials", "gateway_ice_credentials"):
-        read_ice_credentials(payload.require(credentials))
-    read_ingest_token(payload.require("flow_logs_ingest_token"))
-    iceless = payload.get("use_iceless")
-    if iceless is not None:
-        iceless.flag()
     # Missing and `null` both mean "never" to the portal.
     expiry = payload.get_unless_null("expires_at")
     client = _read_client(payload.require("client"), preflight)
-    return _read_grant(payload, client, expiry, preflight)
+    grant = _read_grant(payload, client, expiry, preflight)
+    return None if grant is None else evolve(grant, is_handed_back=True)
 
 
 def _read_allow_access(payload: Fields, preflight: Preflight) -> Grant | None:
@@ -154,7 +154,7 @@ def _read_allow_access(payload: Fields, preflight: Preflight) -> Grant | None:
     if named is None:
         return grant
     _read_named(named, None if grant is None else grant.resource, preflight)
-    return None if grant is None else evolve(grant, has_domain=True)
+    return None if grant is None else evolve(grant, is_handed_back=True)
 
 
 def _read_grant(
@@ -179,11 +179,12 @@ def _read_client(node: Node, preflight: Preflight) -> PortalClient | None:
     if fields is None:
         return None
     client_id = _read_id(fields.require("id"))
-    public_key = read_public_key(fields.require("public_key"))
-    read_preshared_key(fields.require("preshared_key"))
+    key = fields.get("public_key")
     nodes = {family: fields.require(family) for family in ("ipv4", "ipv6")}
     client = _build_client(client_id, nodes, preflight)
-    return None if client is None or public_key is None else evolve(client, public_key=public_key)
+    if client is None or key is None:
+        return client
+    return evolve(client, public_key=to_public_key(key.value))
 
 
 def _build_client(

@@ -1,11 +1,11 @@
 """Checks of a message against its gateway, before any part of it takes effect.
 
-A message takes effect as a whole or not at all. It may call several hooks, and none of them
-may raise after another has been called: every mistake that a hook would raise for is found
-here first. Nothing is changed here.
+A message grants as a whole or not at all. It may call several hooks, and none of them may raise
+after another has been called: every mistake that a hook would raise for is found here first.
+Nothing is changed here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -19,21 +19,8 @@ from firezone_filter.gateway.checks import (
 )
 from firezone_filter.gateway.clients import ClientTable
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.portal.commands import AuthorizationKey, PortalClient
 from firezone_filter.values.addresses import Address, TunnelAddresses
-
-
-@frozen
-class PortalClient:
-    """A client as a message describes it."""
-
-    id: str
-    """The id of the client."""
-
-    addresses: TunnelAddresses
-    """Its addresses inside the tunnel, one of each family."""
-
-    public_key: bytes | None = None
-    """The public key of its end of the tunnel; `None` if the message has none."""
 
 
 @frozen(eq=False)
@@ -79,11 +66,21 @@ class Preflight:
         everything of its old session is lost. If either key is unknown, only the addresses
         count.
         """
-        connected = self.clients.by_id.get(client.id)
-        if connected is None or connected.addresses != client.addresses.packed():
+        return client.id in self.clients.by_id and not self.has_restarted(
+            client.id, client.addresses.present(), client.public_key
+        )
+
+    def has_restarted(
+        self, client_id: str, addresses: Iterable[Address], public_key: bytes | None
+    ) -> bool:
+        """Tell whether a connected client has another of these addresses or another key now."""
+        connected = self.clients.by_id.get(client_id)
+        if connected is None:
             return False
-        known = self.public_keys.get(client.id)
-        return known is None or client.public_key is None or client.public_key == known
+        if any(address.packed not in connected.addresses for address in addresses):
+            return True
+        known = self.public_keys.get(client_id)
+        return known is not None and public_key is not None and public_key != known
 
     def held(self, client_id: str, resource_id: str) -> Authorization | None:
         """Return a client's authorization for a resource, if one will be left at `now`."""
@@ -93,6 +90,15 @@ class Preflight:
     def holders(self, resource_id: str) -> list[Authorization]:
         """Return the authorizations for a resource that will be left at `now`."""
         return [held for _, held in self.clients.holders(resource_id) if self._is_left(held)]
+
+    def all_held(self) -> dict[AuthorizationKey, float | None]:
+        """Return the expiry of every authorization that will be left at `now`."""
+        return {
+            AuthorizationKey(held.client_id, held.resource.id): held.expires_at
+            for client in self.clients.by_id.values()
+            for held in client.access.authorizations.values()
+            if self._is_left(held)
+        }
 
     def _is_left(self, held: Authorization) -> bool:
         return held.expires_at is None or held.expires_at > self.now

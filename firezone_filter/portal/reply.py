@@ -34,9 +34,10 @@ class PortalReply:
 
 @frozen
 class PortalEvent:
-    """A message that is not, or not only, about filtering: ICE, relays, names to resolve.
+    """A message that is not, or not only, about filtering: ICE, keys, relays, names to resolve.
 
-    The library has checked the envelope and the fields that it acted on, nothing else.
+    The library has checked the envelope and the fields that it acted on, nothing else. Many of
+    the others are secrets, and `repr` shows them: log the name of the event alone.
     """
 
     event: str

@@ -70,7 +70,8 @@ class _FaultyError(FirezoneFilterError, ValueError):
     """An error about input that may have many faults, which are reported together."""
 
     faults: tuple[str, ...]
-    """Every fault that was found, one line each."""
+    """The faults that were found, one line each: the first hundred, and then a line that says
+    how many more there are."""
 
     def __init__(self, message: str, value: object, faults: tuple[str, ...] = ()) -> None:
         super().__init__(message, value)
@@ -82,10 +83,25 @@ class InvalidPolicy(_FaultyError):  # noqa: N818 - the name says what went wrong
 
 
 class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wrong
-    """A portal message is invalid; no part of it has taken effect.
+    """A portal message is invalid; it has granted nothing, but may have revoked.
 
     If a hook of the gateway would have refused it, the error of that hook is the `__cause__`.
     """
+
+    revoked_from: tuple[str, ...]
+    """The ids of the clients from which the message has taken something away all the same; if
+    there are none, nothing at all has changed. If there are some, the last line of the error's
+    text says so."""
+
+    def __init__(
+        self,
+        message: str,
+        value: object,
+        faults: tuple[str, ...] = (),
+        revoked_from: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, value, faults)
+        self.revoked_from = revoked_from
 
 
 class InvalidTime(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong

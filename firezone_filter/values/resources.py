@@ -1,11 +1,11 @@
 """Resources, which a client can be authorized to reach, and their filters."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from firezone_filter.packet.numbers import MAX_PORT
 from firezone_filter.values.addresses import Network, to_network, to_networks
@@ -69,48 +69,109 @@ class PortRange:
 ALL_PORTS: Final = PortRange(0, MAX_PORT)
 
 
-def _to_ports(value: int | str | PortRange) -> PortRange:
+class _PortRanges(tuple[PortRange, ...]):
+    """Several ranges, of which `in` tells whether one contains a port, as for a single range."""
+
+    __slots__ = ()
+
+    def __contains__(self, port: object) -> bool:
+        return any(port == ports or port in ports for ports in self)
+
+
+_Ports = int | str | PortRange
+"""Each form in which ports can be given, alone or among others."""
+
+
+def _to_ports(value: _Ports | Iterable[_Ports]) -> PortRange | tuple[PortRange, ...]:
+    ranges = _PortRanges(_merged(sorted(_to_ranges(value))))
+    if not ranges:
+        # Without any, a filter would permit nothing; whoever means all of them says nothing.
+        raise InvalidPolicy("a filter has at least one port, and by default all", value)
+    return ranges if len(ranges) > 1 else ranges[0]
+
+
+def _to_ranges(value: _Ports | Iterable[_Ports]) -> list[PortRange]:
+    if isinstance(value, int | str | PortRange):
+        return _to_some_ranges(value)
+    # The bytes of a bytes object are ints too, and a mapping is iterable only by accident.
+    if isinstance(value, bytes | bytearray | memoryview | Mapping) or not isinstance(
+        value, Iterable
+    ):
+        raise TypeError(
+            f"ports are an int, str, PortRange, or several of them, not {shown(value)}"
+        )
+    return [ports for one in value for ports in _to_some_ranges(one)]
+
+
+def _to_some_ranges(value: _Ports) -> list[PortRange]:
     if isinstance(value, PortRange):
-        return value
+        return [value]
     if not isinstance(value, str):
-        return PortRange(value)
-    found = _PORTS.fullmatch(value)
-    if found is None:
-        raise InvalidPolicy(f"{value!r} is neither a port nor a range of ports", value)
-    first, last = found.groups()
-    return PortRange(int(first), None if last is None else int(last))
+        return [PortRange(value)]
+    ranges = []
+    for part in re.split(", ?", value):
+        found = _PORTS.fullmatch(part)
+        if found is None:
+            raise InvalidPolicy(f"{part!r} is neither a port nor a range of ports", value)
+        first, last = found.groups()
+        ranges.append(PortRange(int(first), None if last is None else int(last)))
+    return ranges
+
+
+def _merged(ranges: Iterable[PortRange]) -> Iterator[PortRange]:
+    """Yield ascending *ranges* with those made one that overlap or touch."""
+    before: PortRange | None = None
+    for ports in ranges:
+        if before is None:
+            before = ports
+        elif ports.first <= before.last + 1:
+            before = PortRange(before.first, max(before.last, ports.last))
+        else:
+            yield before
+            before = ports
+    if before is not None:
+        yield before
 
 
 @frozen
-class Tcp:
+class _PortFilter:
+    """What `Tcp` and `Udp` have in common: ports."""
+
+    ports: PortRange | tuple[PortRange, ...] = field(default=ALL_PORTS, converter=_to_ports)
+    """The permitted ports of the resource, by default all: destination ports outbound, source
+    ports inbound. One range, or a tuple of several, ascending, of which no two overlap or
+    touch; `443 in ports` tells of either. To go through them take `ranges`."""
+
+    @property
+    def ranges(self) -> tuple[PortRange, ...]:
+        """The permitted ports as a tuple of ranges, also if there is only one."""
+        return (self.ports,) if isinstance(self.ports, PortRange) else self.ports
+
+
+@frozen
+class Tcp(_PortFilter):
     """A filter that permits TCP on ports of the resource.
 
-    `Tcp(443)` permits one port, `Tcp("8000-8100")` an inclusive range, `Tcp()` every port.
+    `Tcp(443)` permits one port, `Tcp("8000-8100")` an inclusive range, `Tcp([80, 443])` or
+    `Tcp("80,443,8000-8100")` several, `Tcp()` every port.
 
     Raises:
-        InvalidPolicy: not a port, or not a range of ports.
-        TypeError: neither `int`, `str` nor `PortRange`.
+        InvalidPolicy: not a port, or not a range of ports; or none at all.
+        TypeError: neither `int`, `str` nor `PortRange`, nor an iterable of these.
     """
-
-    ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
-    """The permitted ports of the resource, by default all: destination ports outbound, source
-    ports inbound."""
 
 
 @frozen
-class Udp:
+class Udp(_PortFilter):
     """A filter that permits UDP on ports of the resource.
 
-    `Udp(53)` permits one port, `Udp("8000-8100")` an inclusive range, `Udp()` every port.
+    `Udp(53)` permits one port, `Udp("8000-8100")` an inclusive range, `Udp([53, 443])` or
+    `Udp("53,443,8000-8100")` several, `Udp()` every port.
 
     Raises:
-        InvalidPolicy: not a port, or not a range of ports.
-        TypeError: neither `int`, `str` nor `PortRange`.
+        InvalidPolicy: not a port, or not a range of ports; or none at all.
+        TypeError: neither `int`, `str` nor `PortRange`, nor an iterable of these.
     """
-
-    ports: PortRange = field(default=ALL_PORTS, converter=_to_ports)
-    """The permitted ports of the resource, by default all: destination ports outbound, source
-    ports inbound."""
 
 
 @frozen
@@ -126,7 +187,10 @@ Filter = Tcp | Udp | Icmp
 
 
 def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
-    """Return the filters of an iterable, which is read once.
+    """Return the filters of an iterable, which is read once; each has one range of ports.
+
+    A filter of several ranges becomes several, as the portal sends them: so a resource is
+    equal to the one that is read back from a policy file.
 
     An empty iterable permits every protocol: the one place where fewer rules mean more access.
     It must not be reached by accident, so other empty or missing values are refused.
@@ -143,7 +207,13 @@ def to_filters(values: Iterable[Filter]) -> tuple[Filter, ...]:
     for value in filters:
         if not isinstance(value, Tcp | Udp | Icmp):
             raise TypeError(f"a filter is a Tcp, Udp or Icmp, not {shown(value)}")
-    return filters
+    return tuple(one for value in filters for one in _single(value))
+
+
+def _single(value: Filter) -> Iterable[Filter]:
+    if isinstance(value, Icmp) or isinstance(value.ports, PortRange):
+        return (value,)
+    return (evolve(value, ports=ports) for ports in value.ranges)
 
 
 def to_id(value: str) -> str:
@@ -192,7 +262,8 @@ class CidrResource:
     the tunnel and DNS ranges, loopback and multicast, however wide it is."""
 
     filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
-    """The permitted protocols and ports. **Without any, every protocol is permitted.**"""
+    """The permitted protocols and ports. **Without any, every protocol is permitted.** A filter
+    of several port ranges is kept as one filter for each."""
 
     name: str = field(default="", converter=_to_name)
     """A name for people, which affects no decision."""
@@ -219,7 +290,8 @@ class DnsResource:
 
     filters: tuple[Filter, ...] = field(default=(), converter=to_filters)
     """The permitted protocols and ports. **Without any, every protocol that can be translated is
-    permitted:** TCP, UDP and ICMP echo."""
+    permitted:** TCP, UDP and ICMP echo. A filter of several port ranges is kept as one filter for
+    each."""
 
     name: str = field(default="", converter=_to_name)
     """A name for people, which affects no decision."""

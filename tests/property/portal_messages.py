@@ -14,14 +14,10 @@ from tests.portal import (
     Json,
     grant,
     message,
-    token,
 )
 from tests.property.damage import damaged
+from tests.property.portal_model import KEYS
 
-KEYS = [
-    "fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",
-    "sMeTuiJ3mezfpVdan948CmisIWbwBZ1z7jBNnbVtfVg=",
-]
 CLIENTS = ["alice", "bob", "carol"]
 IDS = ["db", "git"]
 
@@ -84,7 +80,7 @@ def grants(draw: st.DrawFn) -> Json:
     granted = grant(
         draw(resources),
         id=client_id,
-        public_key=draw(st.sampled_from([KEYS[0], *KEYS])),
+        public_key=draw(st.sampled_from([KEYS[0], *KEYS, "unknown"])),
         **draw(addresses(client_id)),
     )
     granted["event"] = draw(st.sampled_from(["create_authorization", "authorize_flow"]))
@@ -97,6 +93,7 @@ pairs = st.fixed_dictionaries(
 )
 ends = st.sampled_from([end for end in EXPIRIES if end is not None])
 listed = st.builds(lambda pair, end: pair | {"expires_at": end}, pairs, ends)
+far = st.builds(lambda pair: pair | {"expires_at": TOO_FAR}, pairs)
 inits = st.builds(
     lambda interface, authorizations: message(
         ACTED_ON["init"], interface=interface, authorizations=authorizations
@@ -107,7 +104,7 @@ inits = st.builds(
             "ipv6": st.sampled_from([IPV6[3], "fd00:2021:1111::9"]),
         }
     ),
-    st.lists(listed, max_size=5),
+    st.lists(st.one_of(listed, listed, listed, far), max_size=5),
 )
 
 
@@ -115,13 +112,17 @@ def envelope(event: str, payload: Json) -> Json:
     return {"event": event, "ref": None, "topic": "gateway", "payload": payload}
 
 
-messages = st.one_of(
+acted_on = st.one_of(
     grants(),
     grants(),
     inits,
     st.builds(envelope, st.just("reject_access"), pairs),
     st.builds(envelope, st.just("resource_updated"), resources),
     st.builds(envelope, st.just(EXTEND), listed),
+)
+messages = st.one_of(
+    acted_on,
+    acted_on,
     st.builds(envelope, st.sampled_from(["relays_presence", "disconnect"]), pairs),
 )
 
@@ -132,6 +133,7 @@ WEB: Json = {"type": "internet", "id": "web"}
 ALICE = {"id": "alice", "ipv4": IPV4[0], "ipv6": IPV6[0], "public_key": KEYS[0]}
 BOB = {"id": "bob", "ipv4": IPV4[1], "ipv6": IPV6[1], "public_key": KEYS[0]}
 ALICE_DB = {"client_id": "alice", "resource_id": "db"}
+BOB_WEB = {"client_id": "bob", "resource_id": "web"}
 END = int(NOW) + 1
 ALLOW_ACCESS = message(
     ACTED_ON["allow_access"],
@@ -139,6 +141,11 @@ ALLOW_ACCESS = message(
     client_ipv4=IPV4[0],
     client_ipv6=IPV6[0],
     resource=GIT,
+)
+INIT = message(
+    ACTED_ON["init"],
+    interface={"ipv4": IPV4[3], "ipv6": IPV6[3]},
+    authorizations=[ALICE_DB | {"expires_at": END + 1}],
 )
 GRANT_TOO_FAR = message(ACTED_ON["create_authorization"], expires_at=TOO_FAR)
 EVERYTHING: list[tuple[Any, ...]] = [
@@ -163,16 +170,37 @@ EVERYTHING: list[tuple[Any, ...]] = [
     ("message", envelope(EXTEND, ALICE_DB | {"expires_at": END}), NOW),
     ("message", grant(GIT | {"id": "db"}, **ALICE), NOW + 1),
     ("message", grant(DB, **(ALICE | {"public_key": KEYS[1]})), NOW + 1),
+    ("message", INIT, NOW + 1),
+    # Refused, and yet the first takes Alice's old session away, the second all that Bob has.
+    ("message", grant(DB, **BOB), NOW + 1),
+    ("message", grant(DB, **(ALICE | {"ipv4": IPV4[1]})), NOW + 1),
+    ("message", grant(DB, **ALICE), NOW + 1),
     (
         "message",
         message(
             ACTED_ON["init"],
-            interface={"ipv4": IPV4[3], "ipv6": IPV6[3]},
-            authorizations=[ALICE_DB | {"expires_at": END + 1}],
+            interface={"ipv4": IPV4[1], "ipv6": IPV6[3]},
+            authorizations=[ALICE_DB | {"expires_at": END}, ALICE_DB | {"expires_at": END + 2}],
         ),
         NOW + 1,
     ),
+    # Refused, and nothing to take: one has just expired, the other is listed with a later end.
+    ("message", grant(DB, **BOB), NOW + 1),
+    ("message", grant(WEB, **BOB), NOW + 1),
+    ("message", envelope("reject_access", ALICE_DB | {"client_id": "bob"}), NOW + 1),
+    ("message", envelope(EXTEND, BOB_WEB | {"expires_at": END + 1}), NOW + 1),
+    (
+        "message",
+        message(
+            ACTED_ON["init"],
+            interface={"ipv4": IPV4[1], "ipv6": IPV6[3]},
+            authorizations=[ALICE_DB | {"expires_at": END + 5}],
+        ),
+        NOW + 2,
+    ),
     ("disconnect", "alice", NOW + 2),
+    ("message", grant(DB, **(ALICE | {"id": "carol"})), NOW + 2),
+    ("connect", "alice", NOW + 2),  # under an address that Carol has now
 ]
 
 # --- Damage ---------------------------------------------------------------------------------
@@ -181,7 +209,7 @@ whole = st.one_of(messages, messages, st.just(ALLOW_ACCESS))
 
 # From close by, where the next branch is, and from anywhere.
 numbers = [True, 0, -1, 65_535, 65_536, 443, 80.0, EXPIRY, 2**64, math.nan, math.inf, 10**400]
-texts = ["", "db", "git", "alice", "cidr", "internet", "tcp", "*.example.com", "\ud800", token()]
+texts = ["", "db", "git", "alice", "cidr", "internet", "tcp", "*.example.com", "\ud800"]
 texts += [*IPV4[:2], *IPV6[:2], *NETWORKS[:2], "10.0.0.1/8", KEYS[0], KEYS[1], "init"]
 FIELDS = ["event", "payload", "client", "id", "ipv4", "expires_at", "filters", "authorizations"]
 FIELDS += ["port_range_end", "exclude", "name", "ref", "unknown"]
@@ -196,14 +224,22 @@ anything = st.recursive(
 broken = damaged(whole, FIELDS, anything)
 
 
+# Fields that filtering uses, wherever they stand.
+USED = {"payload", "client", "client_id", "client_ipv4", "client_ipv6", "resource", "id"}
+USED |= {"ipv4", "ipv6", "public_key", "ref", "interface", "authorizations", "resource_id"}
+USED |= {"expires_at", "type", "address", "filters"}
+
+
 @st.composite
 def doubled(draw: st.DrawFn) -> str:
-    """Draw the text of a message in which one field stands twice."""
-    document = copy.deepcopy(draw(whole))
+    """Draw the text of a message in which a field that filtering uses stands twice."""
+    document = copy.deepcopy(draw(acted_on))
     inside = document
     while True:
-        name = draw(st.sampled_from([*inside]))
-        if not isinstance(inside[name], dict) or not inside[name] or draw(st.booleans()):
+        used = USED if inside is not document else {"event", "payload"}
+        name = draw(st.sampled_from([name for name in inside if name in used]))
+        deeper = isinstance(inside[name], dict) and inside[name].keys() & USED
+        if not deeper or draw(st.booleans()):
             break
         inside = inside[name]
     inside["twin"] = draw(st.one_of(st.just(inside[name]), near))

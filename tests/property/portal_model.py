@@ -15,6 +15,10 @@ Address = IPv4Address | IPv6Address
 TUNNEL = [ip_network("100.64.0.0/11"), ip_network("fd00:2021:1111::/107")]
 PROXIES = [ip_network("100.96.0.0/11"), ip_network("fd00:2021:1111:8000::/107")]
 FIFTY_YEARS = 50 * 31_557_600
+KEYS = [
+    "fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",
+    "sMeTuiJ3mezfpVdan948CmisIWbwBZ1z7jBNnbVtfVg=",
+]
 
 
 @dataclass
@@ -85,7 +89,7 @@ class Model:
             case "init":
                 self.init(payload)
             case "create_authorization" | "authorize_flow":
-                self.grant(payload, payload["client"], payload["client"]["public_key"])
+                self.grant(payload, payload["client"], key_of(payload["client"]))
             case "allow_access":
                 described = {
                     "id": payload["client_id"],
@@ -156,7 +160,10 @@ class Model:
             return True
         match message["event"]:
             case "init":
-                return self.cannot_have(None, pair_of(payload["interface"]))
+                ends = [one["expires_at"] for one in payload.get("authorizations", [])]
+                return max(ends, default=0) > at + FIFTY_YEARS or self.cannot_have(
+                    None, pair_of(payload["interface"])
+                )
             case "create_authorization" | "authorize_flow":
                 return self.objects_to_grant(payload["client"], payload["resource"], at)
             case "resource_updated":
@@ -167,7 +174,7 @@ class Model:
         client_id = described["id"]
         if self.cannot_have(client_id, pair_of(described)):
             return True
-        goes_on = self.goes_on(described, described["public_key"])
+        goes_on = self.goes_on(described, key_of(described))
         return goes_on and self.contradicts(self.clients[client_id], sent, at)
 
     def cannot_have(self, client_id: str | None, addresses: tuple[Address, ...]) -> bool:
@@ -184,6 +191,45 @@ class Model:
             return False
         return bool(held.resource["type"] != sent["type"])
 
+    # --- What it takes away though it is refused ---------------------------------------------
+
+    def withdraw(self, message: Json, now: float) -> set[str]:
+        """Take away what a refused message takes; return the clients that lose something."""
+        payload, at = message["payload"], self.at(now)
+        match message["event"]:
+            case "init":
+                return self.withdraw_unlisted(payload.get("authorizations", []), at)
+            case "create_authorization" | "authorize_flow":
+                described = payload["client"]
+                client_id = described["id"]
+                if client_id in self.clients and not self.goes_on(described, key_of(described)):
+                    self.advance(at)
+                    self.disconnect(client_id)
+                    self.keys.pop(client_id, None)
+                    return {client_id}
+        return set()
+
+    def withdraw_unlisted(self, listed: list[Json], at: float) -> set[str]:
+        last = {(one["client_id"], one["resource_id"]): one["expires_at"] for one in listed}
+        lost, ends = [], []
+        for client_id, client in self.clients.items():
+            for resource_id, held in client.held.items():
+                key, before = (client_id, resource_id), held.expires_at
+                if before is not None and before <= at:
+                    continue
+                if key not in last:
+                    lost.append(key)
+                elif last[key] <= at + FIFTY_YEARS and (before is None or last[key] < before):
+                    ends.append(key)
+        if lost or ends:
+            self.advance(at)
+        for key in lost:
+            self.reject(*key)
+        for client_id, resource_id in ends:
+            end = last[client_id, resource_id]
+            self.extend({"client_id": client_id, "resource_id": resource_id, "expires_at": end})
+        return {client_id for client_id, _ in lost + ends}
+
     # --- What follows for packets ----------------------------------------------------------------
 
     def permits(self, near: str, far: str, protocol: str, port: int) -> bool:
@@ -199,6 +245,12 @@ class Model:
     def timeout(self) -> float | None:
         ends = [held.expires_at for one in self.clients.values() for held in one.held.values()]
         return min((end for end in ends if end is not None), default=None)
+
+
+def key_of(described: Json) -> str | None:
+    """Return the public key of a client, or `None` if it is not one of those that are drawn."""
+    key = described.get("public_key")
+    return key if key in KEYS else None
 
 
 def pair_of(described: Json) -> tuple[Address, ...]:

@@ -38,7 +38,10 @@ ids = st.text(min_size=1, max_size=8)
 names = st.text(max_size=8)
 ports = st.integers(0, 65_535)
 ranges = st.tuples(ports, ports).map(lambda pair: PortRange(*sorted(pair)))
-filters = st.lists(st.one_of(st.builds(Tcp, ranges), st.builds(Udp, ranges), st.just(Icmp())))
+given_ports = st.one_of(ranges, st.lists(st.one_of(ports, ranges), min_size=1, max_size=3))
+filters = st.lists(
+    st.one_of(st.builds(Tcp, given_ports), st.builds(Udp, given_ports), st.just(Icmp()))
+)
 
 
 def network(family: type[IPv4Network] | type[IPv6Network], bits: int) -> st.SearchStrategy[Any]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.decisions import Reason
-from firezone_filter.values.resources import Filter, Icmp, PortRange, Tcp, Udp
+from firezone_filter.values.resources import Filter, Icmp, PortRange, Tcp, Udp, to_filters
 from tests.model import policy as model
 
 GRE = 47
@@ -78,7 +78,8 @@ def test_filters_permit_or_refuse_for_a_reason(
 
 few_ports = st.integers(0, 12) | st.integers(65_523, 65_535)
 ranges = st.tuples(few_ports, few_ports).map(lambda pair: PortRange(min(pair), max(pair)))
-filters_of_each_kind = st.one_of(st.builds(Tcp, ranges), st.builds(Udp, ranges), st.just(Icmp()))
+ports = st.one_of(ranges, ranges, st.lists(ranges, min_size=1, max_size=4))
+filters_of_each_kind = st.one_of(st.builds(Tcp, ports), st.builds(Udp, ports), st.just(Icmp()))
 
 
 @given(
@@ -91,7 +92,7 @@ def test_filters_answer_as_the_model_does(
     filters: tuple[Filter, ...], protocol: int, port: int | None, icmp: int
 ) -> None:
     is_foreign = protocol in (ICMPV4, ICMPV6) and protocol != icmp
-    expected = model.refusal(filters, model.OTHER if is_foreign else protocol, port)
+    expected = model.refusal(to_filters(filters), model.OTHER if is_foreign else protocol, port)
     assert compile_filters(filters).refusal(protocol, port, icmp) == expected
 
 
@@ -107,6 +108,8 @@ def test_filters_answer_as_the_model_does(
         pytest.param((Tcp("1-9"), Tcp("3-4")), (1, 10), id="within vanishes"),
         pytest.param((Tcp(1), Tcp(1)), (1, 2), id="twice is once"),
         pytest.param((Tcp("0-9"), Tcp("10-65535")), (0, 65_536), id="parts of all make all"),
+        pytest.param((Tcp([80, 443]),), (80, 81, 443, 444), id="several of one filter"),
+        pytest.param((Tcp("1,5-9"), Tcp([2, 7])), (1, 3, 5, 10), id="several of several"),
         pytest.param((Tcp(9), Udp(1), Icmp()), (9, 10), id="others do not count"),
     ],
 )

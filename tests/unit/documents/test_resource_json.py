@@ -1,7 +1,7 @@
 """Resources and filters as JSON: read as the portal sends them, their faults, and written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import pytest
@@ -250,6 +250,18 @@ def test_two_resources_of_one_scope_have_different_ids() -> None:
         read_document(json.dumps([cidr(), dns(id="db"), dns()]), each)
 
 
+@pytest.mark.parametrize("name", [5, ["x"], "\ud800", {}])
+@pytest.mark.parametrize("resource", [cidr, dns])
+def test_a_name_that_is_no_text_may_be_left_unread(
+    resource: Callable[..., Json], name: Json
+) -> None:
+    found = read_document(
+        resource(name=name), lambda node: read_resource(node, among=None, with_extensions=False)
+    )
+    assert isinstance(found, CidrResource | DnsResource)
+    assert found.name == ""
+
+
 def test_extensions_may_be_left_unread() -> None:
     value = internet(name=5, exclude=5)
     assert len(faults_of(value)) == 2
@@ -288,6 +300,17 @@ def test_ports_are_written_unless_there_are_all() -> None:
         {"protocol": "udp", "port_range_start": 53, "port_range_end": 53},
         {"protocol": "icmp"},
     ]
+
+
+def test_a_filter_of_several_ranges_is_written_as_the_portal_does_one_for_each() -> None:
+    several = CidrResource("web", "10.0.0.0/24", [Tcp("443,8000-8100,80")])
+    written = write_resource(several)
+    assert written["filters"] == [
+        {"protocol": "tcp", "port_range_start": 80, "port_range_end": 80},
+        {"protocol": "tcp", "port_range_start": 443, "port_range_end": 443},
+        {"protocol": "tcp", "port_range_start": 8000, "port_range_end": 8100},
+    ]
+    assert read(written) == several
 
 
 def test_an_internet_resource_is_written_as_the_portal_does() -> None:

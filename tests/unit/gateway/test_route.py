@@ -82,5 +82,5 @@ def test_authorizing_a_new_resource_makes_25_calls() -> None:
     gateway = gateway_for_alice(V4.db())
     resource = CidrResource("new", "10.5.0.0/16", [Tcp(443), Udp(53)])
     steps = route(lambda: gateway.authorize("alice", resource, expires_at=5_000.0))
-    assert_no_longer(steps, calls=25, modules=14)
+    assert_no_longer(steps, calls=25, modules=15)
     assert gateway.authorizations("alice")["new"] == 5_000.0

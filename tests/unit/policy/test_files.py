@@ -52,6 +52,45 @@ def read(*domains: object) -> tuple[PolicyDomain, ...]:
 
 # --- Reading ------------------------------------------------------------------------------
 
+NAMES = [
+    "policy.json",
+    "my policy.JSON",
+    "./policy",
+    "/etc/firezone/policy.json",
+    "C:\\office\\policy.txt",
+    "~/policy.json5",
+    "\u00e9.json",
+    "a/" * 2_048,
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name)[:20])
+def test_the_name_of_a_file_is_refused_as_such(name: str) -> None:
+    for source in (name, name.encode()):
+        with pytest.raises(InvalidPolicy, match="looks like a file's name: hand in the text"):
+            load_policy(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1, column 1: Expecting value"),
+        ("policy", "line 1, column 1: Expecting value"),
+        ("1.5", "document: 1.5 is not an object"),
+        ('"policy.json"', "document: 'policy.json' is not an object"),
+        ('["a/b.json"]', "document: a list is not an object"),
+        ("a/b\nc.json", "line 1, column 1: Expecting value"),
+        ("{policy.json", "line 1, column 2: Expecting property name"),
+        ("a/" * 2_048 + "b", "line 1, column 1: Expecting value"),
+        (b"\xff", "line 1, column 1: not UTF-8"),
+    ],
+    ids=lambda row: repr(row)[:20],
+)
+def test_another_text_is_no_name(text: str | bytes, fault: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        load_policy(text)
+    assert str(caught.value).startswith(fault)
+
 
 def test_the_example_is_read() -> None:
     database = CidrResource("db", "10.0.0.0/24", [Tcp(5432), Icmp()], "Database")

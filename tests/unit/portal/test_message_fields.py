@@ -1,13 +1,165 @@
-"""Keys, tokens and secrets of messages: their form is checked, and secrets are not quoted."""
+"""Fields that filtering does not use: whatever they hold, they refuse nothing."""
+
+import json
+import math
+from typing import Any, TypeAlias
 
 import pytest
 
-from tests.portal import ALICE, CREATE, fault_of, message, segment, session, token
+from firezone_filter import Gateway, PortalEvent, PortalReply, PortalSession
+from firezone_filter.portal.message_fields import to_public_key
+from tests.portal import (
+    ALICE,
+    ALLOW,
+    CORP,
+    CREATE,
+    EXPIRY,
+    INIT,
+    NOW,
+    OTHER_KEY,
+    REJECT,
+    REMOVED,
+    corp,
+    fault_of,
+    grant,
+    held,
+    message,
+    reaches,
+    session,
+    updated,
+    with_value,
+)
 
-CLAIMS = segment({})
-HS256 = segment({"alg": "HS256"})
+Json: TypeAlias = Any
 
-NOT_KEYS = {
+RING: dict[str, object] = {}
+RING["ring"] = [RING]
+DEEP: object = None
+for _ in range(1_000):
+    DEEP = [DEEP]
+
+ODD: dict[str, Json] = {
+    "missing": REMOVED,
+    "null": None,
+    "a number": -1,
+    "not finite": math.nan,
+    "beyond every float": 10**400,
+    "an empty text": "",
+    "half of a surrogate pair": "\ud800",
+    "a list": ["x", {}],
+    "an object": {"alg": "none"},
+    "nested deeply": DEEP,
+    "a mapping that holds itself": RING,
+}
+odd = pytest.mark.parametrize("value", ODD.values(), ids=ODD.keys())
+
+
+@odd
+@pytest.mark.parametrize(
+    "field",
+    [
+        "account_slug",
+        "config",
+        "config.ipv4_masquerade_enabled",
+        "flow_logs",
+        "flow_logs.api_url",
+        "flow_logs.upload_interval_secs",
+        "flow_logs.upload_batch_size",
+        "interface.search_domain",
+        "interface.upstream_dns",
+        "interface.upstream_do53",
+        "interface.upstream_doh",
+        "authorizations[0].ref",
+        "relays",
+    ],
+)
+def test_an_unused_field_of_init_refuses_nothing_and_is_handed_back(
+    field: str, value: object
+) -> None:
+    sent = message(with_field(INIT, field), **{field: value})
+    told, portal = session(grant())
+    (answer,) = portal.receive(sent, NOW)
+    assert isinstance(answer, PortalEvent)
+    assert answer.payload is sent["payload"]
+    assert told.authorizations(ALICE) == {CORP: EXPIRY}
+
+
+@odd
+@pytest.mark.parametrize(
+    "field",
+    [
+        "client.device_os_name",
+        "client.preshared_key",
+        "client.public_key",
+        "client_ice_credentials",
+        "client_ice_credentials.username",
+        "flow_logs_ingest_token",
+        "gateway_ice_credentials",
+        "gateway_ice_credentials.password",
+        "subject",
+        "use_iceless",
+    ],
+)
+def test_an_unused_field_of_a_grant_refuses_nothing_and_is_handed_back(
+    field: str, value: object
+) -> None:
+    sent = message(with_field(CREATE, field), **{field: value})
+    told, portal = session()
+    handed_back, reply = portal.receive(sent, NOW)
+    assert isinstance(handed_back, PortalEvent)
+    assert handed_back.payload is sent["payload"]
+    assert reply == PortalReply("authorization_created", {"ref": "signed-reference"})
+    assert reaches(told)
+
+
+@odd
+@pytest.mark.parametrize("field", ["ref", "topic", "more"])
+@pytest.mark.parametrize("text", [INIT, CREATE, ALLOW, REJECT])
+def test_an_unused_field_of_the_envelope_refuses_nothing(
+    text: str, field: str, value: object
+) -> None:
+    _, portal = session(grant())
+    portal.receive(with_value(json.loads(with_field(text, field, "")), field, value), NOW)
+
+
+@odd
+def test_the_payload_of_another_event_may_hold_anything(value: object) -> None:
+    sent = {"event": "relays_presence", "payload": {"connected": value}}
+    _, portal = session()
+    (answer,) = portal.receive(sent, NOW)
+    assert answer.payload is sent["payload"]
+
+
+@pytest.mark.parametrize("name", [5, ["x"], "\ud800", {}, True])
+def test_a_resource_whose_name_is_no_text_has_no_name(name: Json) -> None:
+    told, portal = session(grant(corp(name=name)))
+    assert held(told, CORP).name == ""
+    portal.receive(updated(corp(name=name)), NOW)
+
+
+def test_an_unused_field_may_stand_twice() -> None:
+    told, _ = session(INIT.replace('"relays":[]', '"relays":[],"relays":{"a":1,"a":2}'), CREATE)
+    assert reaches(told)
+
+
+def test_a_used_field_may_not() -> None:
+    twice = CREATE.replace('"client":{"id"', '"client":{"id":"bob","id"')
+    assert fault_of(twice).faults == ("payload.client.id: given more than once",)
+
+
+def with_field(text: str, path: str, inside: str = "payload.") -> str:
+    """Return a message that has a field at *path*, so that it can be removed."""
+    whole = json.loads(text)
+    return json.dumps(with_value(whole, f"{inside}{path}", "x"))
+
+
+# --- Public keys --------------------------------------------------------------------------
+
+NOT_KEYS: dict[str, Json] = {
+    "missing": REMOVED,
+    "null": None,
+    "a number": 7,
+    "bytes": OTHER_KEY.encode(),
     "short": "AAAA",
     "empty": "",
     "not ASCII": "é" * 44,
@@ -16,66 +168,36 @@ NOT_KEYS = {
     "bits after the last byte": "A" * 42 + "B=",
     "characters that Python skips": "-" * 43 + "=",
 }
+not_a_key = pytest.mark.parametrize("key", NOT_KEYS.values(), ids=NOT_KEYS.keys())
 
 
-@pytest.mark.parametrize("text", NOT_KEYS.values(), ids=NOT_KEYS.keys())
-def test_a_key_is_32_bytes_in_base64(text: str) -> None:
-    fault = "is not base64 of 32 bytes"
-    assert fault_of(message(CREATE, **{"client.public_key": text})).faults == (
-        f"payload.client.public_key: {text!r} {fault}",
-    )
-    assert fault_of(message(CREATE, **{"client.preshared_key": text})).faults == (
-        f"payload.client.preshared_key: a text of {len(text)} characters {fault}",
-    )
+@not_a_key
+def test_a_key_of_an_odd_form_is_unknown(key: Json) -> None:
+    assert to_public_key(key) is None
 
 
-NOT_TOKENS = {
-    "empty": "",
-    "no signature": f"{HS256}.{CLAIMS}",
-    "an empty signature": f"{HS256}.{CLAIMS}.",
-    "a fourth part": f"{HS256}.{CLAIMS}.c2ln.c2ln",
-    "empty claims": f"{HS256}..c2ln",
-    "an empty header": f".{CLAIMS}.c2ln",
-    "an impossible length": f"{HS256}.{CLAIMS}.c2lnb",
-    "padding": f"{HS256}.{CLAIMS}.c2l=",
-    "the other base64": f"{HS256}.{CLAIMS}.c2/n",
-    "another script": f"{HS256}.{CLAIMS}.\u0441",
-    "a line feed": f"{HS256}.{CLAIMS}.c2ln\n",
-    "no algorithm": token(header={"typ": "JWT"}),
-    "algorithm none": token(header={"alg": "none"}),
-    "algorithm in lower case": token(header={"alg": "hs256"}),
-    "algorithms": token(header={"alg": ["HS256"]}),
-    "a list as header": token(header=["alg", "HS256"]),
-    "a list as claims": token(claims=[]),
-    "a header that is not JSON": f"AAAA.{CLAIMS}.c2ln",
-    "claims that are not JSON": f"{HS256}.AAAA.c2ln",
-}
+def test_a_key_is_32_bytes_in_base64() -> None:
+    assert to_public_key("A" * 43 + "=") == bytes(32)
 
 
-@pytest.mark.parametrize("text", NOT_TOKENS.values(), ids=NOT_TOKENS.keys())
-def test_a_token_is_signed_with_hs256_and_never_quoted(text: str) -> None:
-    place, shown = "payload.flow_logs_ingest_token", f"a text of {len(text)} characters"
-    assert fault_of(message(CREATE, flow_logs_ingest_token=text)).faults == (
-        f"{place}: {shown} is not a token signed with HS256",
-    )
+def authorized_with(first: Json, second: Json) -> Gateway:
+    """Grant the name and then the network, each in a message with a public key."""
+    told = session()[0]
+    portal = PortalSession(told)
+    portal.receive(message(CREATE, **{"client.public_key": first, "resource.id": "db"}), NOW)
+    portal.receive(message(CREATE, **{"client.public_key": second}), NOW)
+    return told
 
 
-@pytest.mark.parametrize("length", range(1, 7))
-def test_a_token_may_have_any_length(length: int) -> None:
-    told, _ = session(message(CREATE, flow_logs_ingest_token=token(claims={"x": "x" * length})))
-    assert ALICE in told
+@not_a_key
+def test_with_an_unknown_key_only_the_addresses_tell_of_a_restart(key: Json) -> None:
+    assert set(authorized_with(key, OTHER_KEY).authorizations(ALICE)) == {"db", CORP}
+    assert set(authorized_with(OTHER_KEY, key).authorizations(ALICE)) == {"db", CORP}
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        "client.preshared_key",
-        "client_ice_credentials",
-        "flow_logs_ingest_token",
-        "gateway_ice_credentials",
-    ],
-)
-def test_a_secret_in_the_wrong_form_is_not_quoted(field: str) -> None:
-    error = fault_of(message(CREATE, **{field: "geheim"}))
-    assert error.faults[0].startswith(f"payload.{field}: a text")
-    assert "geheim" not in f"{error} {error.value!r} {error.__cause__!r}"
+def test_an_unknown_key_does_not_replace_a_known_one() -> None:
+    told, portal = session(message(CREATE, **{"client.public_key": OTHER_KEY}))
+    portal.receive(message(CREATE, **{"client.public_key": "AAAA", "resource.id": "db"}), NOW)
+    assert set(told.authorizations(ALICE)) == {"db", CORP}
+    portal.receive(CREATE, NOW)
+    assert set(told.authorizations(ALICE)) == {CORP}

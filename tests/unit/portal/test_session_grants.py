@@ -58,7 +58,8 @@ def test_a_created_authorization_opens_both_directions_until_it_expires() -> Non
     told, portal = session()
     assert not reaches(told)
     assert portal.receive(CREATE, NOW) == [
-        PortalReply("authorization_created", {"ref": "signed-reference"})
+        PortalEvent("create_authorization", json.loads(CREATE)["payload"]),
+        PortalReply("authorization_created", {"ref": "signed-reference"}),
     ]
     assert reaches(told)
     assert told.authorizations(ALICE) == {CORP: EXPIRY}
@@ -90,8 +91,11 @@ def test_a_created_authorization_is_for_its_client_alone() -> None:
 )
 def test_the_reply_to_an_authorization_repeats_the_reference(event: str, reply: str) -> None:
     told, portal = session()
-    answers = portal.receive(message(CREATE, ref="opaque\u00e9") | {"event": event}, NOW)
-    assert answers == [PortalReply(reply, {"ref": "opaque\u00e9"})]
+    sent = message(CREATE, ref="opaque\u00e9") | {"event": event}
+    assert portal.receive(sent, NOW) == [
+        PortalEvent(event, sent["payload"]),
+        PortalReply(reply, {"ref": "opaque\u00e9"}),
+    ]
     assert reaches(told)
 
 
@@ -109,11 +113,6 @@ def test_an_authorization_without_expiry_never_ends(never: object) -> None:
     told, _ = session(message(CREATE, expires_at=never))
     assert told.authorizations(ALICE) == {CORP: None}
     told.handle_timeout(NOW + 1e9)
-    assert reaches(told)
-
-
-def test_iceless_is_false_where_it_is_missing() -> None:
-    told, _ = session(message(CREATE, use_iceless=REMOVED))
     assert reaches(told)
 
 

@@ -58,6 +58,13 @@ def test_init_leaves_clients_connected_that_it_does_not_mention() -> None:
     assert told.clients() == (ALICE, "bob")
 
 
+def test_init_may_name_the_address_of_a_client_that_has_gone() -> None:
+    told, portal = session(grant(), grant(**BOB))
+    told.client_disconnected("bob")
+    portal.receive(message(INIT, **{"interface.ipv4": BOB["ipv4"]}), NOW)
+    assert reaches(told, f"{BOB['ipv4']}:22")
+
+
 def test_init_sets_the_expiry_of_listed_authorizations() -> None:
     told, portal = session(grant())
     portal.receive(INIT, NOW)
@@ -105,24 +112,6 @@ def test_the_last_expiry_counts_if_init_lists_an_authorization_twice() -> None:
     portal.receive(message(INIT, authorizations=twice), NOW)
     assert told.authorizations(ALICE) == {CORP: EXPIRY + 60}
     assert told.poll_event() is None
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("relays", REMOVED),
-        ("account_slug", REMOVED),
-        ("account_slug", None),
-        ("interface.search_domain", None),
-        ("interface.search_domain", "example.com"),
-        ("interface.upstream_dns", []),
-        ("interface.upstream_do53", [{"ip": "1.1.1.1"}]),
-        ("interface.upstream_doh", [{"url": "https://dns.example/"}]),
-    ],
-)
-def test_optional_fields_of_init_may_be_missing(field: str, value: object) -> None:
-    told, _ = session(grant(), message(INIT, **{field: value}))
-    assert told.authorizations(ALICE) == {CORP: EXPIRY}
 
 
 def test_init_may_come_again() -> None:

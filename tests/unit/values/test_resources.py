@@ -1,11 +1,12 @@
 """Ports, filters and resources, as users hand them in."""
 
-from collections.abc import Callable, Iterable
+import pickle
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
@@ -28,6 +29,8 @@ from firezone_filter.values.resources import (
     to_filters,
     to_id,
 )
+
+Given: TypeAlias = Any
 
 BEYOND = [
     pytest.param(-1, id="negative"),
@@ -180,24 +183,107 @@ def test_ports_can_be_given_in_each_form(
         pytest.param("+443", id="sign"),
         pytest.param("4_43", id="underscore"),
         pytest.param("0x1bb", id="hexadecimal"),
-        pytest.param("1,2", id="list"),
+        pytest.param("80,", id="nothing behind the comma"),
+        pytest.param(",80", id="nothing before the comma"),
+        pytest.param("80,,443", id="nothing between commas"),
+        pytest.param("80 ,443", id="space before the comma"),
+        pytest.param("80,  443", id="two spaces"),
+        pytest.param("80;443", id="semicolon"),
+        pytest.param("80,x", id="name among ports"),
+        pytest.param("80,443-80", id="backwards among ports"),
+        pytest.param([], id="empty list"),
+        pytest.param((), id="empty tuple"),
+        pytest.param(range(0), id="empty range"),
+        pytest.param([80, 65_536], id="beyond among ports"),
+        pytest.param(["80", ""], id="empty among ports"),
         pytest.param("*", id="star"),
         pytest.param("https", id="name"),
         pytest.param("\u0664\u0664\u0663", id="digits of another script"),
     ],
 )
 def test_values_that_are_not_port_ranges_are_refused(
-    kind: type[Tcp | Udp], given: int | str
+    kind: type[Tcp | Udp], given: int | str | Sequence[int]
 ) -> None:
     with pytest.raises(InvalidPolicy):
         kind(given)
 
 
 @BOTH
-@pytest.mark.parametrize("given", [None, True, False, 443.0, (1, 9), [443], b"443", Tcp()])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(None, True, False, 443.0, b"443", b"", bytearray(b"443"), memoryview(b"443"), Tcp()),
+        *({}, {80: 443}, [True], [443.0], [None], [[443]], [(80, 443)], [b"443"], [Tcp(443)]),
+    ],
+)
 def test_ports_of_another_type_are_a_type_error(kind: type[Tcp | Udp], given: object) -> None:
     with pytest.raises(TypeError):
         kind(given)  # type: ignore[arg-type]
+
+
+SEVERAL: dict[str, tuple[Any, list[PortRange]]] = {
+    "list": ([80, 443], [PortRange(80), PortRange(443)]),
+    "text": ("80,443", [PortRange(80), PortRange(443)]),
+    "text with a space": ("80, 443", [PortRange(80), PortRange(443)]),
+    "not in order": ("443,80", [PortRange(80), PortRange(443)]),
+    "twice": ([443, "443", 80, PortRange(443)], [PortRange(80), PortRange(443)]),
+    "ranges": ("1-9,20-29", [PortRange(1, 9), PortRange(20, 29)]),
+    "every form": (
+        [80, "443,1-9", PortRange(20)],
+        [*map(PortRange, (1, 20, 80, 443), (9, 20, 80, 443))],
+    ),
+    "one apart": ("1-9,11", [PortRange(1, 9), PortRange(11)]),
+    "touching": ("1-9,10", [PortRange(1, 10)]),
+    "overlapping": ("1-9,5-20", [PortRange(1, 20)]),
+    "one inside another": ("1-9,2-3", [PortRange(1, 9)]),
+    "one in a list": ([443], [PortRange(443)]),
+    "a tuple is no range": ((1, 9), [PortRange(1), PortRange(9)]),
+    "a set": ({80, 443}, [PortRange(80), PortRange(443)]),
+    "a Python range": (range(8_000, 8_101), [PortRange(8_000, 8_100)]),
+    "the ends": ("0,65535", [PortRange(0), PortRange(65_535)]),
+    "all in two": ("0-79,80-65535", [ALL_PORTS]),
+    "all in all": ([*range(0, 65_536, 2), *range(1, 65_536, 2)], [ALL_PORTS]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("given", "ranges"), SEVERAL.values(), ids=SEVERAL.keys())
+def test_several_ports_are_ranges_in_order_of_which_no_two_touch(
+    kind: type[Tcp | Udp], given: Given, ranges: list[PortRange]
+) -> None:
+    made = kind(given)
+    assert made.ranges == tuple(ranges)
+    assert made.ports == (ranges[0] if len(ranges) == 1 else tuple(ranges))
+    assert {made} == {kind(ranges)}
+    assert attrs.evolve(made) == made
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own
+
+
+@BOTH
+def test_an_iterator_of_ports_is_read_once(kind: type[Tcp | Udp]) -> None:
+    made = kind(port for port in (80, 443))
+    assert (made.ranges, made.ranges) == ((PortRange(80), PortRange(443)),) * 2
+
+
+@pytest.mark.parametrize("given", [443, "440-445", [80, 443], "80,440-445"])
+def test_in_tells_of_a_port_whether_there_is_one_range_or_several(given: Given) -> None:
+    ports = Tcp(given).ports
+    assert 443 in ports
+    assert 79 not in ports
+    assert 446 not in ports
+    assert "443" not in ports
+
+
+def test_ranges_are_in_several_ports_too() -> None:
+    assert PortRange(80) in Tcp([80, 443]).ports
+    assert PortRange(80, 443) not in Tcp([80, 443]).ports
+
+
+def test_a_filter_of_several_ranges_is_kept_as_one_for_each() -> None:
+    several = to_filters([Udp("53,443"), Icmp(), Tcp([80, "443"]), Tcp(22), Tcp("1,2")])
+    assert several == (Udp(53), Udp(443), Icmp(), Tcp(80), Tcp(443), Tcp(22), Tcp("1-2"))
+    resource = CidrResource("web", "10.0.0.0/8", [Tcp([80, 443])])
+    assert resource == CidrResource("web", "10.0.0.0/8", [Tcp(80), Tcp(443)])
 
 
 def test_tcp_and_udp_on_the_same_ports_differ() -> None:
