@@ -34,7 +34,6 @@ from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.gateway.judge import Judge
 from firezone_filter.gateway.ruling import Ruling
-from firezone_filter.nat.nat import Nat
 from firezone_filter.packet.flow_key import echo_flow_key, flow_key
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
@@ -549,7 +548,10 @@ class Gateway:
         if key is None:
             return self._judge_and_commit(direction, None, 0, packet, client_id)
         if found is not None and client_id == found.client_id:
-            self._count_allowed(direction, found)
+            if direction is _OUTBOUND:
+                self._forwarded_outbound += 1
+            else:
+                self._forwarded_inbound += 1
             return found
         return self._judge_and_commit(direction, key, protocol, packet, client_id)
 
@@ -695,7 +697,6 @@ class Gateway:
             self._refusals.add(direction, packet, judged, now)
             self._commit_refused(ruling, direction, now)
         else:
-            self._count_allowed(direction, judged)
             self._commit_allowed(ruling, judged, direction, packet, now)
         return judged
 
@@ -714,14 +715,21 @@ class Gateway:
         if headers is not None and headers.fragment is not None:
             client.fragments.forget(headers, headers.fragment, outbound=direction is _OUTBOUND)
 
-    @staticmethod
     def _commit_allowed(
+        self,
         ruling: Ruling,
         decision: Forward | Translate,
         direction: Direction,
         packet: bytes,
         now: float,
     ) -> None:
+        outbound = direction is _OUTBOUND
+        if type(decision) is Translate:
+            self._translated_outbound += outbound
+            self._translated_inbound += not outbound
+        else:
+            self._forwarded_outbound += outbound
+            self._forwarded_inbound += not outbound
         _, client, headers, key, flow, followed = ruling
         # Without headers it is an ICMP error, from which nothing follows.
         if client is None or headers is None:
@@ -731,8 +739,7 @@ class Gateway:
             if followed.count_later is not None:
                 followed.count_later(headers, packet, now)
             return
-        outbound = direction is _OUTBOUND
-        if flow is not None and cast("Nat", client.nat).commit(flow, packet, now):
+        if flow is not None and flow.commit(packet, now):
             # Inbound flows that went around the NAT until now may belong to the new session.
             client.flow_cache.invalidate_inbound()
         handler: FlowHandler | None = flow
@@ -790,15 +797,6 @@ class Gateway:
         return self._clients.events.get()
 
     # --- Inside ---------------------------------------------------------------------------
-
-    def _count_allowed(self, direction: Direction, decision: Forward | Translate) -> None:
-        outbound = direction is _OUTBOUND
-        if type(decision) is Translate:
-            self._translated_outbound += outbound
-            self._translated_inbound += not outbound
-        else:
-            self._forwarded_outbound += outbound
-            self._forwarded_inbound += not outbound
 
     def _to_now(self, now: float) -> float:
         """Return *now* if it can be the time of a call."""

@@ -32,6 +32,7 @@ from firezone_filter.packet.numbers import IPV4_LENGTH, STATE_FLAGS, TCP, UDP
 from firezone_filter.packet.rewrite import (
     ECHO_ID_AT,
     FlowRewriting,
+    Rewriting,
     prepare,
     rewrite,
     rewrite_error,
@@ -87,7 +88,7 @@ class TranslatedFlow:
         """Return the decision about a packet of the flow. This has no effect."""
         return Translate(self._rewrite(packet), self.client_id, self._resource_id)
 
-    def note(self, packet: bytes, now: float) -> None:
+    def _apply(self, packet: bytes, now: float) -> None:
         """Let an allowed packet of the flow open, confirm, prolong or end its session."""
         flags = 0 if self._flags_at is None else packet[self._flags_at]
         session = self.session
@@ -95,6 +96,21 @@ class TranslatedFlow:
             self._sessions.see(session, self._port, flags, now, outbound=self._outbound)
         else:
             self._sessions.open(session, self._port, flags, now)
+
+    def commit(self, packet: bytes, now: float) -> bool:
+        """Apply an allowed packet of the flow to its session, and open that if it is new.
+
+        Returns:
+            Whether the session is new. Then the caller must invalidate the client's inbound
+            flows that went around the NAT, since they may belong to the session now.
+        """
+        # Sessions that are over have no place in the table any more: the new one may need
+        # their port, or their place under a limit.
+        if now >= self._pool.next:
+            self._pool.sweep(now)
+        is_new = not self.session.is_open
+        self._apply(packet, now)
+        return is_new
 
     def handle(self, packet: bytes, now: float) -> Translate | None:
         """Translate one of the flow's next packets, and apply it to the session.
@@ -120,7 +136,7 @@ class TranslatedFlow:
             if self._outbound:
                 session.last_outbound = now
         else:
-            self.note(packet, now)
+            self._apply(packet, now)
         return make_translate(self._rewrite(packet), self.client_id, self._resource_id)
 
 
@@ -252,24 +268,6 @@ class Nat:
             return self._sessions.find_inbound((quoted.protocol, port, quoted.destination), now)
         return self._sessions.find_outbound((quoted.protocol, port, quoted.source), now)
 
-    # --- Changing --------------------------------------------------------------------------
-
-    def commit(self, flow: TranslatedFlow, packet: bytes, now: float) -> bool:
-        """Apply an allowed packet of *flow* to its session, and open that if it is new.
-
-        Returns:
-            Whether the session is new. Then the caller must invalidate the client's inbound
-            flows that went around the NAT, since they may belong to the session now.
-        """
-        # Sessions that are over have no place in the table any more: the new one may need
-        # their port, or their place under a limit.
-        pool = self._sessions.sessions.pool
-        if now >= pool.next:
-            pool.sweep(now)
-        is_new = not flow.session.is_open
-        flow.note(packet, now)
-        return is_new
-
 
 def translate_error(
     session: Session, error: Headers, quoted: Headers, packet: bytes, *, outbound: bool
@@ -280,14 +278,7 @@ def translate_error(
     the error's source, whichever router sent it: the client knows no other address. Outbound,
     the quote becomes the packet as the resource sent it, and the real address the destination.
     """
-    (protocol, port, proxy), (_, translated, resolved) = session.forward_key, session.reverse_key
-    if outbound:
-        addresses, ports = (proxy, resolved), (port, translated)
-    else:
-        addresses, ports = (resolved, proxy), (translated, port)
-    rewriting = prepare(
-        protocol, addresses, ports, source_address=outbound, source_port=not outbound
-    )
+    rewriting = _rewriting(session, outbound=outbound, source_address=outbound)
     return rewrite_error(packet, error, quoted, rewriting, source=not outbound)
 
 
@@ -307,20 +298,31 @@ def port_or_echo_id(headers: Headers, packet: bytes, *, outbound: bool) -> int |
     return number
 
 
-def _rewriter(
-    session: Session, headers: Headers, key: bytes | None, *, outbound: bool
-) -> Callable[[bytes], bytes]:
-    """Return the quickest function that rewrites the packets of a flow of *session*."""
+def _rewriting(session: Session, *, outbound: bool, source_address: bool) -> Rewriting:
+    """Return how addresses and ports of a session's packets change in one direction.
+
+    Args:
+        session: the session.
+        outbound: whether the proxy becomes the real address, else the reverse.
+        source_address: whether that is the source address. An ICMP error quotes a packet that
+            went the other way, where it is the destination.
+    """
     (protocol, port, proxy), (_, translated, resolved) = session.forward_key, session.reverse_key
     if outbound:
         addresses, ports = (proxy, resolved), (port, translated)
     else:
         addresses, ports = (resolved, proxy), (translated, port)
-    rewriting = prepare(
-        protocol, addresses, ports, source_address=not outbound, source_port=outbound
-    )
+    return prepare(protocol, addresses, ports, source_address=source_address)
+
+
+def _rewriter(
+    session: Session, headers: Headers, key: bytes | None, *, outbound: bool
+) -> Callable[[bytes], bytes]:
+    """Return the quickest function that rewrites the packets of a flow of *session*."""
+    rewriting = _rewriting(session, outbound=outbound, source_address=not outbound)
     if key is None:
         return partial(rewrite, transport=headers.transport, rewriting=rewriting)
+    (protocol, port, proxy), (_, translated, resolved) = session.forward_key, session.reverse_key
     if outbound:
         ends, end_ports = headers.source + resolved, (translated, headers.destination_port)
     else:

@@ -106,16 +106,17 @@ def prepare(
     ports: tuple[int, int],
     *,
     source_address: bool,
-    source_port: bool,
 ) -> Rewriting:
     """Prepare the rewriting of a flow in one direction.
+
+    One address changes, and at the other end the port, where it is the client's.
 
     Args:
         protocol: TCP, UDP, ICMP or ICMPv6 (echo).
         addresses: the old and the new address.
         ports: the old and the new port or echo id.
-        source_address: whether the source address changes, else the destination.
-        source_port: whether the source port changes, else the destination's.
+        source_address: whether source address and destination port change, else destination
+            address and source port.
     """
     old, new = addresses
     address_change = difference(old, new)
@@ -124,7 +125,7 @@ def prepare(
     # (RFC 792; RFC 4443, section 2.3).
     covered = 0 if protocol == ICMPV4 else address_change
     if protocol in (TCP, UDP):
-        port_at = _SOURCE_PORT_AT if source_port else _DESTINATION_PORT_AT
+        port_at = _DESTINATION_PORT_AT if source_address else _SOURCE_PORT_AT
     else:
         port_at = ECHO_ID_AT
     return Rewriting(

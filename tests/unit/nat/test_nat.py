@@ -66,7 +66,7 @@ def passed(
     """Let a packet through; return its flow, and what goes on."""
     flow = flow_of(nat, direction, packet, now)
     translated = flow.translate(packet)
-    nat.commit(flow, packet, now)
+    flow.commit(packet, now)
     return flow, translated.packet
 
 
@@ -167,11 +167,11 @@ def test_a_proposed_session_does_not_exist_until_it_is_committed_and_is_new_once
         flow.translate(names.sent(kind))
         assert inbound(nat, names.came(kind)) is None
         assert (len(nat._sessions), flow.session.is_open) == (0, False)
-    assert nat.commit(flow, names.sent(kind), 0.0)
-    assert not nat.commit(flow, names.sent(kind), 0.0)
+    assert flow.commit(names.sent(kind), 0.0)
+    assert not flow.commit(names.sent(kind), 0.0)
     again = flow_of(nat, OUTBOUND, names.sent(kind))
     assert again.session is flow.session
-    assert not nat.commit(again, names.sent(kind), 0.0)
+    assert not again.commit(names.sent(kind), 0.0)
     assert len(nat._sessions) == 1
 
 
@@ -189,7 +189,7 @@ def test_only_a_committed_packet_prolongs_confirms_or_ends_a_session(
         back = flow_of(nat, INBOUND, packet, 30.0)
         back.translate(packet)
     assert (session.ended, session.expires_at) == (False, 60.0)
-    assert not nat.commit(back, names.came(kind), 30.0)
+    assert not back.commit(names.came(kind), 30.0)
     # What comes in prolongs all but TCP.
     assert session.expires_at == lifetime(kind) + (0.0 if kind == "tcp" else 30.0)
 

@@ -146,7 +146,6 @@ class Flow:
             (proxy, real) if outbound else (real, proxy),
             self.numbers,
             source_address=not outbound,
-            source_port=outbound,
         )
 
     def rewritten(self, packet: bytes) -> bytes:
@@ -314,7 +313,6 @@ def test_an_error_is_rewritten_with_its_quote_and_its_own_checksum(
         (packed(old)[0], packed(new)[0]),
         (61_000, 5401),
         source_address=not source,
-        source_port=source,
     )
     client = names.family.client
     flow, expected_flow = (
