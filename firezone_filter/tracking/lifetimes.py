@@ -267,8 +267,8 @@ class ClientSessions:
         self._count += 1
         self.pool.count += 1
         self.pool.members[self] = None
-        if session.kind != STAYS:
-            self._kinds[session.kind][session] = None
+        # Nothing has come back yet, so it is one that may give way.
+        self._kinds[session.kind][session] = None
         session.armed_for = session.expires_at
         self.pool.set(session, session.armed_for)
 
