@@ -715,7 +715,7 @@ class Gateway:
         if headers is not None and headers.fragment is not None:
             client.fragments.forget(headers, headers.fragment, outbound=direction is _OUTBOUND)
 
-    def _commit_allowed(
+    def _commit_allowed(  # noqa: C901 - one step for each thing that follows
         self,
         ruling: Ruling,
         decision: Forward | Translate,
