@@ -36,9 +36,18 @@ _ENTRIES: Final = "entries"
 _BOUNDS: Final = "bounds"
 _ANSWER: Final = "answer"
 
-# Arguments of py-radix are passed by position, in 70 ns where keywords take 220 ns. Its C
-# implementation takes -1 for "no mask length", its Python one `None`.
-_ALL_BITS: Final = -1 if isinstance(Radix().search_best, BuiltinMethodType) else None
+# Without its C extension py-radix falls back, silently, to a tree in Python whose `delete` is
+# broken: after two revocations a third network is still permitted.
+if not isinstance(Radix().search_best, BuiltinMethodType):  # pragma: no cover - in another process
+    raise ImportError(  # noqa: TRY004 - the installation is wrong, not a type
+        "py-radix is installed without its C extension, and its tree in Python loses revocations; "
+        "install it where there is a C compiler: "
+        "pip install --force-reinstall --no-binary py-radix py-radix"
+    )
+
+# Arguments of py-radix are passed by position, in 70 ns where keywords take 220 ns; -1 is its
+# "no mask length".
+_ALL_BITS: Final = -1
 _MAX_PROTOCOL: Final = 255
 
 T = TypeVar("T")

@@ -1,5 +1,7 @@
 """What the library relies on in py-radix and dpkt, on the versions installed."""
 
+import subprocess
+import sys
 from ipaddress import ip_address, ip_network
 from struct import Struct
 from typing import Any
@@ -41,6 +43,16 @@ def covering(tree: Radix, address: str) -> list[str]:
 def test_the_tree_is_the_one_in_c() -> None:
     # py-radix falls back to pure Python without a word, whose nodes are of `radix.radix`.
     assert type(add(Radix(), "10.0.0.0/8")).__module__ == "_radix"
+
+
+def test_without_its_c_extension_the_library_does_not_start() -> None:
+    # The tree in Python forgets networks that were not deleted, and keeps some that were.
+    hidden = "import sys; sys.modules['radix._radix'] = None; import firezone_filter"
+    run = subprocess.run(  # noqa: S603 - a program written right here
+        [sys.executable, "-c", hidden], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("ImportError: py-radix is installed without")
 
 
 def test_an_empty_tree_covers_nothing() -> None:
