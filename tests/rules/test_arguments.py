@@ -435,6 +435,21 @@ def test_an_id_of_another_class_is_taken_as_the_text_that_it_is() -> None:
     assert gateway.client_disconnected(Alias("carol"))
 
 
+class Disguised(str):
+    """A text that is equal to itself, and found in no set or mapping of texts."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return super().__hash__() + 1
+
+
+def test_ids_with_a_hash_of_their_own_are_retained() -> None:
+    gateway = gateway_for_alice(V4.db())
+    gateway.retain_authorizations({Disguised("alice"): [Disguised("db")]})
+    assert gateway.authorizations("alice") == {"db": None}
+
+
 def test_nothing_in_a_packet_raises() -> None:
     gateway = gateway_for_alice(CidrResource("all", "0.0.0.0/0"))
     for size, first in product(range(80), (0x00, 0x45, 0x4F, 0x60, 0xFF)):
