@@ -12,7 +12,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from firezone_filter.capture import formats
-from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapngFormat
 from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from firezone_filter.capture import formats
-from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import PcapFormat
 from firezone_filter.capture.pcapng import Pcapng
 from firezone_filter.capture.stream import NS_PER_S, ByteStream, Record, check_size

@@ -4,7 +4,7 @@ from typing import BinaryIO, Final
 
 from attrs import define, frozen
 
-from firezone_filter.capture.errors import DamagedCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 
 NS_PER_S: Final = 1_000_000_000

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from firezone_filter.capture.errors import UnreadableCaptureError
+from firezone_filter.capture.damage import UnreadableCaptureError
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import STANDARD

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from attrs import frozen
 from rich.console import Console
 
-from firezone_filter.capture.errors import UnreadableCaptureError
+from firezone_filter.capture.damage import UnreadableCaptureError
 from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.inputs import display_name, opened_capture, read_policy
 from firezone_filter.cli.interruptible import interruptible

@@ -10,7 +10,7 @@ from typing import cast
 from attrs import define, field
 
 from firezone_filter.accounting.refusals import PERIOD
-from firezone_filter.capture.errors import DamagedCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.link import link_reader
 from firezone_filter.capture.stream import NS_PER_S, TIME_END_NS, Record
 from firezone_filter.gateway.gateway import Gateway

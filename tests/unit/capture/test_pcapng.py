@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from firezone_filter.capture import pcapng
-from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firezone_filter.capture.errors import DamagedCaptureError, UnreadableCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError, UnreadableCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from firezone_filter.accounting import event_queue as events
-from firezone_filter.capture.errors import DamagedCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
 from firezone_filter.replay.replay import replay

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from attrs import define, field
 
-from firezone_filter.capture.errors import DamagedCaptureError
+from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.replay.captured_packet import read_packet
 from firezone_filter.replay.replay import replay
