@@ -123,7 +123,7 @@ def test_rows_that_were_not_run_are_named(
     )
     main([str(run)])
     printed = capsys.readouterr()
-    assert "| established flow | floor | v4 | 1.00 |  |  | at most 2.5 | yes |" in printed.out
+    assert "| established flow | floor | v4 | 1.00 |  |  | at most 3 | yes |" in printed.out
     assert "memory of a client" in printed.err
     assert not printed.err.startswith("not in what was run: established flow, with `now`,")
 
