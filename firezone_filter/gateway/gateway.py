@@ -66,7 +66,7 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.domains import to_domain
-from firezone_filter.values.errors import UnknownClient, UnknownResource, shown
+from firezone_filter.values.errors import InvalidTime, UnknownClient, UnknownResource, shown
 from firezone_filter.values.events import Event, FlowEnd
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
@@ -76,7 +76,7 @@ from firezone_filter.values.resources import (
     Resource,
     to_id,
 )
-from firezone_filter.values.times import to_now, to_time
+from firezone_filter.values.times import MAX_AHEAD, to_now, to_time
 
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
@@ -404,8 +404,10 @@ class Gateway:
             self.handle_timeout(checked)
             return
         latest = self._clients.latest_expiry()
-        if latest is not None:
-            to_expiry(latest, checked)
+        if latest is not None and latest > checked + MAX_AHEAD:
+            raise InvalidTime(
+                f"now {now!r} would leave an expires_at, {latest!r}, more than 50 years ahead", now
+            )
         before, self._now = self._now, checked
         self._last_now = None
         self._clients.set_clock(before, checked)

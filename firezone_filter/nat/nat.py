@@ -90,6 +90,10 @@ class TranslatedFlow:
 
     def _apply(self, packet: bytes, now: float) -> None:
         """Let an allowed packet of the flow open, confirm, prolong or end its session."""
+        # Sessions that are over have no place in the table any more: a new one may need their
+        # port or their place under a limit, and ends are remembered in the order of their times.
+        if now >= self._pool.next:
+            self._pool.sweep(now)
         flags = 0 if self._flags_at is None else packet[self._flags_at]
         session = self.session
         if session.is_open:
@@ -104,10 +108,6 @@ class TranslatedFlow:
             Whether the session is new. Then the caller must invalidate the client's inbound
             flows that went around the NAT, since they may belong to the session now.
         """
-        # Sessions that are over have no place in the table any more: the new one may need
-        # their port, or their place under a limit.
-        if now >= self._pool.next:
-            self._pool.sweep(now)
         is_new = not self.session.is_open
         self._apply(packet, now)
         return is_new

@@ -172,6 +172,27 @@ def test_ends_of_sessions_remembered_of_one_client_have_a_maximum() -> None:
     assert sizes(made)[0] == MAX_REMEMBERED
 
 
+def test_the_youngest_end_is_remembered_whatever_was_over_before_and_not_looked_at() -> None:
+    made = gateway()
+    resolve(made, "alice", 1)
+    held, late = f"{V4.client}:65000 > {V4.proxy}:443", f"{RESOLVED}:443 > {V4.client}:65000"
+    made.handle_packet(OUTBOUND, tcp(held), 1.0)
+    made.handle_packet(INBOUND, tcp(late), 1.0)
+    made.handle_packets(
+        OUTBOUND,
+        [udp(f"{V4.client}:{port} > {V4.proxy}:53") for port in range(1, MAX_REMEMBERED + 1)],
+    )
+
+    # The others are over at 61 s, and this one with the client's RST.
+    made.handle_packet(OUTBOUND, tcp(held), 100.0)
+    assert made.handle_packet(OUTBOUND, tcp(held, flags=RST), 100.0).allowed
+    for _ in range(2):
+        decision = made.handle_packet(INBOUND, tcp(late), 100.0)
+        assert not decision.allowed
+        assert decision.reason is Reason.EXPIRED_NAT_SESSION
+        made.handle_timeout(100.0)
+
+
 def test_proxies_of_one_client_have_a_maximum() -> None:
     made = gateway()
 
