@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Hashable
 from typing import Final, assert_never
 
+from attrs import frozen
+
 from firezone_filter.documents.faults import Faults
 from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.packet.numbers import MAX_PORT
@@ -37,6 +39,19 @@ _WITH_LENGTH = re.compile(r"[^/%]+/[0-9]{1,3}")
 # --- Reading ------------------------------------------------------------------------------
 
 
+@frozen
+class ResourceUpdate:
+    """What can change of a resource while a client has it, and how to find it."""
+
+    kind: str
+    """Its type, which cannot change."""
+
+    id: str
+
+    filters: tuple[Filter, ...]
+    """Its new filters; none for the Internet, which has no filters."""
+
+
 def read_resource(node: Node, *, among: Hashable, with_extensions: bool = True) -> Resource | None:
     """Read a resource: `{"type": "cidr", "id": "db", "address": "10.0.0.0/24", …}`.
 
@@ -60,6 +75,15 @@ def read_resource(node: Node, *, among: Hashable, with_extensions: bool = True) 
         return build_if_complete(InternetResource, id=resource_id)
     name = (_read_name if with_extensions else _take_name)(fields.get_unless_null("name"))
     return None if read is None else read(fields, resource_id, name)
+
+
+def read_resource_update(fields: Fields) -> ResourceUpdate | None:
+    """Read `type`, `id` and, unless it is the Internet, `filters`; no other field matters."""
+    kind = fields.require("type").one_of({kind: kind for kind in _RESOURCES})
+    resource_id = read_id(fields.require("id"), among=None)
+    has_filters = kind in {"cidr", "dns"}
+    filters = read_filters(fields.require("filters")) if has_filters else ()
+    return build_if_complete(ResourceUpdate, kind=kind, id=resource_id, filters=filters)
 
 
 def peek_kind(node: Node) -> tuple[str | None, DomainPattern | None]:

@@ -15,7 +15,7 @@ from firezone_filter.values.decisions import Decision, Direction, Drop, Forward,
 from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.events import Event
 from firezone_filter.values.resources import Resource
-from firezone_filter.values.times import is_finite, to_time
+from firezone_filter.values.times import is_finite, to_now, to_time
 
 MAX_INTERVAL: Final = 86_400.0
 """The longest interval, in seconds: a day. A count logged later than that is no news."""
@@ -34,8 +34,9 @@ class DecisionLog:
     at a time, the packets of one client share one line for each direction and reason. The limits
     hold for a client whatever becomes of its tunnel sessions: reconnecting does not reset them.
 
-    Time comes from `now` alone, which is Unix time and does not run backwards here. Lines have
-    it as the field `now`, where `JsonFormatter` looks for it. Counts are logged in time if
+    Time comes from `now` alone, which is Unix time and does not run backwards here, unless
+    `clock_set` says that the host's clock has been set. Lines have it as the field `now`, where
+    `JsonFormatter` looks for it. Counts are logged in time if
     `handle_timeout` is called at `poll_timeout`, otherwise with the next refusal; call `flush`
     in the end.
 
@@ -62,6 +63,7 @@ class DecisionLog:
             raise TypeError(f"logger is a Logger, or has a method log, not {shown(logger)}")
         self._write_to_logger = writer(logger)
         self._suppression = Suppression(_to_interval(interval), _to_count(max_far_ends))
+        # The latest `now`.
         self._now = -math.inf
 
     def decided(
@@ -76,7 +78,8 @@ class DecisionLog:
             now: The time of the decision.
 
         Raises:
-            InvalidTime: *now* is not finite, or 2**33 or more.
+            InvalidTime: *now* is not finite, or 2**33 or more; or it is more than 50 years
+                after or before the latest. The same holds for all other calls.
             TypeError: An argument has the wrong type.
         """
         if isinstance(decision, _ALLOWED):
@@ -137,13 +140,31 @@ class DecisionLog:
         self._advance(now)
         self._write_counts(self._suppression.end_intervals(self._now))
 
+    def clock_set(self, now: float) -> None:
+        """Tell that the host's clock was wrong and has been set: *now* is the time from here.
+
+        As `Gateway.clock_set`: it may be earlier or later than the latest `now`, by any
+        distance, and an open interval keeps what was left of it. Nothing is logged. Before the
+        first `now` this is `handle_timeout`.
+
+        Args:
+            now: the time by the clock as it has been set, in seconds.
+
+        Raises:
+            InvalidTime: *now* is not finite, or 2**33 or more.
+            TypeError: not a number.
+        """
+        before, self._now = self._now, to_time(now)
+        self._suppression.set_clock(before, self._now)
+
     def flush(self, now: float) -> None:
         """Log all counts and forget all clients, because the host is about to end."""
         self._advance(now)
         self._write_counts(self._suppression.forget_all())
 
     def _advance(self, now: float) -> None:
-        self._now = max(self._now, to_time(now))
+        latest = self._now if math.isfinite(self._now) else None
+        self._now = max(self._now, to_now(now, latest))
 
     def _write_counts(self, counts: Iterable[SuppressedCount]) -> None:
         for count in counts:

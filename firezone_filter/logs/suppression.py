@@ -152,6 +152,12 @@ class Suppression:
             if interval.restart(now + self._length):
                 self._intervals[client] = interval
 
+    def set_clock(self, before: float, now: float) -> None:
+        """Set the clock from *before* to *now*: intervals keep what was left of them."""
+        for interval in self._intervals.values():
+            # Not even rounding may let it end behind one that begins from now on.
+            interval.ends = min(now + (interval.ends - before), now + self._length)
+
     def forget_all(self) -> Iterator[SuppressedCount]:
         """Forget all clients; yield their counts."""
         for client in list(self._intervals):

@@ -4,8 +4,9 @@ A message that is wrong only in a field that filtering does not use (relays, ICE
 flow logs and their token, preshared keys) has nothing wrong with it here. Such fields go to the
 host as they are, with the payload, and are never quoted: most of them are secrets.
 
-Resources are left whole, with fields that nothing here knows: a field that restricts access,
-and that only a later version of this library reads, must not get lost on the way.
+Granted resources and filters are left whole, with fields that nothing here knows: a field that
+restricts access, and that only a later version of this library reads, must not get lost on the
+way.
 """
 
 from base64 import b64decode, b64encode
@@ -106,6 +107,7 @@ _PAYLOADS: Final[Mapping[str, Shape]] = {
         payload=_fields(name=_whole, proxy_ips=_whole),
     ),
     "reject_access": _fields(client_id=_whole, resource_id=_whole),
-    "resource_updated": _whole,
+    # A resource keeps its network or pattern, and its name: the message has new filters for it.
+    "resource_updated": _fields(id=_whole, type=_whole, filters=_whole),
     "access_authorization_expiry_updated": _fields(**_END),
 }

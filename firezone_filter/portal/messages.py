@@ -13,7 +13,11 @@ from attrs import evolve, frozen
 
 from firezone_filter.documents.nodes import Fields, Node, build_if_complete
 from firezone_filter.documents.parsing import parse, read_parsed
-from firezone_filter.documents.resource_json import read_resource, write_resource
+from firezone_filter.documents.resource_json import (
+    read_resource,
+    read_resource_update,
+    write_resource,
+)
 from firezone_filter.portal.commands import (
     AuthorizationKey,
     Command,
@@ -35,7 +39,14 @@ from firezone_filter.values.addresses import Address, TunnelAddresses, to_addres
 from firezone_filter.values.arguments import check_stands_for
 from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import InvalidMessage, InvalidPolicy
-from firezone_filter.values.resources import CidrResource, DnsResource, Resource, to_id
+from firezone_filter.values.resources import (
+    CidrResource,
+    DnsResource,
+    Filter,
+    InternetResource,
+    Resource,
+    to_id,
+)
 
 
 @frozen
@@ -211,22 +222,27 @@ def _read_granted(
     if sent is None or client is None:
         return sent
     held = preflight.held(client.id, sent.id)
-    return sent if held is None else _refiltered(node, held.resource, sent)
+    if held is None:
+        return sent
+    filters = () if isinstance(sent, InternetResource) else sent.filters
+    return _refiltered(node, held.resource, write_resource(sent)["type"], filters)
 
 
-def _refiltered(node: Node, held: Resource, sent: Resource) -> Resource | None:
-    """Return the resource *held* by a client with the filters of the one *sent* at *node*.
+def _refiltered(
+    node: Node, held: Resource, kind: object, filters: tuple[Filter, ...]
+) -> Resource | None:
+    """Return the resource *held* by a client with the *filters* of the one sent at *node*.
 
     Nothing else changes: "db" must not become another network or name while a client may reach
-    it.
+    it, and the *kind* that was sent has to be its own.
     """
-    kind = write_resource(held)["type"]
-    if kind != write_resource(sent)["type"]:
+    held_kind = write_resource(held)["type"]
+    if kind != held_kind:
         stated = cast("Fields", node.fields()).require("type")
-        stated.refuse(f"is not {kind!r}, as which a client has {held.id!r}")
+        stated.refuse(f"is not {held_kind!r}, as which a client has {held.id!r}")
         return None
     if isinstance(held, CidrResource | DnsResource):
-        return evolve(held, filters=cast("CidrResource | DnsResource", sent).filters)
+        return evolve(held, filters=filters)
     return held
 
 
@@ -264,12 +280,12 @@ def _read_expiry_update(fields: Fields, preflight: Preflight) -> ExpiryUpdate | 
 
 
 def _read_resource_updated(payload: Fields, preflight: Preflight) -> FilterUpdate | None:
-    sent = read_resource(payload.node, among=None, with_extensions=False)
+    sent = read_resource_update(payload)
     if sent is None:
         return None
     grants = []
     for held in preflight.holders(sent.id):
-        resource = _refiltered(payload.node, held.resource, sent)
+        resource = _refiltered(payload.node, held.resource, sent.kind, sent.filters)
         if resource is None:
             return None
         # The Internet has no filters to update.

@@ -53,7 +53,7 @@ class PortalSession:
       `connection_ready` with only the reference.
     - `reject_access` calls `revoke`.
     - `resource_updated` gives every client that has the resource the new filters, and changes
-      nothing else.
+      nothing else: its `address` and `name` are not read.
     - `access_authorization_expiry_updated` calls `update_expiry`. It is obsolete: Firezone's
       portal sends `create_authorization` again instead.
     - Any other event is handed back.
@@ -66,10 +66,11 @@ class PortalSession:
     **A refused message grants nothing, but may have revoked.** What it takes away goes first,
     whatever else is wrong with it: an `init` whose list can be read revokes what it does not
     list, and lets authorizations end earlier; a client that comes with another address or key
-    loses its old session, and is then not connected. `InvalidMessage.revoked_from` names the
-    clients. (Stricter filters are no such part: a `resource_updated` has its whole effect or
-    none.) A message that cannot be read at all has revoked nothing; a host that wants to fail
-    closed then disconnects its clients.
+    loses its old session, and is then not connected; a grant lets an authorization that the
+    client has end earlier, if it says so. `InvalidMessage.revoked_from` names the clients.
+    (Stricter filters are no such part: a `resource_updated` has its whole effect or none.) A
+    message that cannot be read at all has revoked nothing; a host that wants to fail closed
+    then disconnects its clients.
 
     >>> session = PortalSession(gateway)
     >>> for reply in session.receive(message, now=time.time()):
@@ -112,7 +113,8 @@ class PortalSession:
                 `payload.client.ipv4: 10.0.0.1 is outside the plan's tunnel ranges`. If a hook
                 of the gateway would have refused the message, its error is the `__cause__`:
                 `AddressInUse` names the client to disconnect.
-            InvalidTime: *now* is not finite.
+            InvalidTime: *now* is not finite, or 2**33 or more; or it is more than 50 years
+                after or before the latest.
             TypeError: an argument is of the wrong type.
         """
         check_type("message", message, str, bytes, Mapping)

@@ -1,9 +1,10 @@
 """The part of a refused message that takes something away: it takes effect all the same.
 
-The portal revokes by what it leaves out of an `init`, and a client that comes back with another
-address or key has lost its old session. Neither may be undone by a fault anywhere else in the
-message, or access would go on that the portal has ended. So these parts are read once more, by
-themselves, as far as they can be. Nothing here grants: what a message gives needs all of it.
+The portal revokes by what it leaves out of an `init`, a client that comes back with another
+address or key has lost its old session, and a grant may let an authorization end earlier that the
+client has. None of these may be undone by a fault anywhere else in the message, or access would
+go on that the portal has ended. So these parts are read once more, by themselves, as far as they
+can be. Nothing here grants: what a message gives needs all of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,12 +59,11 @@ def read_withdrawal(message: object, preflight: Preflight) -> Withdrawal:
         case "init":
             return _read_init(payload, preflight)
         case "create_authorization" | "authorize_flow":
-            client = _field(payload, "client")
             names = ("id", "ipv4", "ipv6", "public_key")
-            return _read_restart(*(_field(client, name) for name in names), preflight=preflight)
+            return _read_grant(payload, _field(payload, "client"), names, preflight)
         case "allow_access":
             names = ("client_id", "client_ipv4", "client_ipv6", "")
-            return _read_restart(*(_field(payload, name) for name in names), preflight=preflight)
+            return _read_grant(payload, payload, names, preflight)
     # A `reject_access` is nothing but the authorization that it names, and a
     # `resource_updated` with stricter filters is carried out as a whole or not at all.
     return Withdrawal()
@@ -85,21 +85,27 @@ def _read_init(payload: object, preflight: Preflight) -> Withdrawal:
         shortened=tuple(
             (key, at)
             for key, before in held.items()
-            if (at := _read_expiry(expiries.get(key), preflight)) is not None
-            and (before is None or at < before)
+            if (at := _read_earlier(expiries.get(key), before, preflight)) is not None
         ),
     )
 
 
-def _read_restart(
-    client_id: object, ipv4: object, ipv6: object, public_key: object, *, preflight: Preflight
+def _read_grant(
+    payload: object, client: object, names: tuple[str, ...], preflight: Preflight
 ) -> Withdrawal:
+    client_id, ipv4, ipv6, public_key = (_field(client, name) for name in names)
     addresses = [address for text in (ipv4, ipv6) for address in _addresses(text)]
-    if isinstance(client_id, str) and preflight.has_restarted(
-        client_id, addresses, to_public_key(public_key)
-    ):
+    if not isinstance(client_id, str):
+        return Withdrawal()
+    if preflight.has_restarted(client_id, addresses, to_public_key(public_key)):
         return Withdrawal(restarted=(client_id,))
-    return Withdrawal()
+    resource_id = _field(_field(payload, "resource"), "id")
+    held = preflight.held(client_id, resource_id) if isinstance(resource_id, str) else None
+    if held is None:
+        return Withdrawal()
+    key = AuthorizationKey(client_id, held.resource.id)
+    at = _read_earlier(_field(payload, "expires_at"), held.expires_at, preflight)
+    return Withdrawal() if at is None else Withdrawal(shortened=((key, at),))
 
 
 def _field(value: object, name: str) -> object:
@@ -124,10 +130,12 @@ def _addresses(text: object) -> Iterator[Address]:
             return
 
 
-def _read_expiry(value: object, preflight: Preflight) -> int | None:
+def _read_earlier(value: object, before: float | None, preflight: Preflight) -> int | None:
+    """Return the end *value* if it is one, and earlier than the end *before*, if there is any."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_U64:
         return None
     try:
-        return preflight.check_expiry(value)
+        at = preflight.check_expiry(value)
     except FirezoneFilterError:
         return None
+    return at if before is None or at < before else None

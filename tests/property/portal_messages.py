@@ -14,6 +14,7 @@ from tests.portal import (
     Json,
     grant,
     message,
+    with_value,
 )
 from tests.property.damage import damaged
 from tests.property.portal_model import KEYS
@@ -148,6 +149,7 @@ INIT = message(
     authorizations=[ALICE_DB | {"expires_at": END + 1}],
 )
 GRANT_TOO_FAR = message(ACTED_ON["create_authorization"], expires_at=TOO_FAR)
+GRANT_OTHER_TYPE = grant(GIT | {"id": "db"}, **ALICE)
 EVERYTHING: list[tuple[Any, ...]] = [
     ("connect", "alice", NOW),
     ("message", grant(DB, **ALICE), NOW),
@@ -161,6 +163,9 @@ EVERYTHING: list[tuple[Any, ...]] = [
     ("message", envelope("resource_updated", GIT | {"id": "db"}), NOW),
     ("message", envelope("resource_updated", GIT | {"id": "other"}), NOW),
     ("message", grant(GIT | {"id": "db"}, **ALICE), NOW),
+    # Refused, and yet the first lets it end earlier.
+    ("message", with_value(GRANT_OTHER_TYPE, "payload.expires_at", END + 3), NOW),
+    ("message", with_value(GRANT_OTHER_TYPE, "payload.expires_at", END + 4), NOW),
     ("message", grant(DB, **(ALICE | {"ipv4": IPV4[1]})), NOW),
     ("message", grant(DB, **(ALICE | {"ipv4": IPV4[3]})), NOW),
     ("message", grant(DB, **(ALICE | {"ipv4": IPV4[4]})), NOW),

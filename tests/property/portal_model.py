@@ -207,7 +207,21 @@ class Model:
                     self.disconnect(client_id)
                     self.keys.pop(client_id, None)
                     return {client_id}
+                return self.withdraw_time(client_id, payload, at)
         return set()
+
+    def withdraw_time(self, client_id: str, payload: Json, at: float) -> set[str]:
+        end, resource_id = payload.get("expires_at"), payload["resource"]["id"]
+        client = self.clients.get(client_id)
+        held = None if client is None else client.held.get(resource_id)
+        if held is None or end is None or end > at + FIFTY_YEARS:
+            return set()
+        before = held.expires_at
+        if before is not None and (before <= at or before <= end):
+            return set()
+        self.advance(at)
+        self.extend({"client_id": client_id, "resource_id": resource_id, "expires_at": end})
+        return {client_id}
 
     def withdraw_unlisted(self, listed: list[Json], at: float) -> set[str]:
         last = {(one["client_id"], one["resource_id"]): one["expires_at"] for one in listed}

@@ -15,6 +15,9 @@ MAX_NAMED: Final = 10
 class InvalidLines:
     """Lines that are not JSON: text, which is passed through, and binary data, which is not."""
 
+    _leaves_out_long: bool = False
+    """Whether lines that are too long are not passed through: `Selection.reads_fields`."""
+
     _texts: int = field(init=False, default=0)
     _named: list[str] = field(init=False, factory=list)
     _binary: dict[str, list[int]] = field(init=False, factory=dict)
@@ -33,8 +36,8 @@ class InvalidLines:
             return
         self._texts += 1
         if self._texts <= MAX_NAMED:
-            what = "not JSON" if entry.piece.ends else "too long to be read as JSON"
-            self._named.append(f"{entry.source}:{entry.piece.number}: {what}, passed through")
+            what = "not JSON, passed through" if entry.piece.ends else self._too_long()
+            self._named.append(f"{entry.source}:{entry.piece.number}: {what}")
 
     def report(self) -> Iterator[str]:
         """Yield the complaints, one line each."""
@@ -47,6 +50,11 @@ class InvalidLines:
                 yield f"{name}:{first}: binary data, skipped"
             else:
                 yield f"{name}:{first}: binary data, {count:,} lines up to {last:,} skipped"
+
+    def _too_long(self) -> str:
+        if self._leaves_out_long:
+            return "too long for --severity and --field to be read, left out"
+        return "too long to be read as JSON, passed through"
 
     def _add_binary(self, entry: Entry) -> None:
         number = entry.piece.number

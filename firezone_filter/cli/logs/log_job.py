@@ -56,7 +56,7 @@ class LogJob:
         self._check()
         printer = Printer(sys.stdout, all_fields=self.all_fields, as_json=self.as_json)
         reading = Reading(self.names or (STANDARD,), self.merge, say, printer.flush)
-        invalid_lines = InvalidLines()
+        invalid_lines = InvalidLines(self.selection.reads_fields())
         try:
             with self._entries(reading, sleep) as entries:
                 self._print(entries, invalid_lines, printer)

@@ -1,7 +1,8 @@
 """Selects entries by severity, message, fields and time.
 
 A line that is not JSON may be a panic, so it is selected unless the message pattern or the time
-rules it out. Of a line that comes in pieces, the first one decides about all.
+rules it out. Of a line that comes in pieces, the first one decides about all. Such a line is too
+long for its severity and fields to be read: it is left out wherever they matter.
 """
 
 import re
@@ -60,11 +61,16 @@ class Selection:
         """Tell whether there is a condition that can be inverted."""
         return any(True for _ in self._conditions())
 
+    def reads_fields(self) -> bool:
+        """Tell whether severity or fields matter: then lines that are too long are left out."""
+        return self.severity is not None or bool(self.fields)
+
     def predicate(self) -> _Check:
         """Return a function that tells whether an entry is selected; call it in their order."""
         checks = (*self._times(), *self._conditions())
         if self.invert:
             checks = (*self._times(), _inverted(tuple(self._conditions()), self.pattern))
+        reads_fields = self.reads_fields()
         verdicts: dict[str, bool] = {}
 
         def meets_all(entry: Entry) -> bool:
@@ -79,7 +85,7 @@ class Selection:
             if starts and ends:
                 return meets_all(entry)
             if starts:
-                verdicts[entry.source] = meets_all(entry)
+                verdicts[entry.source] = not reads_fields and meets_all(entry)
             return verdicts[entry.source]
 
         return is_selected

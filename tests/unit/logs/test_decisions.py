@@ -423,6 +423,74 @@ def test_time_never_runs_backwards(scene: Scene) -> None:
     assert [line["time"] for line in scene.lines] == ["2026-09-21T14:13:30.000000000Z"] * 2
 
 
+FIFTY_YEARS = 50 * 31_557_600
+
+
+@pytest.mark.parametrize("by", [FIFTY_YEARS + 1.0, -FIFTY_YEARS - 1.0])
+def test_a_time_far_from_the_latest_raises_and_changes_nothing(scene: Scene, by: float) -> None:
+    scene.refuse(times=2)
+    with pytest.raises(InvalidTime, match="clock_set"):
+        scene.refuse(by)
+    scene.log.handle_timeout(T + 30.0)
+    assert scene.messages == ["Refused packet", "Refused 1 packet"]
+
+
+def test_a_first_time_may_be_any_time_and_the_next_50_years_from_it() -> None:
+    scene = Scene()
+    scene.refuse(-T)
+    scene.refuse(FIFTY_YEARS - T)
+    assert scene.messages == ["Refused packet"] * 2
+
+
+@pytest.mark.parametrize("by", [-T, -3600.0, 0.0, 0.1, 3e9])
+def test_an_open_interval_keeps_what_was_left_when_the_clock_is_set(
+    scene: Scene, by: float
+) -> None:
+    scene.refuse(times=3)
+    scene.log.handle_timeout(T + 20.0)
+    scene.log.clock_set(T + 20.0 + by)
+    end = scene.log.poll_timeout()
+    assert end is not None
+    assert end == pytest.approx(T + 30.0 + by, abs=1e-5)
+    scene.log.handle_timeout(end - 1.0)
+    assert scene.messages == ["Refused packet"]
+    scene.log.handle_timeout(end)
+    assert scene.messages == ["Refused packet", "Refused 2 packets"]
+
+
+def test_an_interval_that_begins_after_the_clock_was_set_does_not_end_before_older_ones() -> None:
+    scene = Scene(interval=0.1)
+    scene.log.decided(OUT, PACKET, DROP, 1e9)
+    scene.log.clock_set(0.3)
+    scene.log.decided(OUT, PACKET, Drop(Reason.ICMP, "bob"), 0.3)
+    end = scene.log.poll_timeout()
+    assert end is not None
+    assert end <= 0.3 + 0.1
+
+
+def test_the_lines_have_the_time_of_the_clock_as_it_was_set(scene: Scene) -> None:
+    scene.refuse(after=3600.0)
+    scene.log.clock_set(T)
+    scene.refuse(packet=tcp("100.64.0.2:1 > 10.0.0.9:9"))
+    assert [line["time"][11:19] for line in scene.lines] == ["15:13:20", "14:13:20"]
+
+
+def test_before_the_first_time_setting_the_clock_is_a_first_time(scene: Scene) -> None:
+    scene.log.clock_set(T + 5.0)
+    scene.refuse()
+    assert scene.lines[0]["time"] == "2026-09-21T14:13:25.000000000Z"
+
+
+@pytest.mark.parametrize("now", [float("nan"), float("inf"), 2**33])
+def test_a_clock_set_to_no_time_raises_and_changes_nothing(scene: Scene, now: float) -> None:
+    scene.refuse()
+    with pytest.raises(InvalidTime):
+        scene.log.clock_set(now)
+    assert scene.log.poll_timeout() == T + 30.0
+    scene.log.handle_timeout(T + 30.0)
+    assert scene.log.poll_timeout() is None
+
+
 @pytest.mark.parametrize("interval", [0.5, MAX_INTERVAL])
 def test_the_interval_may_be_anything_up_to_a_day(interval: float) -> None:
     scene = Scene(interval=interval)

@@ -5,8 +5,18 @@ import math
 from typing import Any, TypeAlias
 
 import pytest
+from attrs import evolve
 
-from firezone_filter import Gateway, PortalEvent, PortalReply, PortalSession
+from firezone_filter import (
+    CidrResource,
+    DnsResource,
+    Gateway,
+    Icmp,
+    PortalEvent,
+    PortalReply,
+    PortalSession,
+    Tcp,
+)
 from firezone_filter.portal.message_fields import to_public_key
 from tests.portal import (
     ALICE,
@@ -14,16 +24,22 @@ from tests.portal import (
     CORP,
     CREATE,
     EXPIRY,
+    ICMP,
     INIT,
+    INTERNET,
+    NAMED,
     NOW,
     OTHER_KEY,
     REJECT,
     REMOVED,
+    RESOURCES,
+    UPDATED,
     corp,
     fault_of,
     grant,
     held,
     message,
+    named,
     reaches,
     session,
     updated,
@@ -135,6 +151,42 @@ def test_a_resource_whose_name_is_no_text_has_no_name(name: Json) -> None:
     told, portal = session(grant(corp(name=name)))
     assert held(told, CORP).name == ""
     portal.receive(updated(corp(name=name)), NOW)
+
+
+@odd
+@pytest.mark.parametrize("field", ["address", "name", "more"])
+@pytest.mark.parametrize("resource", [corp(), named()], ids=["cidr", "dns"])
+def test_only_the_filters_of_an_updated_resource_are_read(
+    resource: dict[str, Json], field: str, value: object
+) -> None:
+    told, portal = session(grant(resource))
+    sent = with_value(
+        updated(resource | {field: "x", "filters": [ICMP]}), f"payload.{field}", value
+    )
+    assert portal.receive(sent, NOW) == []
+    (granted, kept) = (held(told, resource["id"]) for told in (session(grant(resource))[0], told))
+    assert isinstance(granted, CidrResource | DnsResource)
+    assert kept == evolve(granted, filters=(Icmp(),))
+
+
+def test_an_update_of_the_internet_needs_no_filters() -> None:
+    _, portal = session(grant(RESOURCES[2]))
+    sent = {"type": "internet", "id": INTERNET, "filters": 5, "address": 5}
+    assert portal.receive(updated(sent), NOW) == []
+
+
+def test_the_address_of_an_updated_resource_may_stand_twice() -> None:
+    told, portal = session(grant(named()))
+    portal.receive(UPDATED.replace('"address":', '"address":5,"address":'), NOW)
+    kept = held(told, NAMED)
+    assert isinstance(kept, DnsResource)
+    assert (kept.address, kept.filters) == (named()["address"], (Icmp(), Tcp()))
+
+
+@pytest.mark.parametrize("field", ["id", "type", "filters"])
+def test_an_update_without_a_field_that_is_read_is_refused(field: str) -> None:
+    sent = with_value(updated(corp()), f"payload.{field}", REMOVED)
+    assert fault_of(sent).faults == (f"payload.{field}: is missing",)
 
 
 def test_an_unused_field_may_stand_twice() -> None:

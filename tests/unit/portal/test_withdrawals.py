@@ -308,14 +308,102 @@ def test_a_refused_grant_connects_nobody() -> None:
     assert told.clients() == ()
 
 
+# --- An earlier end -----------------------------------------------------------------------
+
+FAULTY: dict[str, dict[str, Json]] = {
+    "no reference": {"ref": REMOVED},
+    "an address of no use": {"client.ipv6": None},
+    "faulty filters": {"resource.filters": [{"protocol": "x"}]},
+    "another type": {"resource.type": "internet"},
+    "a faulty network": {"resource.address": 5},
+}
+
+
+@pytest.mark.parametrize("event", ["create_authorization", "authorize_flow"])
+@pytest.mark.parametrize("fault", FAULTY.values(), ids=FAULTY.keys())
+def test_a_refused_grant_lets_what_the_client_has_end_earlier(
+    event: str, fault: dict[str, Json]
+) -> None:
+    told, portal = session(CREATE, grant(RESOURCES[2]), grant(**BOB))
+    sent = message(CREATE, expires_at=EXPIRY - 60, **fault) | {"event": event}
+    assert refused(portal, sent).revoked_from == (ALICE,)
+    assert told.authorizations(ALICE) == {CORP: EXPIRY - 60, INTERNET: None}
+    assert told.authorizations("bob") == {CORP: None}
+    assert reaches(told, "172.20.0.5:22")
+
+
+def test_a_refused_allow_access_lets_what_the_client_has_end_earlier() -> None:
+    told, portal = session(ALLOW)
+    assert refused(portal, message(ALLOW, ref=5, expires_at=EXPIRY - 1)).revoked_from == (ALICE,)
+    assert told.authorizations(ALICE) == {NAMED: EXPIRY - 1}
+
+
+def test_an_end_takes_effect_where_there_was_none() -> None:
+    told, portal = session(grant())
+    assert refused(portal, message(CREATE, ref=5)).revoked_from == (ALICE,)
+    assert told.authorizations(ALICE) == {CORP: EXPIRY}
+
+
+def test_an_end_that_has_passed_takes_effect_though_the_grant_is_refused() -> None:
+    told, portal = session(CREATE)
+    error = refused(portal, message(CREATE, ref=5, expires_at=int(LATER)))
+    assert error.revoked_from == (ALICE,)
+    assert told.poll_event() == AuthorizationExpired(ALICE, CORP, int(LATER))
+    assert not reaches(told)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"expires_at": EXPIRY},
+        {"expires_at": EXPIRY + 1},
+        {"expires_at": None},
+        {"expires_at": REMOVED},
+        {"expires_at": "soon"},
+        {"expires_at": True},
+        {"expires_at": -1},
+        {"expires_at": 2**40},
+        {"expires_at": EXPIRY - 60, "resource.id": NAMED},
+        {"expires_at": EXPIRY - 60, "resource.id": 5},
+        {"expires_at": EXPIRY - 60, "resource": 5},
+        {"expires_at": EXPIRY - 60, "client.id": 5},
+        {
+            "expires_at": EXPIRY - 60,
+            "client.id": "bob",
+            "client.ipv4": str(BOBS.ipv4),
+            "client.ipv6": str(BOBS.ipv6),
+        },
+    ],
+)
+def test_a_refused_grant_without_an_earlier_end_of_what_the_client_has_changes_nothing(
+    more: dict[str, Json],
+) -> None:
+    told, portal = session(CREATE)
+    before = snapshot(told)
+    assert refused(portal, message(CREATE, ref=5, **more)).revoked_from == ()
+    assert snapshot(told) == before
+
+
+def test_an_end_that_stands_twice_changes_nothing() -> None:
+    told, portal = session(CREATE)
+    twice = CREATE.replace('"expires_at":', f'"expires_at":{EXPIRY - 60},"expires_at":')
+    assert refused(portal, twice).revoked_from == ()
+    assert told.authorizations(ALICE) == {CORP: EXPIRY}
+
+
+def test_what_has_expired_by_now_is_not_ended_once_more() -> None:
+    _, portal = session(CREATE)
+    sent = message(CREATE, ref=5, expires_at=EXPIRY - 60)
+    assert refused(portal, sent, EXPIRY).revoked_from == ()
+
+
 # --- All or nothing -----------------------------------------------------------------------
 
 
-def test_a_refused_grant_with_stricter_filters_or_an_earlier_end_leaves_both() -> None:
+def test_a_refused_grant_with_stricter_filters_leaves_them() -> None:
     told, portal = session(CREATE)
-    sent = message(CREATE, ref=5, expires_at=EXPIRY - 60, **{"resource.filters": [TCP_443]})
-    refused(portal, sent)
-    assert told.authorizations(ALICE) == {CORP: EXPIRY}
+    sent = message(CREATE, ref=5, **{"resource.filters": [TCP_443]})
+    assert refused(portal, sent).revoked_from == ()
     assert reaches(told, "172.20.0.5:22")
 
 

@@ -288,7 +288,6 @@ def test_a_long_line_is_a_line(
         (["--grep", "pan"], [b"panic" * 400]),
         (["--grep", "Refused"], ["WARN"]),
         (["--grep", "pan", "--invert"], ["INFO", "WARN"]),
-        (["--severity", "WARN"], [b"panic" * 400, "WARN"]),
     ],
 )
 def test_a_line_beyond_the_limit_is_printed_whole_or_not_at_all(
@@ -307,6 +306,40 @@ def test_a_line_beyond_the_limit_is_printed_whole_or_not_at_all(
     ] == expected
     assert printed.err == [
         f"firezone-filter: {log}:2: too long to be read as JSON, passed through"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--severity", "WARN"], ["WARN"]),
+        (["--severity", "TRACE"], ["INFO", "WARN"]),
+        (["--severity", "WARN", "--invert"], ["INFO"]),
+        (["--field", "severity=WARN"], ["WARN"]),
+        (["--field", "severity=WARN", "--invert"], ["INFO"]),
+        (["--severity", "TRACE", "--grep", "pan"], []),
+    ],
+)
+@pytest.mark.parametrize(
+    "long", [b"panic" * 400, b'{"severity":"ERROR","message":"%0500d pan"}' % 0]
+)
+def test_a_line_beyond_the_limit_is_left_out_where_its_fields_matter(  # noqa: PLR0913, PLR0917 - two of them are fixtures
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    long: bytes,
+    options: list[str],
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(splitter, "MAX_LINE", 500)
+    log = files.write("c.log", A[0], long + b"\n", b"panic\n", A[1])
+    assert run(["logs", log, *options]) == ExitStatus.DAMAGED
+    printed = said()
+    assert [text.split()[1] for text in printed.out if text != "panic"] == expected
+    assert "panic" in printed.out
+    assert printed.err == [
+        f"firezone-filter: {log}:2: too long for --severity and --field to be read, left out",
+        f"firezone-filter: {log}:3: not JSON, passed through",
     ]
 
 
