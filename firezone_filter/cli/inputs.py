@@ -55,6 +55,16 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
         yield _capture(name, stream), _size(stream)
 
 
+def is_pipe(name: str) -> bool:
+    """Return whether *name* is standard input, and that is a pipe."""
+    if name != STANDARD or sys.stdin is None:
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
+    except (OSError, ValueError):  # not a file, or closed
+        return False
+
+
 def _standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise UnusableError(f"{display_name(STANDARD)}: it is closed")

@@ -1,61 +1,80 @@
 """Ctrl-C while a capture is read: it ends between two packets, not in the middle of one."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import TypeVar
+
+from firezone_filter.capture.damage import DamagedCaptureError
+from firezone_filter.cli.exit import UnusableError
 
 T = TypeVar("T")
 
 
-class Interruptible(Generic[T]):
-    """Iterates over records, and raises `KeyboardInterrupt` only while it waits for the next."""
+class Interrupts:
+    """Raises `KeyboardInterrupt` only while a capture is waited for, unless the user insists."""
 
-    def __init__(self, records: Iterable[T]) -> None:
-        self._records = iter(records)
+    def __init__(self, *, reads_on: bool) -> None:
+        """Expect no Ctrl-C yet; if it *reads_on*, the second ends the reading, not the first."""
+        self._presses = 0
+        self._last_press = 2 if reads_on else 1
         self._is_waiting = False
-        self._is_interrupted = False
 
-    def __iter__(self) -> Iterator[T]:
-        """Return itself."""
-        return self
-
-    def __next__(self) -> T:
-        """Return the next record.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C was pressed, now or since the last record.
-        """
-        self._is_waiting = True
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Handle Ctrl-C in this way."""
         try:
-            if self._is_interrupted:
-                raise KeyboardInterrupt
-            return next(self._records)
+            before = signal.signal(signal.SIGINT, self.interrupt)
+        except ValueError:  # not the main thread, which alone gets signals
+            yield
+            return
+        try:
+            yield
         finally:
-            self._is_waiting = False
+            signal.signal(signal.SIGINT, before)
 
     def interrupt(self, *_: int | FrameType | None) -> None:
         """Handle the signal.
 
         Raises:
-            KeyboardInterrupt: It waits for a record, or the user presses Ctrl-C once more.
+            KeyboardInterrupt: It ends the reading and something is being read, or the user
+                presses Ctrl-C once more than that.
         """
-        if self._is_waiting or self._is_interrupted:
+        self._presses += 1
+        if self._presses >= self._last_press + (not self._is_waiting):
             raise KeyboardInterrupt
-        self._is_interrupted = True
 
+    def wait_for(self, read: Callable[[], T]) -> T:
+        """Return what *read* returns.
 
-@contextmanager
-def interruptible(records: Iterable[T]) -> Iterator[Iterable[T]]:
-    """Give *records*, and let Ctrl-C end them between two."""
-    wrapped = Interruptible(records)
-    try:
-        before = signal.signal(signal.SIGINT, wrapped.interrupt)
-    except ValueError:  # not the main thread, which alone gets signals
-        yield wrapped
-        return
-    try:
-        yield wrapped
-    finally:
-        signal.signal(signal.SIGINT, before)
+        Raises:
+            KeyboardInterrupt: Ctrl-C ends the reading; or it was pressed, and then the input
+                ended, wherever that was.
+            Exception: Anything else that *read* raises.
+        """
+        self._is_waiting = True
+        try:
+            if self._presses >= self._last_press:
+                raise KeyboardInterrupt
+            return read()
+        except (StopIteration, DamagedCaptureError, UnusableError):
+            if self._presses:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            self._is_waiting = False
+
+    def records(self, records: Iterable[T]) -> Iterator[T]:
+        """Yield each of *records*.
+
+        Raises:
+            KeyboardInterrupt: as `wait_for`, between two of them.
+        """
+        following = iter(records).__next__
+        while True:
+            try:
+                record = self.wait_for(following)
+            except StopIteration:
+                return
+            yield record

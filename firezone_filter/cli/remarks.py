@@ -21,7 +21,8 @@ def remarks(summary: Summary, policy: Policy) -> Iterator[str]:
     if summary.odd_times:
         yield (
             f"{_count(summary.odd_times, 'packet')} with a time stamp outside 1970 to 2106, or "
-            "more than 50 years from the others; decided at the latest time before"
+            "more than 50 years from the others or before an expires_at; decided at the latest "
+            "time before"
         )
     if summary.out_of_order:
         late = timedelta(microseconds=summary.out_of_order_by_ns / 1000)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from firezone_filter.capture.damage import UnreadableCaptureError
 from firezone_filter.cli.exit import ExitStatus, UnusableError
-from firezone_filter.cli.inputs import display_name, opened_capture, read_policy
-from firezone_filter.cli.interruptible import interruptible
+from firezone_filter.cli.inputs import display_name, is_pipe, opened_capture, read_policy
+from firezone_filter.cli.interruptible import Interrupts
 from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
 from firezone_filter.cli.progress import watched
 from firezone_filter.cli.remarks import remarks
@@ -59,7 +59,7 @@ class ReplayJob:
 
         Raises:
             UnusableError: A file cannot be used.
-            FirezoneFilterError: The policy cannot begin at the time of the capture.
+            FirezoneFilterError: The policy can begin at no time of a capture.
             OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
         refuse_clashes([self.capture, self.policy], self._outputs())
@@ -86,15 +86,23 @@ class ReplayJob:
         return [name for name in (self.decisions, self.forwarded, self.flows) if name is not None]
 
     def _replay(self, policy: Policy, say: Callable[[str], None]) -> Summary:
+        # In a pipeline, Ctrl-C ends the writer too, which may flush what it has captured.
+        interrupts = Interrupts(reads_on=is_pipe(self.capture))
         with ExitStack() as stack:
-            capture, size = stack.enter_context(opened_capture(self.capture))
+            try:
+                with interrupts.heeded():
+                    capture, size = interrupts.wait_for(
+                        lambda: stack.enter_context(opened_capture(self.capture))
+                    )
+            except KeyboardInterrupt:
+                return Summary(interrupted=True)
             outputs = stack.enter_context(Outputs(say))
             writers = self._writers(outputs)
             flows = None if self.flows is None else FlowWriter(outputs.text(self.flows))
             watching = stack.enter_context(watched(capture, size, self._bar_console()))
-            records = stack.enter_context(interruptible(watching))
+            stack.enter_context(interrupts.heeded())
             try:
-                return replay(records, policy, writers, flows)
+                return replay(interrupts.records(watching), policy, writers, flows)
             except UnreadableCaptureError as error:
                 raise UnusableError(f"{display_name(self.capture)}: {error}") from None
 

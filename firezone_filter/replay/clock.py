@@ -6,6 +6,7 @@ a machine that did not know the time yet; they must not end the replay.
 """
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Final
 
 from attrs import define
@@ -18,24 +19,34 @@ WINDOW: Final = 8
 are odd, and so few that a live capture does not seem to stand still."""
 
 
-def begin(times_ns: Sequence[int], expiries: Sequence[float]) -> int:
+def earliest_begin(expiries: Sequence[float]) -> int:
+    """Return the earliest time at which a policy with *expiries* can begin, in nanoseconds.
+
+    A gateway refuses an expiry that is more than 50 years ahead. A policy that could begin
+    only after 2106 can begin at no time of a capture, and has to be refused: it gets 1970.
+    """
+    time_ns = ceil(max(expiries, default=0) - MAX_AHEAD) * NS_PER_S
+    return time_ns if 0 < time_ns < TIME_END_NS else 0
+
+
+def begin(times_ns: Sequence[int], expiries: Sequence[float]) -> int | None:
     """Return the time at which a capture begins, in nanoseconds.
 
     It is the first time stamp that as many others as possible confirm by being within 50 years
     of it. Of several, the one that is nearest to an expiry of the policy counts: of two packets,
-    one of 1970 and one of today, both are without any other to confirm them.
+    one of today and one of 2106, both are without any other to confirm them.
 
     Args:
         times_ns: the first time stamps of the capture, at least one.
         expiries: the expiries of the policy, in seconds.
 
     Returns:
-        If no time stamp is of the years 1970 to 2106, the earliest time at which the policy
-        can begin.
+        `None` if the policy can begin at none of them.
     """
-    usable = [time_ns for time_ns in times_ns if 0 <= time_ns < TIME_END_NS]
+    earliest_ns = earliest_begin(expiries)
+    usable = [time_ns for time_ns in times_ns if earliest_ns <= time_ns < TIME_END_NS]
     if not usable:
-        return _earliest_begin(expiries)
+        return None
 
     def merit(time_ns: int) -> tuple[int, float]:
         confirmed = sum(_is_near(time_ns, other) for other in usable)
@@ -50,11 +61,6 @@ def _first_of_its_time(usable: Iterable[int], best_ns: int) -> int:
     return next(time_ns for time_ns in usable if _is_near(time_ns, best_ns))
 
 
-def _earliest_begin(expiries: Sequence[float]) -> int:
-    seconds = max(expiries, default=0) - MAX_AHEAD
-    return int(seconds) * NS_PER_S if 0 < seconds * NS_PER_S < TIME_END_NS else 0
-
-
 def _is_near(time_ns: int, other_ns: int) -> bool:
     # In seconds, as the gateway reckons: otherwise a rounded difference could be too much.
     return abs(time_ns / NS_PER_S - other_ns / NS_PER_S) <= MAX_AHEAD
@@ -67,8 +73,15 @@ class CaptureClock:
     latest_ns: int
     """The latest time so far, in nanoseconds."""
 
+    earliest_ns: int = 0
+    """The earliest time at which the policy can begin."""
+
+    is_set: bool = True
+    """Whether `latest_ns` is a time of the capture, and not `earliest_ns` in the place of one."""
+
     odd: int = 0
-    """Packets with a time stamp outside 1970 to 2106, or more than 50 years from the latest."""
+    """Packets with a time stamp outside 1970 to 2106, before the policy can begin, or more than
+    50 years from the latest."""
 
     earlier: int = 0
     """Packets with a time stamp earlier than the latest, odd ones apart."""
@@ -83,12 +96,18 @@ class CaptureClock:
 
     def advance(self, time_ns: int) -> bool:
         """Go on to the packet that was captured at *time_ns*; return whether that is odd."""
-        if not (0 <= time_ns < TIME_END_NS and _is_near(time_ns, self.latest_ns)):
+        if not (self.earliest_ns <= time_ns < TIME_END_NS and self._can_follow(time_ns)):
             self.odd += 1
             return True
+        self.is_set = True
         if time_ns < self.latest_ns:
             self.earlier += 1
             self.earlier_by_ns = max(self.earlier_by_ns, self.latest_ns - time_ns)
         else:
             self.latest_ns = time_ns
         return False
+
+    def _can_follow(self, time_ns: int) -> bool:
+        # Before the first right time stamp, what is within 50 years of the last expiry is right.
+        near_ns = self.latest_ns if self.is_set else self.earliest_ns + MAX_AHEAD * NS_PER_S
+        return _is_near(time_ns, near_ns)

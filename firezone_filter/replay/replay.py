@@ -16,7 +16,7 @@ from firezone_filter.capture.stream import NS_PER_S, TIME_END_NS, Record
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
 from firezone_filter.replay.captured_packet import CapturedPacket, read_packet
-from firezone_filter.replay.clock import WINDOW, CaptureClock, begin
+from firezone_filter.replay.clock import WINDOW, CaptureClock, begin, earliest_begin
 from firezone_filter.replay.direction import ClientAddresses
 from firezone_filter.replay.five_tuple import read_five_tuple
 from firezone_filter.replay.refusing_resource import RefusingResources
@@ -35,17 +35,18 @@ def replay(
 ) -> Summary:
     """Decide about every packet of *records*, pass each on to *writers*, and count them all.
 
-    The gateway's clock starts with the first record. Time never runs backwards: a record with
-    an earlier time stamp than one before it, or with one that cannot be right, is decided at
-    the latest time so far. Flow records go to *flows*, if given; the flows still open at the end
-    are closed as if their clients disconnected.
+    The gateway's clock starts with the first records; if none of their time stamps can be right,
+    as early as *policy* can begin, and it is set by the first that can. Time never runs
+    backwards: a record with an earlier time stamp than one before it, or with one that cannot
+    be right, is decided at the latest time so far. Flow records go to *flows*, if given; the
+    flows still open at the end are closed as if their clients disconnected.
 
     Returns:
         The counts; with `damage` if *records* ended in a `DamagedCaptureError`, and
         `interrupted` if they ended in a `KeyboardInterrupt`.
 
     Raises:
-        FirezoneFilterError: The policy cannot begin at the time of the first record.
+        FirezoneFilterError: The policy can begin at no time of a capture.
         Exception: Anything else that *records* or *writers* raise.
     """
     run = _Replay(policy, writers, flows)
@@ -105,11 +106,13 @@ class _Replay:
             for authorization in client.authorizations
             if authorization.expires_at is not None
         ]
-        start_ns = begin([record.time_ns for record in self._waiting], expiries)
+        earliest_ns = earliest_begin(expiries)
+        begin_ns = begin([record.time_ns for record in self._waiting], expiries)
+        start_ns = earliest_ns if begin_ns is None else begin_ns
         options = GatewayOptions(flow_records=self._flows is not None)
         run = _Run(
             gateway=self._policy.gateway(start_ns / NS_PER_S, options=options),
-            clock=CaptureClock(start_ns),
+            clock=CaptureClock(start_ns, earliest_ns, is_set=begin_ns is not None),
             clients=ClientAddresses(self._policy),
             refusing=RefusingResources(self._policy),
             writers=self._writers,
@@ -136,7 +139,11 @@ class _Run:
     _numbers: Iterator[int] = field(init=False, factory=lambda: count(1))
 
     def add(self, record: Record) -> None:
+        was_set = self.clock.is_set
         is_odd = self.clock.advance(record.time_ns)
+        if self.clock.is_set and not was_set:
+            self.gateway.clock_set(self.clock.seconds)
+            self._take_events()
         number, size = next(self._numbers), len(record.frame)
         self.summary.add_frame(None if is_odd else record.time_ns, size)
         read = link_reader(record.link_type)

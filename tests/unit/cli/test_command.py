@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +22,7 @@ from firezone_filter.capture.reader import Capture
 from firezone_filter.cli import command
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
+from firezone_filter.cli.interruptible import Interrupts
 from tests.captures import (
     ALLOWED,
     ANSWER,
@@ -36,6 +40,7 @@ from tests.captures import (
     pcap_record,
     ports,
     section,
+    simple,
     tcp,
 )
 
@@ -350,9 +355,20 @@ def test_every_fault_of_a_policy_is_reported_in_its_line(
 def test_a_policy_for_other_times_is_reported_in_one_line(
     files: Files, said: Callable[[], Said]
 ) -> None:
-    files.capture.write_bytes(pcap_header() + pcap_record(ALLOWED, 0))
+    files.policy.write_text(json.dumps(POLICY).replace("1700000100", "8000000000"))
     assert files.replay() == ExitStatus.UNUSABLE
     assert len(said().err) == 1
+
+
+def test_a_capture_without_right_time_stamps_has_a_summary(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    files.capture.write_bytes(section() + interface() + simple(ALLOWED) + simple(ANSWER))
+    assert files.replay() == ExitStatus.DAMAGED
+    printed = said()
+    assert printed.out[0] == f"{files.capture}: 2 packets, 80 bytes"
+    (line,) = printed.err
+    assert "2 packets with a time stamp outside 1970 to 2106" in line
 
 
 # --- What is odd about a capture -----------------------------------------------------------
@@ -646,12 +662,70 @@ def test_complaints_into_a_closed_pipe_are_dropped(
 # --- Ctrl-C ------------------------------------------------------------------------------
 
 
-def test_ctrl_c_before_the_capture_begins_ends_in_silence(
+@pytest.mark.parametrize("begun", [b"", pcap()[:4], pcap()])
+def test_ctrl_c_before_the_first_packet_prints_a_summary_of_none(
+    files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted(begun))
+    assert files.replay_of("-") == ExitStatus.INTERRUPTED
+    printed = said()
+    assert (printed.out[0], printed.err) == ("standard input: 0 packets, 0 bytes", [])
+
+
+def test_ctrl_c_before_the_policy_ends_in_silence(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted())
-    assert files.replay_of("-") == ExitStatus.INTERRUPTED
+    arguments = ["replay", str(files.capture), "--policy", "-"]
+    assert run(arguments) == ExitStatus.INTERRUPTED
     assert said() == Said([], [])
+
+
+@pytest.mark.parametrize("flushed", [b"", pcap()[:-1], pcap(), pcap(ALLOWED, ANSWER, ANSWER)])
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_in_a_pipeline_reads_what_its_writer_flushes(
+    files: Files,
+    said: Callable[[], Said],
+    monkeypatch: pytest.MonkeyPatch,
+    flushed: bytes,
+    presses: int,
+) -> None:
+    reading, writing = os.pipe()
+    with open(reading, encoding="latin-1") as stdin:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+        interrupt, before = Interrupts.interrupt, signal.getsignal(signal.SIGINT)
+        handled = threading.Semaphore(0)
+
+        def interrupt_and_tell(interrupts: Interrupts, *_: object) -> None:
+            handled.release()
+            interrupt(interrupts)
+
+        def press() -> None:
+            while signal.getsignal(signal.SIGINT) == before:
+                time.sleep(0.01)
+            main = threading.main_thread().ident or 0
+            for _ in range(presses):
+                # A signal just before a blocking read waits for the next one.
+                time.sleep(0.1)
+                signal.pthread_kill(main, signal.SIGINT)
+                if not handled.acquire(timeout=5):  # pragma: no cover - that rarely happens
+                    signal.pthread_kill(main, signal.SIGINT)
+                    handled.acquire(timeout=5)
+            os.write(writing, flushed)
+            os.close(writing)
+
+        monkeypatch.setattr(Interrupts, "interrupt", interrupt_and_tell)
+        writer = threading.Thread(target=press, daemon=True)
+        writer.start()
+        try:
+            assert files.replay_of("-") == ExitStatus.INTERRUPTED
+        finally:
+            writer.join(timeout=20)
+    packets = 3 if presses == 1 and len(flushed) > len(pcap()) else 0
+    printed = said()
+    assert printed.out[0] == f"standard input: {packets} packets, {packets * 40} bytes"
+    assert printed.err == []
 
 
 @pytest.mark.parametrize("count", [1, 20])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firezone_filter.cli.exit import UnusableError
-from firezone_filter.cli.inputs import opened_capture, read_policy
+from firezone_filter.cli.inputs import is_pipe, opened_capture, read_policy
 from tests.captures import POLICY, pcap, policy
 
 
@@ -99,6 +99,34 @@ def test_unusable_standard_input_is_named(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
     assert unusable_capture("-") == complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "stdin", "expected"),
+    [
+        ("-", "pipe", True),
+        ("-", "file", False),
+        ("-", "no file", False),
+        ("-", "closed", False),
+        ("a.pcap", "pipe", False),
+    ],
+)
+def test_only_standard_input_is_taken_for_a_pipe(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    stdin: str,
+    expected: bool,  # noqa: FBT001 - a case
+) -> None:
+    reading, writing = os.pipe()
+    with (
+        open(reading, "rb") as pipe,  # noqa: PTH123 - a descriptor
+        open(writing, "wb"),  # noqa: PTH123 - a descriptor
+        written(tmp_path / "b.pcap", b"").open("rb") as file,
+    ):
+        streams = {"pipe": pipe, "file": file, "no file": io.BytesIO(), "closed": None}
+        monkeypatch.setattr(sys, "stdin", streams[stdin])
+        assert is_pipe(name) is expected
 
 
 # --- Both --------------------------------------------------------------------------------

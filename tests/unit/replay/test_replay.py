@@ -1,5 +1,7 @@
 """The loop over a capture, with a real policy and a real gateway."""
 
+import io
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,9 +9,11 @@ from attrs import define, field
 
 from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
+from firezone_filter.policy import Policy, load_policy
 from firezone_filter.replay.captured_packet import read_packet
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
+from firezone_filter.replay.writers import FlowWriter
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
@@ -21,6 +25,7 @@ from tests.captures import (
     ETHERNET,
     FOREIGN,
     GATEWAY,
+    POLICY,
     RAW,
     REFUSED,
     REFUSED_ANSWER,
@@ -225,9 +230,49 @@ def test_authorizations_end_by_the_clock_of_the_capture(
     assert kinds(*records) == expected
 
 
-def test_a_capture_far_from_the_times_of_the_policy_is_refused() -> None:
+def policy_until(expires_at: float | None) -> Policy:
+    text = json.dumps(POLICY)
+    assert text.count(str(EXPIRY_S)) == 1
+    return load_policy(text.replace(str(EXPIRY_S), json.dumps(expires_at)))
+
+
+def test_a_policy_that_can_begin_at_no_time_of_a_capture_is_refused() -> None:
     with pytest.raises(InvalidTime):
-        replay([at(0)], policy())
+        replay([at(START_S)], policy_until(8e9))
+
+
+@pytest.mark.parametrize("expires_at", [EXPIRY_S, EXPIRY_S + 0.5, 1_790_000_000, 2**32 - 1])
+@pytest.mark.parametrize("count", [1, 3, 8, 12])
+def test_a_capture_of_1970_alone_is_decided_nevertheless(expires_at: float, count: int) -> None:
+    summary = replay([at(n) for n in range(count)], policy_until(expires_at))
+    assert (summary.odd_times, summary.decided(OUTBOUND).packets) == (count, count)
+    assert (summary.first_ns, summary.last_ns, summary.events) == (None, None, [])
+
+
+@pytest.mark.parametrize("odd_s", [0, 1_000_000, -1])
+@pytest.mark.parametrize("count", [3, 7, 8, 20])
+def test_right_time_stamps_are_taken_once_they_come(odd_s: int, count: int) -> None:
+    records = [at(odd_s)] * count + [at(START_S + n) for n in range(1000)]
+    summary = replay(records, policy())
+    assert (summary.odd_times, summary.out_of_order) == (count, 0)
+    assert (summary.first_ns, summary.last_ns) == (START_S * NS_PER_S, (START_S + 999) * NS_PER_S)
+    assert summary.decisions[OUTBOUND, "forward"].packets == count + 100
+    assert summary.decisions[OUTBOUND, "reject"].packets == 900
+
+
+@pytest.mark.parametrize("later_s", [1_000, 49 * 31_557_600])
+def test_right_time_stamps_after_the_expiry_end_the_authorization(later_s: int) -> None:
+    log, flows = Log(), io.StringIO()
+    records = [at(0)] * 8 + [at(EXPIRY_S + later_s)] * 2
+    summary = replay(records, policy(), [log], FlowWriter(flows))
+    assert [kind_of(one.decision) for one in log.seen] == ["forward"] * 8 + ["reject"] * 2
+    assert summary.events[0] == AuthorizationExpired("alice", "db", EXPIRY_S)
+    assert flows.getvalue()
+
+
+def test_right_time_stamps_are_taken_without_an_expiry_too() -> None:
+    summary = replay([at(-1)] * 8 + [at(START_S)] * 2, policy_until(None))
+    assert (summary.odd_times, summary.first_ns) == (8, START_S * NS_PER_S)
 
 
 @pytest.mark.parametrize("odd_s", [-1, 2**32, 2**34, 0, 1e15])
