@@ -7,9 +7,9 @@
 Theory of operation. Reading and writing are separate, so that a packet can be judged without
 any effect. The judge asks for the `TranslatedFlow` of a packet whose headers are well formed and
 which a resource permits: `outbound` finds a session or proposes a new one, and `inbound`
-continues a live one. `TranslatedFlow.translate` returns the decision. Nothing has changed by
-then. `commit` writes, once the packet is allowed: it opens a proposed session, and lets the
-packet confirm, prolong or end it.
+continues a live one. `TranslatedFlow.translate` returns the decision. Up to here nothing has
+changed. `TranslatedFlow.commit` writes, once the packet is allowed: it opens a proposed session,
+and lets the packet confirm, prolong or end it.
 
 From then on the `TranslatedFlow` is the flow's handler: `handle` does both steps in one call. It
 asks for no permission again. That is safe because the flow cache, which stores it, is

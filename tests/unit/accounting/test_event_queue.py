@@ -1,24 +1,18 @@
 """`EventQueue`: what waits, what replaces it, what withdraws it, and the limit of flow events."""
 
-from ipaddress import ip_address
-
 import pytest
 from attrs import evolve
 
 from firezone_filter.accounting import event_queue
 from firezone_filter.accounting.event_queue import EventQueue
-from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import (
     AccessEvent,
     AccessExhausted,
     AuthorizationExpired,
     Event,
-    FlowEnd,
-    FlowEnded,
     FlowEvent,
-    FlowRefused,
-    FlowStarted,
 )
+from tests.flow_events import ENDED, REFUSED, STARTED
 
 DB_EXPIRED = AuthorizationExpired("alice", "db", 10.0)
 DB_EXPIRED_AGAIN = AuthorizationExpired("alice", "db", 20.0)
@@ -26,48 +20,6 @@ WEB_EXPIRED = AuthorizationExpired("alice", "web", 10.0)
 ALICE_EXHAUSTED = AccessExhausted("alice")
 BOBS_DB_EXPIRED = AuthorizationExpired("bob", "db", 10.0)
 BOB_EXHAUSTED = AccessExhausted("bob")
-
-BEGUN = FlowStarted(
-    client_id="alice",
-    resource_id="db",
-    protocol=6,
-    inner_src_ip=ip_address("100.64.0.2"),
-    inner_src_port=5401,
-    inner_dst_ip=ip_address("10.0.0.5"),
-    inner_dst_port=443,
-    domain=None,
-    flow_start=1.0,
-)
-ENDED = FlowEnded(
-    client_id="alice",
-    resource_id="db",
-    protocol=6,
-    inner_src_ip=ip_address("100.64.0.2"),
-    inner_src_port=5401,
-    inner_dst_ip=ip_address("10.0.0.5"),
-    inner_dst_port=443,
-    domain=None,
-    flow_start=1.0,
-    last_packet=2.0,
-    flow_end=3.0,
-    tx_packets=4,
-    tx_bytes=5,
-    rx_packets=6,
-    rx_bytes=7,
-    cause=FlowEnd.RST,
-)
-REFUSED = FlowRefused(
-    client_id="alice",
-    direction=Direction.OUTBOUND,
-    reason=Reason.NO_RESOURCE,
-    far_ip=ip_address("10.0.0.5"),
-    protocol=6,
-    far_port=22,
-    first_packet=1.0,
-    last_packet=2.0,
-    packets=3,
-    ip_bytes=120,
-)
 
 
 def queue_of(*events: AccessEvent) -> EventQueue:
@@ -178,21 +130,21 @@ def test_flow_events_come_in_their_order_among_the_others() -> None:
     queue = queue_of(DB_EXPIRED)
     queue.put_flow(ENDED)
     queue.put(ALICE_EXHAUSTED)
-    queue.put_flow(BEGUN)
-    assert drained(queue) == [DB_EXPIRED, ENDED, ALICE_EXHAUSTED, BEGUN]
+    queue.put_flow(STARTED)
+    assert drained(queue) == [DB_EXPIRED, ENDED, ALICE_EXHAUSTED, STARTED]
 
 
 def test_equal_flow_events_all_come() -> None:
-    assert drained(queue_of_flows(REFUSED, BEGUN, REFUSED)) == [REFUSED, BEGUN, REFUSED]
+    assert drained(queue_of_flows(REFUSED, STARTED, REFUSED)) == [REFUSED, STARTED, REFUSED]
 
 
 def test_nothing_withdraws_a_flow_event() -> None:
-    queue = queue_of_flows(BEGUN, ENDED, REFUSED)
+    queue = queue_of_flows(STARTED, ENDED, REFUSED)
     queue.put(DB_EXPIRED)
     queue.put(ALICE_EXHAUSTED)
     queue.withdraw(ALICE_EXHAUSTED)
     queue.withdraw_all("alice")
-    assert drained(queue) == [BEGUN, ENDED, REFUSED]
+    assert drained(queue) == [STARTED, ENDED, REFUSED]
 
 
 def test_the_maximum_of_flow_events_is_that_of_the_rules() -> None:
@@ -203,9 +155,9 @@ def test_flow_events_beyond_the_maximum_are_lost_and_counted_and_fetching_makes_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_queue, "MAX_FLOW_EVENTS", 2)
-    queue = queue_of_flows(BEGUN, ENDED, REFUSED, REFUSED)
+    queue = queue_of_flows(STARTED, ENDED, REFUSED, REFUSED)
     assert queue.flow_events_lost == 2
-    assert queue.get() == BEGUN
+    assert queue.get() == STARTED
     queue.put_flow(REFUSED)
     queue.put_flow(REFUSED)
     assert (drained(queue), queue.flow_events_lost) == ([ENDED, REFUSED], 3)
@@ -216,19 +168,19 @@ def test_events_of_access_neither_take_room_from_flow_events_nor_make_any(
 ) -> None:
     monkeypatch.setattr(event_queue, "MAX_FLOW_EVENTS", 1)
     queue = queue_of(DB_EXPIRED, WEB_EXPIRED)
-    queue.put_flow(BEGUN)
+    queue.put_flow(STARTED)
     queue.put(ALICE_EXHAUSTED)
     assert queue.get() == DB_EXPIRED
     queue.put_flow(ENDED)
-    assert (drained(queue), queue.flow_events_lost) == ([WEB_EXPIRED, BEGUN, ALICE_EXHAUSTED], 1)
+    assert (drained(queue), queue.flow_events_lost) == ([WEB_EXPIRED, STARTED, ALICE_EXHAUSTED], 1)
 
 
 def test_the_first_now_is_the_time_of_all_flow_events_that_wait() -> None:
-    queue = queue_of_flows(BEGUN, ENDED)
+    queue = queue_of_flows(STARTED, ENDED)
     queue.put(ALICE_EXHAUSTED)
     queue.start_clock(500.0)
     assert drained(queue) == [
-        evolve(BEGUN, flow_start=500.0),
+        evolve(STARTED, flow_start=500.0),
         evolve(ENDED, flow_start=500.0, last_packet=500.0, flow_end=500.0),
         ALICE_EXHAUSTED,
     ]

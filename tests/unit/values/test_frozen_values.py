@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 import attrs
@@ -27,10 +27,6 @@ from firezone_filter.values.domains import DomainPattern
 from firezone_filter.values.events import (
     AccessExhausted,
     AuthorizationExpired,
-    FlowEnd,
-    FlowEnded,
-    FlowRefused,
-    FlowStarted,
 )
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
@@ -42,6 +38,7 @@ from firezone_filter.values.resources import (
     Tcp,
     Udp,
 )
+from tests.flow_events import ENDED, REFUSED, STARTED
 
 Given: TypeAlias = Any
 
@@ -52,39 +49,6 @@ PEER = TunnelAddresses("100.64.0.2", "fd00:2021:1111::2")
 DOMAIN = PolicyDomain("a.example.com", ["100.96.0.1"], ["10.0.0.1"])
 AUTHORIZATION = PolicyAuthorization(DNS, 1.0, [DOMAIN])
 CLIENT = PolicyClient("alice", PEER, [AUTHORIZATION])
-STARTED = FlowStarted(
-    client_id="alice",
-    resource_id="db",
-    protocol=6,
-    inner_src_ip=ip_address("100.64.0.2"),
-    inner_src_port=5401,
-    inner_dst_ip=ip_address("10.0.0.5"),
-    inner_dst_port=443,
-    domain=None,
-    flow_start=1.0,
-)
-ENDED = FlowEnded(
-    **attrs.asdict(STARTED),
-    last_packet=2.0,
-    flow_end=3.0,
-    tx_packets=4,
-    tx_bytes=5,
-    rx_packets=6,
-    rx_bytes=7,
-    cause=FlowEnd.RST,
-)
-REFUSED = FlowRefused(
-    client_id="alice",
-    direction=Direction.OUTBOUND,
-    reason=Reason.NO_RESOURCE,
-    far_ip=ip_address("10.0.0.5"),
-    protocol=6,
-    far_port=22,
-    first_packet=1.0,
-    last_packet=2.0,
-    packets=3,
-    ip_bytes=120,
-)
 COUNTERS = Counters(
     allowed={(Direction.INBOUND, "translate"): 6},
     refusals={(Direction.OUTBOUND, Reason.ICMP): 7},
