@@ -10,6 +10,7 @@ from benches.conftest import Measure, Scaled
 from benches.hooks import CALLS, SPARE, measure_authorize, measure_revoke
 from benches.loops import timed
 from benches.scenes import (
+    FILTERS,
     INBOUND,
     NOW,
     OUTBOUND,
@@ -21,7 +22,7 @@ from benches.scenes import (
     gateway_with_networks,
     packet,
 )
-from firezone_filter import Gateway
+from firezone_filter import CidrResource, Gateway
 
 _REMEMBERED = 2_048
 
@@ -45,6 +46,34 @@ def test_authorize(size: int, wide: dict[int, Gateway], measure: Measure) -> Non
 @each_number_of_resources
 def test_revoke(size: int, wide: dict[int, Gateway], measure: Measure) -> None:
     measure_revoke(measure, "lifecycle: revoke", size, wide[size])
+
+
+def _of_one_network(number: int) -> CidrResource:
+    # Neighbours in number are none in the order of ids.
+    return CidrResource(f"{number * 40_503 % (1 << 19)}", V4.network, FILTERS)
+
+
+@pytest.fixture(scope="module")
+def crowded(scaled: Scaled) -> dict[int, Gateway]:
+    """Return gateways by how many resources of one network one client has."""
+    gateways = {size: gateway_for_alice() for size in _RESOURCES}
+    for size, gateway in gateways.items():
+        for number in range(scaled(size)):
+            gateway.authorize("alice", _of_one_network(number))
+    return gateways
+
+
+@each_number_of_resources
+def test_authorize_for_one_network(
+    size: int, crowded: dict[int, Gateway], measure: Measure
+) -> None:
+    group = "one network: authorize"
+    measure_authorize(measure, group, size, crowded[size], _of_one_network)
+
+
+@each_number_of_resources
+def test_revoke_for_one_network(size: int, crowded: dict[int, Gateway], measure: Measure) -> None:
+    measure_revoke(measure, "one network: revoke", size, crowded[size], _of_one_network)
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])

@@ -1,8 +1,7 @@
 """What must not grow: packets, with more networks in a table and more clients connected.
 
 The pathological case for the tree is a host in each network in turn, so that no node is
-warm and nothing remembered; for the clients, a packet of each in turn. Many resources with
-the same network are asked one by one, longest for a packet that none of them permits.
+warm and nothing remembered; for the clients, a packet of each in turn.
 """
 
 from ipaddress import ip_address
@@ -20,13 +19,11 @@ from benches.scenes import (
     NEW_FLOWS,
     NOW,
     OUTBOUND,
-    REFUSED_PORT,
     ROUND,
     V4,
     Flow,
     client_address,
     forget_flows,
-    gateway_for_alice,
     gateway_with_clients,
     gateway_with_networks,
     host,
@@ -35,14 +32,10 @@ from benches.scenes import (
     packet,
 )
 from firezone_filter import (
-    CidrResource,
     ClientFilterTable,
-    Drop,
     Forward,
     Gateway,
-    GatewayOptions,
     Match,
-    Reason,
 )
 
 _TCP = 6
@@ -211,20 +204,6 @@ class TestAmongNetworks:
             rounds=30,
         )
         assert decision == Forward("alice", resource_id)
-
-
-@pytest.mark.parametrize("size", [1, 10, 1_000])
-def test_refused_by_many_resources_of_one_network(
-    size: int, scaled: Scaled, measure: Measure
-) -> None:
-    gateway = gateway_for_alice(options=GatewayOptions(reject=False))
-    for number in range(scaled(size) - 1):
-        gateway.authorize("alice", CidrResource(f"more-{number}", V4.network, FILTERS))
-    packets = new_flows(Flow(V4, OUTBOUND), port=REFUSED_PORT)[:100]
-    run = timed(gateway, OUTBOUND, packets, NOW)
-    group = "same network: refused"
-    decision = measure(group, f"{size:,}", run, count=len(packets), rounds=30)
-    assert decision == Drop(Reason.TCP_PORT, "alice")
 
 
 # --- Clients -----------------------------------------------------------------------------

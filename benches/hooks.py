@@ -1,10 +1,11 @@
 """Hooks that are timed in more than one bench: beside many resources, beside many clients."""
 
+from collections.abc import Callable
 from typing import Final
 
 from benches.conftest import Measure
 from benches.scenes import other_resource
-from firezone_filter import Gateway
+from firezone_filter import CidrResource, Gateway
 
 CALLS: Final = 50
 """Calls that are timed together."""
@@ -13,9 +14,15 @@ SPARE: Final = 100_000
 """A number from which on nothing is there yet."""
 
 
-def measure_authorize(measure: Measure, group: str, size: int, gateway: Gateway) -> None:
+def measure_authorize(
+    measure: Measure,
+    group: str,
+    size: int,
+    gateway: Gateway,
+    make: Callable[[int], CidrResource] = other_resource,
+) -> None:
     """Time giving Alice more resources."""
-    resources = [other_resource(SPARE + number) for number in range(CALLS)]
+    resources = [make(SPARE + number) for number in range(CALLS)]
 
     def run() -> None:
         for resource in resources:
@@ -31,9 +38,15 @@ def measure_authorize(measure: Measure, group: str, size: int, gateway: Gateway)
     setup()
 
 
-def measure_revoke(measure: Measure, group: str, size: int, gateway: Gateway) -> None:
+def measure_revoke(
+    measure: Measure,
+    group: str,
+    size: int,
+    gateway: Gateway,
+    make: Callable[[int], CidrResource] = other_resource,
+) -> None:
     """Time taking them away."""
-    resources = [other_resource(SPARE + number) for number in range(CALLS)]
+    resources = [make(SPARE + number) for number in range(CALLS)]
 
     def run() -> bool:
         for resource in resources:

@@ -107,6 +107,9 @@ TARGETS: Final = (
         "table",
         "py-radix",
     ),
+    _at_most(2, "refused among resources of one place", "refused among", "10,000", "1"),
+    _at_most(2, "resources of one network: `authorize`", "one network: authorize", "10,000", "10"),
+    _at_most(2, "resources of one network: `revoke`", "one network: revoke", "10,000", "10"),
     _at_most(1.25, "clients: established flow", "clients: established flow", "10,000", "1"),
     _at_most(2, "clients: first packet", "clients: one host", "10,000", "1"),
     _at_most(2, "resources: `authorize`", "lifecycle: authorize", "10,000", "10"),
@@ -120,6 +123,10 @@ TARGETS: Final = (
     _at_most(1.1, "another's flow after a scan", "scan", "after", "before"),
     _at_most(1, "`handle_packets`", "batch", "batch", "loop"),
     _at_most(2.5, "flow records on", "flow records", "on", "off"),
+    _at_most(5, "worst states: the longest packet, ms", "worst packet", "milliseconds", None),
+    _at_most(
+        0.5, "worst states: 99.99 % of packets, ms", "worst percentile", "milliseconds", None
+    ),
 )
 """The rows of the design, and what else was asked for."""
 
@@ -146,7 +153,7 @@ OTHERS: Final = (
     _times_as_fast("ICMP echo, not translated", "echo", "gateway", "by hand"),
     _times_as_long("refused with a reply", "refused", "reply", "first packet"),
     _times_as_long("all 257 ports taken", "new session", "no port left", "own port"),
-    _times_as_long("resources of one network: refused", "same network: refused", "1,000", "1"),
+    _times_as_long("refused among a few of one place", "refused among", "10", "1"),
     _times_as_long("clients: flows of all in turn", "clients: flows of all", "10,000", "1"),
     _times_as_long("each of many: `authorize`", "many: authorize", "2,000", "100"),
     _times_as_long("each of many: expiry", "many: expire", "2,000", "100"),
@@ -154,5 +161,7 @@ OTHERS: Final = (
     _times_as_long("each of many: retained", "many: retain_authorizations", "2,000", "100"),
     _times_as_long("flow records on, translated", "records of translated", "on", "off"),
     _times_as_long("flow records on, refused", "records of refused", "on", "off"),
+    Row("worst states: the longest call when idle, ms", "worst upkeep", "milliseconds", None),
+    Row("`gc.collect` with 100,000 clients, ms", "collector", "milliseconds", None),
 )
 """Worst cases to keep an eye on, and other loops that a user could write."""

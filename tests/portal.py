@@ -168,7 +168,7 @@ def session(*messages: Json, now: float = NOW) -> tuple[Gateway, PortalSession]:
 
 def held(told: Gateway, resource_id: str) -> Resource:
     """Return the resource that Alice is authorized for."""
-    authorization = told._clients.authorization(ALICE, resource_id)
+    authorization = told._clients.authorization(ALICE, resource_id, told._now)
     assert authorization is not None
     return authorization.resource
 
@@ -224,7 +224,7 @@ def snapshot(told: Gateway) -> dict[str, object]:
             for client_id, client in clients.items()
         },
         "timeout": told.poll_timeout(),
-        "events": list(told._clients.events._events.values()),
+        "events": told._clients.events.waiting(),
         "time": repr(told),
     }
 

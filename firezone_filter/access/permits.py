@@ -19,12 +19,14 @@ class PermitCheck:
     check between them.
     """
 
-    __slots__ = ("__weakref__", "_everything", "_icmp", "bounds")
+    __slots__ = ("__weakref__", "bounds", "everything", "icmp", "nodes")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         # No filters permit every protocol: the one place where fewer rules mean more access.
-        self._everything = not filters
-        self._icmp = False
+        self.everything = not filters
+        """Whether they permit every protocol."""
+        self.icmp = False
+        """Whether they permit ICMP of the address's IP version."""
         tcp: list[PortRange] = []
         udp: list[PortRange] = []
         for permitted in filters:
@@ -34,7 +36,7 @@ class PermitCheck:
                 case Udp():
                     udp += permitted.ranges
                 case Icmp():
-                    self._icmp = True
+                    self.icmp = True
                 case _:
                     assert_never(permitted)
         self.bounds: dict[int, tuple[int, ...]] = {TCP: _EVERY_PORT, UDP: _EVERY_PORT}
@@ -43,6 +45,8 @@ class PermitCheck:
         other."""
         if filters:
             self.bounds = {TCP: _merge(tcp), UDP: _merge(udp)}
+        self.nodes: dict[int, tuple[int, ...]] | None = None
+        """The same ports as a `PermitIndex` has them, if one has asked for them."""
 
     def refusal(self, protocol: int, port: int | None, icmp: int) -> Reason | None:
         """Return why the filters refuse a packet, or `None` if they permit it.
@@ -54,7 +58,7 @@ class PermitCheck:
             icmp: the number of ICMP in the packet's IP version; the other number is refused
                 with `PROTOCOL`.
         """
-        if self._everything:
+        if self.everything:
             return None
         bounds = self.bounds.get(protocol)
         if bounds is not None:
@@ -62,7 +66,7 @@ class PermitCheck:
             has_port = bounds == _EVERY_PORT if port is None else bisect_right(bounds, port) & 1
             return None if has_port else PORT_REASON[protocol]
         if protocol == icmp:
-            return None if self._icmp else Reason.ICMP
+            return None if self.icmp else Reason.ICMP
         return Reason.PROTOCOL
 
 

@@ -7,9 +7,12 @@ the packet comes before one that does not, then the longer prefix wins, then the
 So every covering network is asked, longest prefix first, until an entry permits the packet;
 if none does, the refusal of the first one asked stands.
 
-Each node of the tree is one network, with its entries in ascending order of ids. The last of
-these is asked first, so its ports and its answer are kept at the node as well: nearly always
-they decide. Nothing else is remembered, and a change rebuilds only the nodes that it concerns.
+Each node of the tree is one network, with its entries: a few as a tuple in ascending order of
+ids, more as a `PermitIndex`, so that neither a packet nor a change takes longer for many. The
+greatest id is asked first, so its ports and its answer are kept at the node as well: nearly
+always they decide. Nothing else is remembered, and a change concerns its own node alone.
+
+A change that raises has changed nothing: all that may raise comes before the first effect.
 
 This is the one module that knows py-radix, and no node leaves it.
 """
@@ -17,11 +20,13 @@ This is the one module that knows py-radix, and no node leaves it.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from types import BuiltinMethodType
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import frozen
 from radix import Radix
 
+from firezone_filter.access.liveness import Liveness
+from firezone_filter.access.permit_index import FEW, PermitIndex
 from firezone_filter.access.permits import PORT_REASON, compile_filters
 from firezone_filter.access.special_ranges import is_local_service
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
@@ -142,9 +147,13 @@ class NetworkTree(Generic[T]):
         data = self._tree.add(None, entry.masklen, entry.packed).data
         others = data.get(_ENTRIES)
         if others:
+            if type(others) is not tuple:
+                others.put(entry.resource_id, entry)
+                _fill(data, others)
+                return
             before, after = _around(others, entry.resource_id)
             if before or after:
-                _fill(data, before + single + after)
+                _fill(data, _compact(before + single + after))
                 return
         data[_ENTRIES] = single
         data[_BOUNDS] = entry.bounds
@@ -154,7 +163,13 @@ class NetworkTree(Generic[T]):
         """Remove an entry, which must be there."""
         (entry,) = single
         data = self._tree.search_exact(None, entry.masklen, entry.packed).data
-        before, after = _around(data[_ENTRIES], entry.resource_id)
+        entries = data[_ENTRIES]
+        if type(entries) is not tuple:
+            entries.remove(entry.resource_id)
+            # At half of the number that makes an index, so that a change to and fro costs little.
+            _fill(data, entries if len(entries) > FEW // 2 else tuple(entries.values()))
+            return
+        before, after = _around(entries, entry.resource_id)
         if before or after:
             _fill(data, before + after)
         else:
@@ -185,17 +200,66 @@ class NetworkTree(Generic[T]):
             # longest prefix and there the greatest id.
             if bisect_right(bounds, port) & 1:
                 return data[_ANSWER]  # type: ignore[no-any-return]
-            # It refuses, and no other entry covers the address, so its refusal is final.
-            if len(data[_ENTRIES]) == 1 and node.parent is None:
-                return data[_ENTRIES][0].refused(PORT_REASON[protocol])  # type: ignore[no-any-return]
+            # It refuses. If no other network covers the address, that is final unless another
+            # entry of this one permits the port.
+            if node.parent is None:
+                entries = data[_ENTRIES]
+                if type(entries) is tuple:
+                    if len(entries) == 1:
+                        return entries[0].refused(PORT_REASON[protocol])  # type: ignore[no-any-return]
+                else:
+                    return _of_many(entries, data[_ANSWER], protocol, port)
         return _ask_in_turn(node, packed, protocol, port)
 
+    def lookup_living(
+        self, packed: bytes, protocol: int, port: int, liveness: Liveness
+    ) -> Match | None:
+        """Return the answer as if every entry that is over had been removed.
 
-def _fill(data: dict[str, object], entries: tuple[Entry, ...]) -> None:
+        Args:
+            packed: an address, protocol and port, as for `lookup`.
+            protocol: see there.
+            port: see there.
+            liveness: tells which resources are over.
+        """
+        node = self._tree.search_best(None, _ALL_BITS, packed)
+        return None if node is None else _ask_in_turn(node, packed, protocol, port, liveness)
+
+
+_Entries = tuple[Entry, ...] | PermitIndex[Entry]
+
+
+def _compact(entries: tuple[Entry, ...]) -> _Entries:
+    """Return the form in which a node keeps its entries."""
+    if len(entries) <= FEW:
+        return entries
+    index: PermitIndex[Entry] = PermitIndex()
+    for entry in entries:
+        index.put(entry.resource_id, entry)
+    return index
+
+
+def _fill(data: dict[str, object], entries: _Entries) -> None:
     """Set the entries of a node that has, or just had, several of them."""
+    first = entries[-1] if isinstance(entries, tuple) else _first(entries, None)
     data[_ENTRIES] = entries
-    data[_BOUNDS] = entries[-1].bounds
-    data[_ANSWER] = entries[-1].permitted
+    data[_BOUNDS] = {} if first is None else first.bounds
+    data[_ANSWER] = None if first is None else first.permitted
+
+
+def _first(index: PermitIndex[Entry], liveness: Liveness | None) -> Entry | None:
+    """Return the entry that is asked first; `None` if all are over."""
+    greatest = index.greatest(liveness)
+    return None if greatest is None else index[greatest]
+
+
+def _of_many(index: PermitIndex[Entry], first: Match, protocol: int, port: int) -> Match:
+    """Return the answer of a node of many entries about a port that the first refuses."""
+    # Most packets that get here are refused, and this saves them a fifth of the time.
+    winner = index.winner(protocol, port, ICMPV4)
+    if winner is not None:
+        return index[winner].permitted
+    return index[first.resource_id].refused(PORT_REASON[protocol])
 
 
 def _ask_in_turn(
@@ -203,26 +267,37 @@ def _ask_in_turn(
     packed: bytes,
     protocol: int,
     port: int | None,
-) -> Match:
+    liveness: Liveness | None = None,
+) -> Match | None:
     """Ask the entries that cover an address until one permits; return its answer.
 
-    If none permits, the answer is the refusal of the first.
+    If none permits, the answer is the refusal of the first; `None` if all are over.
     """
     icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
     refused: Match | None = None
     # Longest prefix first; `parent` is the node of the next shorter prefix that covers it.
     while node is not None:
-        # Of one network, the greatest id first (section 5, rule 2).
-        for entry in reversed(node.data[_ENTRIES]):
-            reason = entry.check.refusal(protocol, port, icmp)
+        entries: _Entries = node.data[_ENTRIES]
+        if not isinstance(entries, tuple):
+            winner = entries.winner(protocol, port, icmp, liveness)
             # Safe to permit, whatever a longer prefix has refused: a packet is permitted if
             # any covering resource permits it (section 5, rule 2).
-            if reason is None:
-                return entry.permitted  # type: ignore[no-any-return]
+            if winner is not None:
+                return entries[winner].permitted
+            # None of them permits the packet, so the one asked first says why.
+            first = _first(entries, liveness)
+            entries = () if first is None else (first,)
+        # Of one network, the greatest id first (section 5, rule 2).
+        for entry in reversed(entries):
+            if liveness is not None and liveness.is_over(entry.resource_id):
+                continue
+            reason = entry.check.refusal(protocol, port, icmp)
+            if reason is None:  # safe as above
+                return entry.permitted
             if refused is None:
                 refused = entry.refused(reason)
         node = node.parent
-    return cast("Match", refused)  # never `None`: every node has an entry
+    return refused
 
 
 class ClientFilterTable:
@@ -283,11 +358,22 @@ class ClientFilterTable:
         """
         if not isinstance(resource_id, str):
             raise TypeError(f"an id is a str, not {shown(resource_id)}")
-        networks = self._entries.pop(resource_id, {})
-        for entry in networks.values():
-            self._tree.take((entry,))
+        networks = self._entries.get(resource_id)
+        if networks is None:
+            return False
+        taken = []
+        try:
+            for entry in networks.values():
+                self._tree.take((entry,))
+                taken.append(entry)
+        except BaseException:
+            # All or nothing: half a resource is something that nobody has asked for.
+            for entry in taken:
+                self._tree.put((entry,), entry.permitted)
+            raise
+        del self._entries[resource_id]
         self._count -= len(networks)
-        return bool(networks)
+        return True
 
     def clear(self) -> None:
         """Remove all entries."""

@@ -9,19 +9,16 @@ without a look-up of either. A handler of a translated flow wraps that of the NA
 The flow cache stores these handlers, and invalidates them with the client's permissions. Inbound
 ones of direct flows also check their generation, since a new session may take the flow over.
 Records may be closed at any time; a handler notices that at the next packet, and looks for the
-flow's next record then. Later fragments are counted through their first fragment's verdict.
+flow's next record then. One comparison tells: up to its `open_until` a record takes packets
+without a second look. Later fragments are counted through their first fragment's verdict.
 """
 
 from struct import Struct
 from typing import Final, cast
 
-from firezone_filter.accounting.flow_records import (
-    NO_RECORD,
-    ClientRecords,
-    FlowKey,
-    FlowLog,
-    FlowRecord,
-)
+from firezone_filter.accounting.flow_log import FlowLog
+from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowRecord
+from firezone_filter.accounting.flow_records import ClientRecords, FindOver
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_echo
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, UDP
@@ -53,21 +50,22 @@ class _Counted:
     __slots__ = (
         "_born",
         "_domain",
+        "_ends",
         "_flags_at",
         "_forward",
         "_generation",
-        "_key",
         "_offset_at",
         "_payload_at",
         "_record",
         "_records",
+        "_resource_id",
         "client_id",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - the facts about a flow
         self,
         records: ClientRecords,
-        key: FlowKey,
+        ends: bytes,
         transport: int,
         forward: Forward,
         generation: Generation,
@@ -77,20 +75,21 @@ class _Counted:
 
         Args:
             records: the client's records.
-            key: the flow.
+            ends: the ends of the flow, packed.
             transport: the index of the transport header in its packets.
-            forward: the decision about them.
+            forward: the decision about them, which names a resource.
             generation: an inbound flow is judged anew once this has moved on.
             domain: the name behind the proxy address; `None` if the flow is not translated.
         """
         self.client_id = forward.client_id
         self._records = records
-        self._key = key
+        self._ends = ends
+        self._resource_id = cast("str", forward.resource_id)
         self._forward = forward
         self._generation, self._born = generation, generation.number
         self._domain = domain
         self._record = NO_RECORD
-        self._payload_at = transport + _HEADER.get(key.protocol, 0)
+        self._payload_at = transport + _HEADER.get(ends[0], 0)
         self._offset_at = transport + _OFFSET_AT
         self._flags_at = transport + _FLAGS_AT
 
@@ -103,9 +102,11 @@ class _Outbound(_Counted):
     def handle(self, packet: bytes, now: float) -> Forward:
         """Count a packet, which begins a record if there is none."""
         record = self._record
-        if record.ended:
+        if now > record.open_until:
             payload = len(packet) - self._payload_at
-            self._record = self._records.outbound(self._key, self._domain, 0, payload, now)
+            self._record = self._records.outbound(
+                self._resource_id, self._ends, self._domain, 0, payload, now
+            )
         else:
             record.tx_packets += 1
             record.tx_bytes += len(packet) - self._payload_at
@@ -124,8 +125,10 @@ class _Inbound(_Counted):
         if self._born != self._generation.number:
             return None
         record = self._record
-        if record.ended:
-            self._record = self._records.inbound(self._key, 0, len(packet) - self._payload_at, now)
+        if now > record.open_until:
+            self._record = self._records.inbound(
+                self._resource_id, self._ends, 0, len(packet) - self._payload_at, now
+            )
         else:
             record.rx_packets += 1
             record.rx_bytes += len(packet) - self._payload_at
@@ -144,8 +147,10 @@ class _TcpOutbound(_Counted):
         flags = packet[self._flags_at]
         record = self._record
         # 7: the state flags FIN, SYN and RST, which may begin, restart or end a record.
-        if record.ended or flags & STATE_FLAGS or payload < 0:
-            record = self._records.outbound(self._key, self._domain, flags, payload, now)
+        if now > record.open_until or flags & STATE_FLAGS or payload < 0:
+            record = self._records.outbound(
+                self._resource_id, self._ends, self._domain, flags, payload, now
+            )
             # Keep the record only once the client has sent more than its SYN: until then,
             # `outbound` must see each packet, to note the first other one.
             self._record = record if record.has_spoken else NO_RECORD
@@ -169,8 +174,10 @@ class _TcpInbound(_Counted):
         payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
         flags = packet[self._flags_at]
         record = self._record
-        if record.ended or flags & STATE_FLAGS or payload < 0:
-            self._record = self._records.inbound(self._key, flags, payload, now)
+        if now > record.open_until or flags & STATE_FLAGS or payload < 0:
+            self._record = self._records.inbound(
+                self._resource_id, self._ends, flags, payload, now
+            )
         else:
             record.rx_packets += 1
             record.rx_bytes += payload
@@ -201,9 +208,9 @@ class FlowRecorder:
 
     __slots__ = ("records",)
 
-    def __init__(self, client_id: str, log: FlowLog) -> None:
-        """Create a recorder whose records go to *log*."""
-        self.records = ClientRecords(client_id, log)
+    def __init__(self, client_id: str, log: FlowLog, find_over: FindOver | None = None) -> None:
+        """Create a recorder whose records go to *log*; *find_over* as for `ClientRecords`."""
+        self.records = ClientRecords(client_id, log, find_over)
 
     def count(  # noqa: PLR0913 - the facts about a packet
         self,
@@ -227,9 +234,9 @@ class FlowRecorder:
         """
         if forward.resource_id is None:
             return None
-        key = _record_key(forward.resource_id, headers, packet, outbound=outbound)
-        kind = _handler_class(key, outbound=outbound)
-        handler = kind(self.records, key, headers.transport, forward, generation)
+        ends = _ends(headers, packet, outbound=outbound)
+        kind = _handler_class(headers.protocol, outbound=outbound)
+        handler = kind(self.records, ends, headers.transport, forward, generation)
         handler.handle(packet, now)
         return handler
 
@@ -252,7 +259,7 @@ class FlowRecorder:
             headers: those of the packet before translation.
             packet: the packet before translation.
             mapping: protocol, translated port or echo id, real address.
-            permitted: the permission for it.
+            permitted: the permission for it; only DNS resources are translated, so it has an id.
             domain: the name that the proxy address stands for.
             now: the time, in seconds.
             outbound: whether the client sends it.
@@ -260,13 +267,11 @@ class FlowRecorder:
         protocol, near_port, far = mapping
         near = headers.source if outbound else headers.destination
         far_port = headers.destination_port if outbound else headers.source_port
-        # Only DNS resources are translated, and they have an id.
-        resource_id = cast("str", permitted.resource_id)
-        key = FlowKey(resource_id, protocol, near, near_port, far, _port(far_port))
-        kind = _handler_class(key, outbound=outbound)
+        ends = FlowEnds(protocol, near, near_port, far, _port(far_port)).packed()
+        kind = _handler_class(protocol, outbound=outbound)
         # A generation of its own, which never moves on: the NAT's handler notices itself when
         # the session is over.
-        counter = kind(self.records, key, headers.transport, permitted, _NEVER_OUTDATED, domain)
+        counter = kind(self.records, ends, headers.transport, permitted, _NEVER_OUTDATED, domain)
         counter.handle(packet, now)
         return _CountedTranslation(flow, counter)
 
@@ -283,32 +288,30 @@ class FlowRecorder:
             packet = decision.packet
             # Records have the ends after translation. Translation keeps a packet well formed.
             headers = cast("Headers", read_headers(packet))
-        return self.records.find(
-            _record_key(decision.resource_id, headers, packet, outbound=outbound)
-        )
+        return self.records.find(decision.resource_id, _ends(headers, packet, outbound=outbound))
 
+    def fragment_counter(self, record: FlowRecord, *, outbound: bool) -> CountFragment:
+        """Return the function that counts the later fragments of a packet for *record*."""
+        records = self.records
 
-def fragment_counter(record: FlowRecord, *, outbound: bool) -> CountFragment:
-    """Return the function that counts the later fragments of a packet for *record*."""
+        def count(headers: Headers, packet: bytes, now: float) -> None:
+            # A later fragment has no transport header: all behind its IP headers is payload.
+            payload = len(packet) - headers.transport
+            records.later_fragment(record, payload, now, outbound=outbound)
 
-    def count(headers: Headers, packet: bytes, now: float) -> None:
-        # A later fragment has no transport header: all behind its IP headers is payload.
-        if not record.ended:
-            record.count(len(packet) - headers.transport, now, outbound=outbound)
-
-    return count
+        return count
 
 
 def _handler_class(
-    key: FlowKey, *, outbound: bool
+    protocol: int, *, outbound: bool
 ) -> "type[_Outbound | _Inbound | _TcpOutbound | _TcpInbound]":
-    if key.protocol == TCP:
+    if protocol == TCP:
         return _TcpOutbound if outbound else _TcpInbound
     return _Outbound if outbound else _Inbound
 
 
-def _record_key(resource_id: str, headers: Headers, packet: bytes, *, outbound: bool) -> FlowKey:
-    """Return the record's key for a packet as the resource sees it, after translation."""
+def _ends(headers: Headers, packet: bytes, *, outbound: bool) -> bytes:
+    """Return the packed ends of a packet's flow as the resource sees them."""
     protocol, echo_id = headers.protocol, _echo_id(headers, packet)
     source_port, destination_port = _port(headers.source_port), _port(headers.destination_port)
     if outbound:
@@ -325,9 +328,8 @@ def _record_key(resource_id: str, headers: Headers, packet: bytes, *, outbound: 
             headers.source,
             source_port,
         )
-    return FlowKey(
-        resource_id, protocol, near, near_port if echo_id is None else echo_id, far, far_port
-    )
+    near_port = near_port if echo_id is None else echo_id
+    return FlowEnds(protocol, near, near_port, far, far_port).packed()
 
 
 def _port(port: int) -> int | None:

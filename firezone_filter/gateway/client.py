@@ -1,22 +1,34 @@
 """The state of one connected client. It judges nothing; `judge` reads it."""
 
-from typing import cast
+import math
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Final, TypeVar, cast
 
 from firezone_filter.access.authorizations import Authorization, ClientAccess
-from firezone_filter.accounting.flow_counting import FlowRecorder, fragment_counter
+from firezone_filter.accounting.event_queue import Expiry
+from firezone_filter.accounting.flow_counting import FlowRecorder
 from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.flow_cache import ClientFlowCache
 from firezone_filter.gateway.fragments import FragmentMemory, Verdict
-from firezone_filter.nat.nat import Nat, TranslatedFlow
+from firezone_filter.nat.flows import TranslatedFlow
+from firezone_filter.nat.nat import Nat
 from firezone_filter.nat.proxies import Resolution
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.rewrite import far_address
+from firezone_filter.structures.agenda import Agenda
+from firezone_filter.structures.heaps import NO_PLACE
 from firezone_filter.structures.token_bucket import TokenBucket
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.decisions import Drop, Forward, Reason, Translate
 from firezone_filter.values.events import FlowEnd
 from firezone_filter.values.resources import Resource
+
+T = TypeVar("T")
+
+NO_EXPIRY: Final = Expiry(-math.inf, 0)
+"""Comes before every expiry."""
 
 
 class Client:
@@ -28,13 +40,17 @@ class Client:
         "_drops",
         "access",
         "addresses",
+        "agenda",
+        "expiry_place",
         "flow_cache",
         "forward_own",
         "fragments",
         "id",
+        "latest_end",
         "nat",
         "recorder",
         "reply_tokens",
+        "valid_until",
     )
 
     def __init__(
@@ -51,18 +67,29 @@ class Client:
         self.addresses = addresses.packed()
         self.access = ClientAccess(client_id)
         self.flow_cache = ClientFlowCache(context.flow_cache)
-        self.fragments = FragmentMemory(context.cleanup_timers)
+        self.fragments = FragmentMemory(context.cleanup)
         self.nat: Nat | None = None
         """`None` until a name has been resolved for the client: most clients of a large
         gateway are idle, and each NAT costs memory."""
         self.recorder: FlowRecorder | None = None
         """Counts its packets; `None` with flow records off."""
         if context.flow_log is not None:
-            self.recorder = FlowRecorder(client_id, context.flow_log)
+            self.recorder = FlowRecorder(
+                client_id, context.flow_log, partial(_find_over, self.access)
+            )
         self.forward_own = Forward(client_id, None)
         """The decision for permitted packets to and from the gateway's own address."""
         self.reply_tokens = TokenBucket(options.reject_rate, options.reject_burst, now)
         """One token for each ICMP error that the client may get."""
+        self.agenda: Agenda[Authorization] | None = None
+        """Its authorizations by expiry, those that are over and not taken apart yet included;
+        `None` while none ever had one. `Expiries` owns it."""
+        self.expiry_place = NO_PLACE
+        """Its place in `Expiries`."""
+        self.latest_end = NO_EXPIRY
+        """The latest of the expiries that have been carried out."""
+        self.valid_until = math.inf
+        """When what is remembered of the client is void: at its next expiry."""
         self._connected = connected
         self._context = context
         self._drops: dict[Reason, Drop] = {}
@@ -75,24 +102,70 @@ class Client:
         self.fragments.invalidate()
         self.flow_cache.invalidate()
 
+    def _change(self, change: Callable[[], T]) -> T:
+        """Change permissions, and invalidate what is remembered.
+
+        If *change* raises, nothing has changed. If anything behind it does, nothing that was
+        remembered is left, of any client.
+        """
+        before, cache = self.valid_until, self._context.flow_cache
+        is_open = cache.is_open
+        self.valid_until = -math.inf
+        try:
+            cache.close()
+            changed = change()
+        except BaseException:
+            self.valid_until = before
+            if is_open:
+                cache.open()
+            raise
+        try:
+            self.invalidate()
+        except BaseException:
+            cache.clear()
+            raise
+        self.valid_until = before
+        if is_open:
+            cache.open()
+        return changed
+
+    def expire(self, now: float) -> None:
+        """Take what is remembered for void, since an expiry has come by *now*."""
+        self.fragments.invalidate()
+        self.flow_cache.mark()
+        self.look_ahead(now)
+
+    def look_ahead(self, now: float) -> None:
+        """Find out how long what is remembered from *now* on is valid."""
+        after = None if self.agenda is None else self.agenda.next_after(now)
+        self.valid_until = math.inf if after is None else after
+
+    @property
+    def has_no_access(self) -> bool:
+        """Whether all its authorizations are over, at the time of the last `look_ahead`."""
+        ends = 0 if self.agenda is None else len(self.agenda)
+        # None ends later, and none never.
+        return self.valid_until == math.inf and ends == len(self.access.authorizations)
+
     def authorize(self, resource: Resource) -> Authorization:
         """Permit *resource*, replacing an authorization with its id; return the new one."""
-        authorization = self.access.authorize(resource)
-        self.invalidate()
-        return authorization
+        return self._change(partial(self.access.authorize, resource))
 
     def revoke(self, authorization: Authorization, cause: FlowEnd, at: float) -> None:
-        """Remove an authorization with its proxy addresses, and close its flow records.
-
-        The caller must invalidate the remembered decisions afterwards; if it revokes several
-        authorizations, once is enough.
-        """
+        """Remove an authorization with its proxy addresses, and close its flow records."""
         resource_id = authorization.resource.id
-        self.access.revoke(resource_id)
-        if self.nat is not None:
-            self.nat.revoke(resource_id)
+        addresses = self._addresses(resource_id)
+        self._change(partial(self._take_away, resource_id, at))
+        # Those that others named too.
+        self._note_ends(addresses, at)
         if self.recorder is not None:
             self.recorder.records.end_resource(resource_id, cause, at)
+
+    def _take_away(self, resource_id: str, at: float) -> None:
+        if self.nat is not None:
+            self.nat.withdraw(resource_id, at)
+        # If this raises nothing has changed: a network has no proxy addresses.
+        self.access.revoke(resource_id)
 
     def proxies_after(self, resolution: Resolution) -> int:
         """Return how many proxy addresses the client would have after *resolution*."""
@@ -100,14 +173,53 @@ class Client:
             return len(set(resolution.proxies))
         return self.nat.proxies.count_after(resolution)
 
-    def resolve(self, resource_id: str, resolution: Resolution) -> None:
+    def resolve(self, resource_id: str, resolution: Resolution, now: float) -> None:
         """Assign proxy addresses to a name of a DNS resource."""
         if self.nat is None:
             context = self._context
-            self.nat = Nat(context.session_pool, self._connected, context.cleanup_timers)
-            self.access.proxies = self.nat.proxies.by_address
-        self.nat.resolve(resource_id, resolution)
+            self.nat = Nat(
+                context.session_pool,
+                self._connected,
+                context.cleanup,
+                self.flow_cache.release,
+            )
+            self.access.use_proxies(self.nat.proxies)
+            self.flow_cache.expect_sessions()
+        self.nat.resolve(resource_id, resolution, now)
+        self._note_ends(resolution.proxies, now)
         self.invalidate()
+
+    def note_expiry(self, resource_id: str, now: float) -> None:
+        """Take note that the expiry of an authorization has been set at *now*."""
+        if self.nat is not None:
+            self._note_ends(self._addresses(resource_id), now)
+
+    def _addresses(self, resource_id: str) -> list[bytes]:
+        return [] if self.nat is None else self.nat.proxies.addresses(resource_id)
+
+    def _note_ends(self, addresses: Collection[bytes], now: float) -> None:
+        """Take note of when proxy addresses end that have been in use until *now*."""
+        if self.nat is not None and addresses:
+            # Those that are left may all have been over before: it is *now* that they end.
+            self.nat.note_ends(addresses, lambda one: max(self.access.ends_at(one), now))
+
+    def loosen(
+        self, resource_id: str, at: float, expiry: Expiry, now: float, most: int
+    ) -> tuple[int, bool]:
+        """Take apart what hangs on an authorization that was over at *at*, in *most* steps.
+
+        Its proxy addresses ended when the last of their authorizations did, which is noted.
+
+        Returns:
+            How many steps it took, and whether nothing is left.
+        """
+        steps = 0
+        if self.recorder is not None:
+            steps = self.recorder.records.expire_resource(resource_id, expiry, most, at=at)
+        if steps >= most or self.nat is None:
+            return steps, steps < most
+        withdrawn, is_done = self.nat.withdraw(resource_id, now, most - steps)
+        return steps + withdrawn, is_done
 
     # --- Allowed packets -----------------------------------------------------------------------
 
@@ -153,12 +265,13 @@ class Client:
         outbound: bool,
     ) -> Verdict:
         """Return the verdict that the later fragments of an allowed first one follow."""
-        record = None
+        count = None
         if self.recorder is not None:
             record = self.recorder.record_of_first_fragment(
                 headers, packet, decision, outbound=outbound
             )
-        count = None if record is None else fragment_counter(record, outbound=outbound)
+            if record is not None:
+                count = self.recorder.fragment_counter(record, outbound=outbound)
         if flow is None or isinstance(decision, Forward):
             return Verdict(cast("Forward", decision), None, count)
         return Verdict(flow.permitted, far_address(decision.packet, outbound=outbound), count)
@@ -172,7 +285,8 @@ class Client:
 
     def close(self, at: float) -> None:
         """Remove the client's entries from shared structures, and close its flow records."""
-        self.invalidate()
+        self.fragments.invalidate()
+        self.flow_cache.close()
         if self.recorder is not None:
             self.recorder.records.end_all(FlowEnd.DISCONNECTED, at)
         if self.nat is not None:
@@ -184,3 +298,16 @@ class Client:
         if self.nat is not None:
             self.nat.shift_clock(by)
         self.reply_tokens.shift_clock(by)
+
+
+def _find_over(
+    access: ClientAccess, resource_ids: Iterable[str], now: float
+) -> tuple[str, Expiry] | None:
+    """Return one of the resources whose authorization is over, and its expiry, or `None`."""
+    if now < access.first_expiry:
+        return None
+    for resource_id in resource_ids:
+        held = access.authorizations.get(resource_id)
+        if held is not None and held.expires_at is not None and held.is_over(now):
+            return resource_id, Expiry(held.expires_at, held.number)
+    return None

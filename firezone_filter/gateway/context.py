@@ -1,16 +1,17 @@
-"""The state that all clients of a gateway share: options, plan, own addresses, timers, logs."""
+"""The state that all clients of a gateway share: options, plan, addresses, upkeep, logs."""
 
 from collections.abc import Callable
 
 from firezone_filter.access.permits import compile_filters
 from firezone_filter.access.special_ranges import address_flags
 from firezone_filter.accounting.event_queue import EventQueue
-from firezone_filter.accounting.flow_records import FlowLog
+from firezone_filter.accounting.flow_log import FlowLog
 from firezone_filter.accounting.refusals import RefusalLog
 from firezone_filter.gateway.flow_cache import FlowCache
+from firezone_filter.nat.sessions import Session
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
-from firezone_filter.structures.timers import Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import SessionPool
+from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
+from firezone_filter.tracking.sessions import SessionPool
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.options import GatewayOptions
@@ -21,7 +22,7 @@ class GatewayContext:
 
     __slots__ = (
         "_addresses",
-        "cleanup_timers",
+        "cleanup",
         "events",
         "flags",
         "flow_cache",
@@ -41,13 +42,15 @@ class GatewayContext:
         self.options = options
         self.ranges = address_flags(plan)
         self.flags: Callable[[bytes], int] = self.ranges.flags
-        self.flow_cache = FlowCache()
+        self.flow_cache = FlowCache(options.max_remembered)
         self.events = EventQueue()
         self.flow_log = FlowLog(self.events) if options.flow_records else None
         self.refusal_log = RefusalLog(self.events) if options.flow_records else None
         self.logs = tuple(log for log in (self.flow_log, self.refusal_log) if log is not None)
-        self.cleanup_timers: TimerQueue[Expirable] = TimerQueue()
-        self.session_pool = SessionPool(options.max_sessions_per_client, options.max_sessions)
+        self.cleanup: UpkeepQueue[Keeper] = UpkeepQueue()
+        self.session_pool: SessionPool[Session] = SessionPool(
+            options.max_sessions_per_client, options.max_sessions
+        )
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses

@@ -6,34 +6,52 @@ client's own address is part of the key. The cache is invisible but for its spee
 (docs/rules.md, section 4, "What may be remembered"):
 
 - Only allowed whole packets without IPv4 options or IPv6 extension headers are stored: TCP
-  and UDP, and ICMP echo where it is translated or counted. A refused packet stores nothing,
-  so a scan cannot evict a permitted flow.
+  and UDP, and ICMP echo where it is translated. A refused packet stores nothing, so a scan
+  cannot evict a permitted flow.
 - A decision depends on the packet's headers, which are in the key or checked again for every
   packet, and on the client's permissions. Every call that changes these invalidates the
   client's entries before it returns (`Client.invalidate`); docs/architecture.md lists the
-  calls. A new session invalidates the inbound flows that it may take over.
+  calls. A new session invalidates the inbound flows that it takes over.
 - A flow whose packets each have an effect (translated, counted) has a handler instead of a
-  stored decision, in separate tables.
-- A client's entries in one table form a FIFO queue. At its limit a client evicts its own
-  oldest entry, never another client's.
+  stored decision, in separate tables. What is prepared for a session goes with it.
+- A client's entries in one table form a FIFO queue. At its limit a client evicts its own oldest
+  entry; at the limit of all, the client that has most does. So nobody can push out another's
+  fair share.
+- Where a client has very many entries, an expiry only marks them, and they are removed step by
+  step. Meanwhile, and while expired authorizations wait, the cache is closed: the tables that
+  `Gateway` looks into first are empty, and it asks for each packet whether its client is
+  concerned.
 
-`Gateway._judge_and_commit` and its helpers are the only callers of `store`.
+Each table is in shards, by a byte of the client's port. One dict of all clients would stall when
+it grows: with a million entries, for 40 ms.
+
+`Gateway._judge_and_commit` and its helpers are the only callers of `store` and `prepare`.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.structures.generation import Generation
+from firezone_filter.structures.heaps import NO_PLACE
+from firezone_filter.structures.ranking import Ranking
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.decisions import Forward
 
 MAX_FLOWS: Final = 2_048
-"""Entries of one client in one table. Each direction and protocol has its table, so TCP and
-UDP together have 4,096 decisions a direction; a browser has a few hundred flows. At about 250
-bytes an entry, 2 MiB a client; a handler takes about 900 bytes."""
+"""Remembered flows of one client in one direction, for TCP and UDP each: together 4,096. A
+browser has a few hundred. At about 250 bytes each, 2 MiB a client."""
+
+AT_ONCE: Final = 64
+"""Entries that an expiry removes at once; where there are more it marks them."""
+
+ALL: Final = 2**62
+"""As many as there are."""
+
+ENTRIES_A_STEP: Final = 8
+"""Marked entries removed in one step of upkeep, in about 5 µs."""
 
 # A table number is a kind plus a protocol, so that one method stores into all tables. The
 # highest is 250: CPython preallocates integers up to 256, and creating one costs 20 ns.
@@ -43,101 +61,423 @@ INBOUND: Final = 64
 """Decisions for flows to clients; add the protocol number."""
 HANDLERS: Final = 128
 """Add it to one of the above for the handlers of such flows."""
+_PROTOCOL: Final = 63
 
-_REMEMBERED: Final = (TCP, UDP, ICMPV4, ICMPV6)
+REMEMBERED: Final = (TCP, UDP, ICMPV4, ICMPV6)
+"""The protocols of flows that may be remembered."""
+
+_SHARDS: Final = 256
+
+Shards = Sequence[Mapping[bytes, Any]]
+"""A table, by the byte of a key at `shard_at`, then by key."""
+
+_NO_SHARDS: Final[Shards] = (MappingProxyType({}),) * _SHARDS
+
+# Where in a flow key the byte is that tells its shard: the lower one of the client's port or
+# echo id. It is as good as random, and not the same for all packets of a busy resource.
+OUTBOUND_SHARD: Final = -3
+INBOUND_SHARD: Final = -1
+
+
+def shard_at(table: int) -> int:
+    """Return where in the keys of a table the byte is that tells the shard."""
+    return OUTBOUND_SHARD if table & _PROTOCOL in (TCP, UDP) and not table & INBOUND else -1
+
+
+class HasFlows(Protocol):
+    """A session, with the keys under which flows have been prepared for it."""
+
+    outbound_key: bytes | None
+    inbound_key: bytes | None
 
 
 class FlowCache:
     """The established flows of all clients. Only `ClientFlowCache` may change it."""
 
-    __slots__ = ("inbound", "inbound_handlers", "outbound", "outbound_handlers", "tables")
+    __slots__ = (
+        "_doors",
+        "_stale",
+        "count",
+        "inbound",
+        "inbound_handlers",
+        "is_open",
+        "limit",
+        "outbound",
+        "outbound_handlers",
+        "ranking",
+        "tables",
+    )
 
-    def __init__(self) -> None:
-        self.tables: dict[int, dict[bytes, Any]] = {
-            kind + handlers + protocol: {}
-            for kind in (OUTBOUND, INBOUND)
-            for handlers in (0, HANDLERS)
-            for protocol in _REMEMBERED
-        }
-        """All entries, by table number, then by flow key."""
-        self.outbound: list[Mapping[bytes, Forward]] = self._by_protocol(OUTBOUND)
-        """Decisions for flows from clients, by protocol number, then by flow key."""
-        self.inbound: list[Mapping[bytes, Forward]] = self._by_protocol(INBOUND)
+    def __init__(self, limit: int) -> None:
+        """Remember at most *limit* flows of all clients together, those of sessions aside."""
+        self.limit = limit
+        self.count = 0
+        """How many flows are remembered, those of sessions aside."""
+        self.ranking: Ranking[ClientFlowCache] = Ranking()
+        """The clients by how many flows of theirs are remembered."""
+        self._stale: deque[ClientFlowCache] = deque()
+        self.tables: dict[int, list[dict[bytes, Any]]] = {}
+        """All entries, by table number, then by shard, then by flow key."""
+        # Lists, not dicts of four: an index takes 5 ns, a `get` 30 ns, for every packet.
+        self.outbound: list[Shards] = [_NO_SHARDS] * 256
+        """Decisions for flows from clients, by protocol number; empty while the cache is
+        closed."""
+        self.inbound: list[Shards] = [_NO_SHARDS] * 256
         """Decisions for flows to clients, in the same form."""
-        self.outbound_handlers: list[Mapping[bytes, FlowHandler]] = self._by_protocol(
-            OUTBOUND + HANDLERS
-        )
-        """Handlers of flows from clients, in the same form."""
-        self.inbound_handlers: list[Mapping[bytes, FlowHandler]] = self._by_protocol(
-            INBOUND + HANDLERS
-        )
-        """Handlers of flows to clients, in the same form."""
-
-    def _by_protocol(self, first: int) -> list[Mapping[bytes, Any]]:
-        # A list, not a dict of four: an index takes 5 ns, a `get` 30 ns, for every packet.
-        # Protocols that are never remembered share one mapping, immutable so that no bug can
-        # store into it.
-        nothing: Mapping[bytes, Any] = MappingProxyType({})
-        # (The sum alone would lead other protocols to the tables of another kind.)
-        return [
-            self.tables[first + protocol] if protocol in _REMEMBERED else nothing
-            for protocol in range(256)
-        ]
+        self.outbound_handlers: list[Shards] = [()] * 256
+        """Handlers of flows from clients, in the same form, or `()`."""
+        self.inbound_handlers: list[Shards] = [()] * 256
+        """Handlers of flows to clients, in the same form, or `()`."""
+        # For each table the list that leads to it, its place there, and what is there when closed.
+        self._doors: list[tuple[list[Shards], int, Shards, Shards]] = []
+        self.is_open = True
 
     def __len__(self) -> int:
-        return sum(map(len, self.tables.values()))
+        return sum(len(flows) for shards in self.tables.values() for flows in shards)
+
+    def shards(self, table: int) -> list[dict[bytes, Any]]:
+        """Return a table, made when it is needed."""
+        shards = self.tables.get(table)
+        if shards is None:
+            shards = self.tables[table] = [{} for _ in range(_SHARDS)]
+            protocol, nothing = table & _PROTOCOL, () if table & HANDLERS else _NO_SHARDS
+            if table & HANDLERS:
+                front = self.inbound_handlers if table & INBOUND else self.outbound_handlers
+            else:
+                front = self.inbound if table & INBOUND else self.outbound
+            self._doors.append((front, protocol, shards, nothing))
+            if self.is_open:
+                front[protocol] = shards
+        return shards
+
+    def find(self, table: int, key: bytes) -> Any:  # noqa: ANN401 - a decision or a handler
+        """Return an entry, also while the cache is closed; `None` if there is none."""
+        shards = self.tables.get(table)
+        return None if shards is None else shards[key[shard_at(table)]].get(key)
+
+    def open(self) -> None:
+        """Let the four lists lead to the tables, unless marked entries wait to be removed."""
+        if self._stale:
+            return
+        self.is_open = True
+        for front, protocol, shards, _ in self._doors:
+            front[protocol] = shards
+
+    def close(self) -> None:
+        """Let the four lists lead nowhere, since some entries may be out of date."""
+        self.is_open = False
+        for front, protocol, _, nothing in self._doors:
+            front[protocol] = nothing
+
+    def clear(self) -> None:
+        """Forget everything, of all clients."""
+        for shards in self.tables.values():
+            for flows in shards:
+                flows.clear()
+
+    def mark(self, client: "ClientFlowCache") -> None:
+        """Close the cache until the client's entries have been removed by `forget`."""
+        self._stale.append(client)
+        self.close()
+
+    def forget(self, most: int) -> int:
+        """Remove marked entries in up to *most* steps; return how many steps it took."""
+        steps = 0
+        while self._stale and steps < most:
+            steps += 1
+            if self._stale[0].remove_marked(ENTRIES_A_STEP):
+                self._stale.popleft()
+        return steps
+
+
+_Table = list[dict[bytes, Any]]
+
+
+class _Queue:
+    """A client's entries of one direction and protocol: their keys, oldest first."""
+
+    __slots__ = ("at", "ends", "ends_before", "keys", "tables")
+
+    def __init__(self, table: int, tables: list[_Table]) -> None:
+        self.tables = tables
+        """The tables that they are in: that of decisions, that of handlers, or both."""
+        self.keys: deque[bytes] = deque()
+        self.at = shard_at(table)
+        # Far address and near port of the latest entries, and of those before them: each set
+        # has as many as there are entries at most.
+        self.ends: set[bytes] = set()
+        self.ends_before: set[bytes] = set()
+
+    def remove_first(self) -> None:
+        """Remove the oldest entry."""
+        self.remove(self.keys.popleft())
+
+    def remove(self, key: bytes) -> None:
+        """Remove an entry from its table."""
+        for shards in self.tables:
+            flows = shards[key[self.at]]
+            if flows.pop(key, None) is not None and not flows:
+                flows.clear()  # an empty dict keeps its memory
+
+    def note_end(self, key: bytes) -> None:
+        """Take note of the ends of an inbound flow, for `take_over`."""
+        self.ends.add(_end(key))
+        if len(self.ends) >= MAX_FLOWS:
+            self.ends, self.ends_before = set(), self.ends
+
+    def take_over(self, end: bytes) -> None:
+        """Remove the flows with such a far address and near port."""
+        if end not in self.ends and end not in self.ends_before:
+            return
+        # Seldom: the client has had direct packets from the very address and to the very port.
+        self.ends.discard(end)
+        self.ends_before.discard(end)
+        for key in self.keys:
+            if _end(key) == end:
+                # The queue keeps its place for it.
+                self.remove(key)
+
+
+_Place = tuple[_Table, _Queue]
+"""A table, and the queue of a client's entries in it."""
+
+_Prepared = tuple[dict[bytes, None], _Table, int]
+"""Keys of what is prepared for sessions; its table, and where a key tells the shard."""
 
 
 class ClientFlowCache:
     """One client's entries in the flow cache."""
 
-    __slots__ = ("_entries", "_tables", "inbound_generation")
+    __slots__ = (
+        "_cache",
+        "_has_sessions",
+        "_marked",
+        "_places",
+        "_prepared",
+        "_queues",
+        "_room",
+        "inbound_generation",
+        "rank",
+    )
 
     def __init__(self, cache: FlowCache) -> None:
-        self._tables = cache.tables
-        # By table number: the shared table, and the client's keys in it, oldest first. Made
-        # when needed, since most clients of a large gateway are idle.
-        self._entries: dict[int, tuple[dict[bytes, Any], deque[bytes]]] = {}
+        self._cache = cache
+        # By the number of the table of decisions. Made when needed, since most clients of a
+        # large gateway are idle.
+        self._queues: dict[int, _Queue] = {}
+        self._places: dict[int, _Place] = {}
+        # The same for what is prepared for sessions; its keys come and go in any order.
+        self._prepared: dict[int, _Prepared] = {}
+        self._marked: deque[_Queue] | None = None
+        # A queue that gets longer needs attention: an eviction, or a higher rank.
+        self._room = 0
+        self.rank = NO_PLACE
+        self._has_sessions = False
         self.inbound_generation = Generation()
         """Handlers of inbound flows that bypass the NAT belong to one generation; a new NAT
         session, which may take them over, begins the next."""
 
+    @property
+    def count(self) -> int:
+        """How many flows of the client are remembered, those of sessions aside."""
+        return sum(len(queue.keys) for queue in self._queues.values())
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the client's entries are out of date, and wait to be removed."""
+        return self._marked is not None
+
+    # --- Storing ---------------------------------------------------------------------------
+
     def store(self, table: int, key: bytes, value: Forward | FlowHandler) -> None:
-        """Store a flow's decision or handler; at the limit, evict this client's oldest entry.
+        """Store a flow's decision or handler; at a limit, an oldest entry is evicted.
 
         Args:
             table: `OUTBOUND` or `INBOUND`, plus `HANDLERS` for a handler, plus the protocol.
             key: the flow key.
             value: the decision, or the handler of the flow's next packets.
         """
-        entries = self._entries.get(table)
-        if entries is None:
-            entries = self._entries[table] = (self._tables[table], deque())
-        flows, fifo = entries
+        # Nothing is remembered until the entries that are out of date have been removed.
+        if self._marked is not None:
+            return
+        place = self._places.get(table)
+        if place is None:
+            place = self._place(table)
+        shards, queue = place
+        flows = shards[key[queue.at]]
         if key not in flows:
-            fifo.append(key)
-            if len(fifo) > MAX_FLOWS:
-                del flows[fifo.popleft()]
+            cache = self._cache
+            if cache.count >= cache.limit and not self._is_room_made():
+                return
+            cache.count += 1
+            queue.keys.append(key)
+            # One comparison for the limit and the rank: this is for the first packet of every
+            # flow, and each takes 40 ns, of 1,600.
+            if len(queue.keys) > self._room:
+                self._attend(queue)
+            if self._has_sessions and table & INBOUND:
+                queue.note_end(key)
         flows[key] = value
+
+    def _place(self, table: int) -> _Place:
+        """Return where entries of a table go that has none yet."""
+        shards = self._cache.shards(table)
+        # With flow records a client has both: flows without a resource have no record.
+        queue = self._queues.get(table & ~HANDLERS)
+        if queue is None:
+            queue = self._queues[table & ~HANDLERS] = _Queue(table, [])
+            self._room = 0
+        queue.tables.append(shards)
+        place = self._places[table] = (shards, queue)
+        return place
+
+    def prepare(self, session: HasFlows, table: int, key: bytes, value: FlowHandler) -> None:
+        """Store the handler of a flow of a session, one at a time for each direction.
+
+        Args:
+            session: the session, with which it goes.
+            table: as for `store`.
+            key: the flow key.
+            value: the handler.
+        """
+        if self._marked is not None:
+            return
+        if table & INBOUND:
+            before, session.inbound_key = session.inbound_key, key
+        else:
+            before, session.outbound_key = session.outbound_key, key
+        if before is not None and before != key:
+            self._release(table, before)
+        prepared = self._prepared.get(table)
+        if prepared is None:
+            prepared = self._prepared[table] = ({}, self._cache.shards(table), shard_at(table))
+        keys, shards, at = prepared
+        keys[key] = None
+        shards[key[at]][key] = value
+
+    def release(self, session: HasFlows, protocol: int) -> None:
+        """Remove what has been prepared for a session, which has ended."""
+        if session.outbound_key is not None:
+            self._release(OUTBOUND + HANDLERS + protocol, session.outbound_key)
+        if session.inbound_key is not None:
+            self._release(INBOUND + HANDLERS + protocol, session.inbound_key)
+
+    def _release(self, table: int, key: bytes) -> None:
+        prepared = self._prepared.get(table)
+        # (Otherwise it has been invalidated since.)
+        if prepared is not None and key in prepared[0]:
+            keys, shards, at = prepared
+            del keys[key]
+            if not keys:
+                del self._prepared[table]
+            flows = shards[key[at]]
+            flows.pop(key, None)
+            if not flows:
+                flows.clear()  # an empty dict keeps its memory
+
+    def _attend(self, queue: _Queue) -> None:
+        """Evict the oldest of a queue that has got too long, or let the client rank higher."""
+        if len(queue.keys) > MAX_FLOWS:
+            queue.remove_first()
+            self._cache.count -= 1
+            return
+        # However the queues grow up to here, together they do not have more than the rank says.
+        # Those that are longer by now come here with their next entry.
+        room = self._room = min(len(queue.keys) + len(queue.keys) // 4 + 8, MAX_FLOWS)
+        self._cache.ranking.put(
+            self, sum(max(_length(queue), room) for queue in self._queues.values())
+        )
+
+    def expect_growth(self) -> None:
+        """Rank anew with the next entry: the rank has become the exact count."""
+        self._room = 0
+
+    def _is_room_made(self) -> bool:
+        """Evict the oldest entry of the client that has most; return whether there is room."""
+        most = self._cache.ranking.greatest()
+        if most is None or not most.count:
+            return False
+        max(most._queues.values(), key=_length).remove_first()  # noqa: SLF001 - of this class
+        self._cache.count -= 1
+        return True
+
+    # --- Removing --------------------------------------------------------------------------
 
     def invalidate(self) -> None:
         """Remove all entries, since the client's permissions have changed."""
-        for flows, fifo in self._entries.values():
-            if fifo:
-                _remove(flows, fifo)
+        for queue in self._take_all():
+            while queue.keys:
+                queue.remove_first()
 
-    def invalidate_inbound(self) -> None:
-        """Remove inbound flows that bypass the NAT, since a new session may take them over.
+    def mark(self) -> None:
+        """Take all entries for out of date; remove them now or, if they are many, in steps."""
+        prepared = sum(len(keys) for keys, _, _ in self._prepared.values())
+        if self.count + prepared <= AT_ONCE:
+            self.invalidate()
+        else:
+            self._marked = deque(self._take_all())
+            self._cache.mark(self)
+
+    def _take_all(self) -> list[_Queue]:
+        """Return the queues of all entries, which count no more and are to be removed."""
+        taken = list(self._queues.values())
+        for queue in taken:
+            self._cache.count -= len(queue.keys)
+        for table, (keys, shards, _) in self._prepared.items():
+            queue = _Queue(table, [shards])
+            queue.keys.extend(keys)
+            taken.append(queue)
+        self._queues, self._places, self._prepared = {}, {}, {}
+        return taken
+
+    def remove_marked(self, most: int) -> bool:
+        """Remove up to *most* entries that are out of date; return whether those were all."""
+        while self._marked:
+            queue = self._marked[0]
+            while queue.keys and most:
+                queue.remove_first()
+                most -= 1
+            if queue.keys:
+                return False
+            self._marked.popleft()
+        self._marked = None
+        return True
+
+    def close(self) -> None:
+        """Remove everything, since the client has disconnected."""
+        self.remove_marked(ALL)
+        self.invalidate()
+        self._cache.ranking.leave(self)
+
+    # --- New sessions ----------------------------------------------------------------------
+
+    def expect_sessions(self) -> None:
+        """Prepare for `invalidate_inbound`: the client is going to have a NAT.
+
+        What it has remembered by then is invalidated in the same call.
+        """
+        self._has_sessions = True
+
+    def invalidate_inbound(self, protocol: int, port: int, far: bytes) -> None:
+        """Remove inbound flows that bypass the NAT, since a new session takes them over.
 
         Handlers among them are of an old generation from now on, and ask for a new judgement.
+
+        Args:
+            protocol: the session's protocol.
+            port: its translated port or echo id.
+            far: its real address.
         """
         self.inbound_generation.number += 1
-        for table in (INBOUND + TCP, INBOUND + UDP):
-            if table in self._entries:
-                _remove(*self._entries[table])
+        queue = self._queues.get(INBOUND + protocol)
+        if queue is not None:
+            queue.take_over(far + port.to_bytes(2))
 
 
-def _remove(flows: dict[bytes, Any], fifo: deque[bytes]) -> None:
-    for key in fifo:
-        del flows[key]
-    fifo.clear()
+def _length(queue: _Queue) -> int:
+    return len(queue.keys)
+
+
+def _end(key: bytes) -> bytes:
+    """Return far address and near port of an inbound flow key."""
+    return key[: len(key) // 2 - 2] + key[-2:]

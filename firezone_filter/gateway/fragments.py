@@ -9,8 +9,8 @@ The host that reassembles must see the headers that were judged. No fragment pas
 replace them: no later fragment that overlaps them (RFC 1858, section 4; RFC 3128), and no
 second first fragment with other ports or another protocol (RFC 5722).
 
-`find` and `contradicts` only read; `keep` and `forget` write, when a ruling is committed. An
-entry is over 30 s after it was kept, whether or not it has been swept out. A change of the
+`find` and `contradicts` only read; `keep` and `forget_packet` write, when a ruling is committed.
+An entry is over 30 s after it was kept, whether or not upkeep has forgotten it. A change of the
 client's permissions invalidates all its entries (`Client.invalidate`).
 """
 
@@ -21,7 +21,8 @@ from attrs import define
 
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.packet.numbers import IPV4_LENGTH
-from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
+from firezone_filter.structures.heaps import NO_PLACE
+from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
 from firezone_filter.tracking.handlers import CountFragment
 from firezone_filter.values.decisions import Forward
 
@@ -57,16 +58,20 @@ class _Kept:
     judged: int
     started: float
 
+    def is_over(self, now: float) -> bool:
+        return now >= self.started + LIFETIME
+
 
 class FragmentMemory:
     """The verdicts that one client's later fragments follow, oldest first."""
 
-    __slots__ = ("_cleanup_timers", "_kept", "deadline")
+    __slots__ = ("_cleanup", "_kept", "deadline")
 
-    def __init__(self, cleanup_timers: TimerQueue[Expirable]) -> None:
+    def __init__(self, cleanup: UpkeepQueue[Keeper]) -> None:
+        """Begin without any; *cleanup* has those forgotten that are over."""
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
-        self._cleanup_timers = cleanup_timers
-        self.deadline = NO_DEADLINE
+        self._cleanup = cleanup
+        self.deadline = NO_PLACE
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -103,7 +108,7 @@ class FragmentMemory:
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> _Kept | None:
         kept = self._kept.get(_key(headers, fragment, outbound=outbound))
-        return kept if kept is not None and now < kept.started + LIFETIME else None
+        return None if kept is None or kept.is_over(now) else kept
 
     # --- Changing --------------------------------------------------------------------------
 
@@ -117,38 +122,43 @@ class FragmentMemory:
         outbound: bool,
     ) -> None:
         """Keep the verdict about an allowed first fragment for 30 s from *now*."""
-        # An entry that is over must neither take room nor lend its `judged` to a new packet.
-        self.forget_old(now)
         key = _key(headers, fragment, outbound=outbound)
         judged = fragment.judged
         before = self._kept.pop(key, None)
-        if before is not None:
+        if before is None:
+            # The oldest are over first, so those take no room.
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.popitem(last=False)
+        elif not before.is_over(now):
             # The receiver may have kept either of the two, so protect the longer headers.
             judged = max(judged, before.judged)
-        elif len(self._kept) >= MAX_KEPT:
-            self._kept.popitem(last=False)
         self._kept[key] = _Kept(verdict, _signature(headers), judged, now)
-        if self.deadline == NO_DEADLINE:
-            self._cleanup_timers.set(self, now + LIFETIME)
+        if self.deadline == NO_PLACE:
+            self._cleanup.announce(self, now + LIFETIME)
 
-    def forget(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
+    def forget_packet(self, headers: Headers, fragment: Fragment, *, outbound: bool) -> None:
         """Forget the verdict about a packet, since one of its fragments was refused."""
         self._kept.pop(_key(headers, fragment, outbound=outbound), None)
 
     def invalidate(self) -> None:
         """Forget all verdicts, since the client's permissions have changed."""
         self._kept.clear()
-        if self.deadline != NO_DEADLINE:
-            self._cleanup_timers.set(self, None)
+        if self.deadline != NO_PLACE:
+            self._cleanup.set(self, None)
 
-    def forget_old(self, now: float) -> float | None:
-        """Sweep out entries that are over; return when the next one will be, or `None`."""
-        while self._kept:
-            key, kept = next(iter(self._kept.items()))
-            if now < kept.started + LIFETIME:
-                return kept.started + LIFETIME
-            del self._kept[key]
-        return None
+    def due(self) -> float | None:
+        """Return when the oldest entry is over; `None` if there is none."""
+        return next(iter(self._kept.values())).started + LIFETIME if self._kept else None
+
+    def forget(self, now: float, most: int) -> int:
+        """Forget up to *most* entries that are over; return how many steps it took."""
+        steps = 0
+        while steps < most and (due := self.due()) is not None and now >= due:
+            self._kept.popitem(last=False)
+            steps += 1
+        if not self._kept:
+            self._kept.clear()  # or it would keep the memory of all that it ever had
+        return steps
 
     def shift_clock(self, by: float) -> None:
         """Move every moment: the host's clock has been set, or has begun."""

@@ -1,8 +1,9 @@
 """`Gateway`, the front door: checks arguments, keeps the time, routes packets, commits rulings.
 
 Theory of operation. Every public method checks all its arguments first, then lets time pass,
-then does its work; so a call that raises has changed nothing. Letting time pass ends the
-authorizations that are due, so that nothing is decided by an expired one.
+then does its work; so a call that raises has changed nothing. An authorization is over when its
+time has come; taking it apart, and forgetting whatever else is over, is upkeep: a bounded number
+of steps a call (`ClientTable.keep_up`).
 
 A packet takes one of three paths, the cheapest first. The flow cache has its decision, by
 direction, protocol and 5-tuple; or its flow has a handler, because each of its packets has an
@@ -16,6 +17,7 @@ Judging changes nothing. `_judge_and_commit` carries each ruling out: it and its
 sessions, count refusals and take reply tokens.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from struct import Struct
 from typing import cast
@@ -29,9 +31,13 @@ from firezone_filter.gateway.checks import (
     to_resolution,
 )
 from firezone_filter.gateway.client import Client
-from firezone_filter.gateway.clients import ClientTable
+from firezone_filter.gateway.clients import (
+    STEPS_OF_A_PACKET,
+    STEPS_OF_A_TIMEOUT,
+    ClientTable,
+)
 from firezone_filter.gateway.context import GatewayContext
-from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
+from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND, REMEMBERED
 from firezone_filter.gateway.judge import Judge
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.packet.flow_key import echo_flow_key, flow_key
@@ -61,13 +67,12 @@ from firezone_filter.values.decisions import (
     Direction,
     Drop,
     Forward,
-    Reason,
     Reject,
     Translate,
 )
 from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import InvalidTime, UnknownClient, UnknownResource, shown
-from firezone_filter.values.events import Event, FlowEnd
+from firezone_filter.values.events import Event
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
     CidrResource,
@@ -129,11 +134,15 @@ class Gateway:
         self._clients = ClientTable(self._context)
         self._judge = Judge(self._context, self._clients)
         self._refusals = RefusalCounts(self._context.refusal_log)
-        cache = self._context.flow_cache
+        cache = self._flow_cache = self._context.flow_cache
         self._outbound, self._inbound = cache.outbound, cache.inbound
         self._outbound_handlers = cache.outbound_handlers
         self._inbound_handlers = cache.inbound_handlers
-        self._expiry_timers = self._clients.expiry_timers
+        self._expiries = self._clients.expiries
+        # Upkeep may have something to do from then on.
+        self._upkeep_at = -math.inf
+        # Whether the last steps of `handle_timeout` have left something to do.
+        self._is_behind = False
         # Time stands still before the first `now`. Whatever begins in that period is restarted
         # at the first `now`; only an event that is polled before it shows the 0.
         self._now = 0.0
@@ -224,11 +233,10 @@ class Gateway:
         check_type("resource", resource, CidrResource, DnsResource, InternetResource)
         checked = to_expiry(expires_at, self._now if self._started else None)
         client = self._connected(client_id)
-        held = client.access.authorizations.get(resource.id)
+        held = self._clients.authorization(client_id, resource.id, self._now)
         if held is not None:
             check_same_place(held.resource, resource)
-        authorization = self._clients.authorize(client, resource)
-        self._clients.set_expiry(authorization, checked, self._now)
+        self._clients.authorize(client, resource, checked, self._now)
 
     def revoke(self, client_id: str, resource_id: str) -> bool:
         """End an authorization at once.
@@ -244,10 +252,10 @@ class Gateway:
         """
         client_id = to_text("client_id", client_id)
         resource_id = to_text("resource_id", resource_id)
-        authorization = self._clients.authorization(client_id, resource_id)
+        authorization = self._clients.authorization(client_id, resource_id, self._now)
         if authorization is None:
             return False
-        self._clients.revoke(authorization, FlowEnd.REVOKED, self._now)
+        self._clients.revoke(self._connected(client_id), authorization, self._now)
         return True
 
     def update_resource(self, resource: Resource) -> int:
@@ -264,11 +272,19 @@ class Gateway:
             TypeError: *resource* is not a resource.
         """
         check_type("resource", resource, CidrResource, DnsResource, InternetResource)
-        holders = self._clients.holders(resource.id)
+        holders = self._clients.holders(resource.id, self._now)
         for _, authorization in holders:
             check_same_place(authorization.resource, resource)
-        for client, _ in holders:
-            client.authorize(resource)
+        changed: list[tuple[Client, Resource]] = []
+        try:
+            for client, authorization in holders:
+                before = authorization.resource
+                client.authorize(resource)
+                changed.append((client, before))
+        except BaseException:
+            for client, before in changed:
+                client.authorize(before)
+            raise
         return len(holders)
 
     def update_expiry(self, client_id: str, resource_id: str, expires_at: float | None) -> bool:
@@ -289,10 +305,11 @@ class Gateway:
         client_id = to_text("client_id", client_id)
         resource_id = to_text("resource_id", resource_id)
         checked = to_expiry(expires_at, self._now if self._started else None)
-        authorization = self._clients.authorization(client_id, resource_id)
+        authorization = self._clients.authorization(client_id, resource_id, self._now)
         if authorization is None:
             return False
-        self._clients.set_expiry(authorization, checked, self._now)
+        client = self._connected(client_id)
+        self._clients.set_expiry(client, authorization, checked, self._now)
         return True
 
     def retain_authorizations(self, authorizations: Mapping[str, Collection[str]]) -> None:
@@ -308,9 +325,9 @@ class Gateway:
         kept = to_id_sets(authorizations)
         for client in self._clients.by_id.values():
             keeps = kept.get(client.id, frozenset())
-            for resource_id, authorization in list(client.access.authorizations.items()):
-                if resource_id not in keeps:
-                    self._clients.revoke(authorization, FlowEnd.REVOKED, self._now)
+            for resource_id, held in list(client.access.authorizations.items()):
+                if resource_id not in keeps and not held.is_over(self._now):
+                    self._clients.revoke(client, held, self._now)
 
     def domain_resolved(
         self,
@@ -358,12 +375,13 @@ class Gateway:
         proxies = to_addresses(proxy_addresses)
         resolved = to_resolved(resolved_addresses)
         client = self._connected(client_id)
-        authorization = self._clients.authorization(client_id, resource_id)
+        authorization = self._clients.authorization(client_id, resource_id, self._now)
         if authorization is None:
             raise UnknownResource(
                 f"client {client_id!r} is not authorized for {resource_id!r}", resource_id
             )
         check_stands_for(authorization.resource, name)
+        self._clients.forget_old_proxies(client, self._now)
         resolution = to_resolution(name, proxies, resolved, client, self._context)
         self._clients.resolve(client, resource_id, resolution, self._now)
 
@@ -411,6 +429,7 @@ class Gateway:
         before, self._now = self._now, checked
         self._last_now = None
         self._clients.set_clock(before, checked)
+        self._upkeep_at, self._is_behind = -math.inf, False
 
     # --- What there is ---------------------------------------------------------------------
 
@@ -432,7 +451,11 @@ class Gateway:
         """
         client_id = to_text("client_id", client_id)
         authorizations = self._connected(client_id).access.authorizations
-        return {resource_id: held.expires_at for resource_id, held in authorizations.items()}
+        return {
+            resource_id: held.expires_at
+            for resource_id, held in authorizations.items()
+            if not held.is_over(self._now)
+        }
 
     def counters(self) -> Counters:
         """Return counts for dashboards and alarms; `prometheus_text` formats them.
@@ -491,9 +514,9 @@ class Gateway:
         if type(packet) is not bytes:
             packet = to_bytes(packet)
         if direction is _OUTBOUND:
-            decisions = self._outbound
+            decisions, at = self._outbound, -3
         elif direction is _INBOUND:
-            decisions = self._inbound
+            decisions, at = self._inbound, -1
         else:
             raise TypeError(f"direction is a Direction, not {shown(direction)}")
         # Hosts reuse one `now` for a burst, so the same object needs no second check (40 ns
@@ -504,7 +527,7 @@ class Gateway:
             # miss of the cache: a hit needs the very object that the client was connected with.
             if client_id is not None and type(client_id) is not str:
                 client_id = to_text("client_id", client_id)
-            if type(now) is float and self._now <= now < self._expiry_timers.next:
+            if type(now) is float and self._now <= now < self._expiries.next:
                 self._now = self._last_now = now
             else:
                 self._advance(self._to_now(now))
@@ -526,7 +549,7 @@ class Gateway:
             if first == 0x45:
                 length, fragmented, protocol, ends = _IPV4_FLOW(packet)
                 if length == size and not fragmented & 0x3FFF and (size >= 40 or protocol != 6):
-                    found = decisions[protocol].get(ends)
+                    found = decisions[protocol][ends[at]].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
                         if direction is _OUTBOUND:
                             self._forwarded_outbound += 1
@@ -537,7 +560,7 @@ class Gateway:
             elif 0x60 <= first <= 0x6F and size >= 48:
                 length, protocol, ends = _IPV6_FLOW(packet)
                 if length + 40 == size and (size >= 60 or protocol != 6):
-                    found = decisions[protocol].get(ends)
+                    found = decisions[protocol][ends[at]].get(ends)
                     if found is not None and (client_id is None or client_id is found.client_id):
                         if direction is _OUTBOUND:
                             self._forwarded_outbound += 1
@@ -585,7 +608,7 @@ class Gateway:
         add = decisions.append
         # The look-up of `handle_packet` is repeated here, for the same reasons: calling that for
         # each packet would take a quarter more.
-        cache = self._outbound if direction is _OUTBOUND else self._inbound
+        cache, at = (self._outbound, -3) if direction is _OUTBOUND else (self._inbound, -1)
         hits = 0
         for packet in wholes:
             key, protocol, size = None, 0, len(packet)
@@ -603,7 +626,7 @@ class Gateway:
                     length, protocol, ends = _IPV6_FLOW(packet)
                     if length + 40 == size and (size >= 60 or protocol != 6):
                         key = ends
-            found = None if key is None else cache[protocol].get(key)
+            found = None if key is None else cache[protocol][key[at]].get(key)
             if found is not None and (client_id is None or client_id == found.client_id):
                 hits += 1
                 add(found)
@@ -617,7 +640,7 @@ class Gateway:
 
     # --- Judging and committing ------------------------------------------------------------
 
-    def _judge_and_commit(  # noqa: C901, PLR0912 - both halves in one call: another takes 50 ns
+    def _judge_and_commit(  # noqa: C901, PLR0912, PLR0915 - both halves in one call: another takes 50 ns
         self,
         direction: Direction,
         key: bytes | None,
@@ -639,6 +662,13 @@ class Gateway:
             client_id: as for `handle_packet`.
         """
         now = self._now
+        if now >= self._upkeep_at:
+            # Established flows do no upkeep, so they stay fast while much waits.
+            if key is not None and not self._flow_cache.is_open:
+                established = self._established(direction, key, protocol, packet, client_id)
+                if established is not None:
+                    return established
+            self._keep_up(STEPS_OF_A_PACKET)
         ruling: Ruling | Decision
         if key is None:
             ruling = self._judge.judge(direction, packet, now, client_id)
@@ -649,11 +679,13 @@ class Gateway:
             outbound = direction is _OUTBOUND
             flows = (self._outbound_handlers if outbound else self._inbound_handlers)[protocol]
             if flows:
-                handler = flows.get(key)
-                if handler is None and (protocol == ICMPV4 or protocol == ICMPV6):
-                    handler = flows.get(echo_flow_key(packet))
+                if protocol == ICMPV4 or protocol == ICMPV6:
+                    echo = echo_flow_key(packet)
+                    handler = flows[echo[-1]].get(echo)
+                else:
+                    handler = flows[key[-3 if outbound else -1]].get(key)
                 if handler is not None and (client_id is None or client_id == handler.client_id):
-                    decision = handler.handle(packet, now)
+                    decision: Decision | None = handler.handle(packet, now)
                     if decision is not None:
                         if type(decision) is Translate:
                             if outbound:
@@ -683,6 +715,8 @@ class Gateway:
                     self._forwarded_outbound += 1
                 else:
                     self._forwarded_inbound += 1
+                if now >= client.valid_until:
+                    client.expire(now)
                 table = OUTBOUND if direction is _OUTBOUND else INBOUND
                 # (The fast path is only for packets with a key.)
                 client.flow_cache.store(table + protocol, key, ruling)  # type: ignore[arg-type]
@@ -702,22 +736,56 @@ class Gateway:
             self._commit_allowed(ruling, judged, direction, packet, now)
         return judged
 
+    def _established(
+        self,
+        direction: Direction,
+        key: bytes,
+        protocol: int,
+        packet: bytes,
+        client_id: str | None,
+    ) -> Decision | None:
+        """Decide about a packet of an established flow while the flow cache is closed.
+
+        It is closed because some clients' entries are out of date; this asks whose they are.
+        """
+        if protocol not in REMEMBERED:
+            return None
+        outbound = direction is _OUTBOUND
+        table = (OUTBOUND if outbound else INBOUND) + protocol
+        cache, now = self._flow_cache, self._now
+        found = cache.find(table, key)
+        if found is None:
+            is_echo = protocol == ICMPV4 or protocol == ICMPV6
+            found = cache.find(table + HANDLERS, echo_flow_key(packet) if is_echo else key)
+        if found is None or (client_id is not None and client_id != found.client_id):
+            return None
+        client = self._clients.by_id[found.client_id]
+        if now >= client.valid_until or client.flow_cache.is_stale:
+            return None
+        decision: Decision | None = found if type(found) is Forward else found.handle(packet, now)
+        if decision is not None:
+            if type(decision) is Translate:
+                self._translated_outbound += outbound
+                self._translated_inbound += not outbound
+            else:
+                self._forwarded_outbound += outbound
+                self._forwarded_inbound += not outbound
+        return decision
+
     def _commit_refused(self, ruling: Ruling, direction: Direction, now: float) -> None:
         client, headers, decision = ruling.client, ruling.headers, ruling.decision
         if client is None:
             return
         if isinstance(decision, Reject):
             client.reply_tokens.take(now)
-        elif isinstance(decision, Drop) and decision.reason is Reason.NAT_EXHAUSTED:
-            # The judge has walked over all sessions that are over and not yet swept out. Sweep
-            # them, or a client at its limit would cause that walk with every packet.
-            self._context.session_pool.sweep(now)
         # A refused fragment ends its packet: no other may pass on the verdict about an earlier
         # first fragment (RFC 5722).
         if headers is not None and headers.fragment is not None:
-            client.fragments.forget(headers, headers.fragment, outbound=direction is _OUTBOUND)
+            client.fragments.forget_packet(
+                headers, headers.fragment, outbound=direction is _OUTBOUND
+            )
 
-    def _commit_allowed(  # noqa: C901 - one step for each thing that follows
+    def _commit_allowed(  # noqa: C901, PLR0912 - one step for each thing that follows
         self,
         ruling: Ruling,
         decision: Forward | Translate,
@@ -741,9 +809,12 @@ class Gateway:
             if followed.count_later is not None:
                 followed.count_later(headers, packet, now)
             return
+        # What has been remembered by now is void, but what is from here on is not.
+        if now >= client.valid_until:
+            client.expire(now)
         if flow is not None and flow.commit(packet, now):
             # Inbound flows that went around the NAT until now may belong to the new session.
-            client.flow_cache.invalidate_inbound()
+            client.flow_cache.invalidate_inbound(*flow.session.reverse_key)
         handler: FlowHandler | None = flow
         if client.recorder is not None:
             handler = client.count(decision, flow, headers, packet, now, outbound=outbound)
@@ -754,7 +825,11 @@ class Gateway:
         table = (OUTBOUND if outbound else INBOUND) + headers.protocol
         if handler is not None:
             key = key or flow_key(headers, packet)
-            if key is not None:
+            if key is not None and flow is not None:
+                if not flow.session.is_open:
+                    return  # the packet has ended it
+                client.flow_cache.prepare(flow.session, table + HANDLERS, key, handler)
+            elif key is not None and (headers.protocol == TCP or headers.protocol == UDP):
                 client.flow_cache.store(table + HANDLERS, key, handler)
         elif key is not None:
             client.flow_cache.store(table, key, cast("Forward", decision))
@@ -764,20 +839,26 @@ class Gateway:
     def poll_timeout(self) -> float | None:
         """Return when to call `handle_timeout` next, in seconds on the clock of `now`.
 
-        That is the earliest time at which `handle_timeout` may have an event to report; it
-        may be early, never late. Events that already wait in the queue are not announced.
-        Hooks change it and, with flow records on, packets do too.
+        That is the earliest time at which `handle_timeout` may have an event to report, or
+        something to forget that is over by then; the latter at most once a second. It may be
+        early, for events it is never late. If the last `handle_timeout` could not do all there
+        was to do, it is the latest `now`: call it again when there is nothing else to do.
+        Events that already wait in the queue are not announced. Hooks and packets change it.
 
         Returns:
             A time, or `None` if no call is needed.
         """
-        return self._clients.earliest()
+        earliest = self._clients.earliest(self._now)
+        if self._is_behind and self._clients.next_upkeep() <= self._now:
+            return self._now if earliest is None else min(earliest, self._now)
+        return earliest
 
     def handle_timeout(self, now: float) -> None:
-        """Let time pass: end authorizations that are due, and sweep out what is over.
+        """Let time pass: report what has ended, and forget it.
 
-        Calling it late makes no decision wrong, since every call that brings a later `now`
-        ends due authorizations first. Only reports and memory wait for it.
+        Calling it late makes no decision wrong, since what is over counts for nothing in any
+        call that brings a later `now`. Only reports and memory wait for it. It does a bounded
+        part of what there is to do, and `poll_timeout` says whether there is more.
 
         Args:
             now: the time, in seconds.
@@ -788,7 +869,10 @@ class Gateway:
             TypeError: not a number.
         """
         self._advance(self._to_now(now))
-        self._clients.cleanup(self._now)
+        for log in self._context.logs:
+            log.handle_timeout(self._now)
+        self._keep_up(STEPS_OF_A_TIMEOUT)
+        self._is_behind = self._upkeep_at <= self._now
 
     def poll_event(self) -> Event | None:
         """Return the next event and remove it from the queue; `None` if none waits.
@@ -796,7 +880,12 @@ class Gateway:
         Any call may queue events, so poll until `None` after each. Events come in the order
         in which they took effect.
         """
-        return self._clients.events.get()
+        event = self._clients.next_event(self._now)
+        if event is None and self._now >= self._upkeep_at:
+            # What ended has been taken apart for its events; now for what follows.
+            self._keep_up(STEPS_OF_A_PACKET)
+            event = self._clients.next_event(self._now)
+        return event
 
     # --- Inside ---------------------------------------------------------------------------
 
@@ -805,7 +894,7 @@ class Gateway:
         return to_now(now, self._now if self._started else None)
 
     def _advance(self, now: float | None) -> None:
-        """Advance to a checked *now*, and end the authorizations that are due.
+        """Advance to a checked *now*, and see to the authorizations that are over by then.
 
         An earlier *now* is ignored, since time never runs backwards.
         """
@@ -816,13 +905,26 @@ class Gateway:
             self._now = now
             self._clients.start_clock(now)
         elif now > self._now:
-            before, self._now = self._now, now
-            self._clients.expire(now, before)
+            self._now = now
+            self._expiries.look_ahead(now)
+            # What cannot be done at once closes the flow cache, and waits for packets that miss
+            # it: those of established flows do no more than to ask whether they are concerned.
+            if now >= self._expiries.next and self._flow_cache.is_open:
+                self._keep_up(STEPS_OF_A_PACKET)
         elif now < self._now:
             self._steps_back += 1
             self._step_back_max = max(self._step_back_max, self._now - now)
             return
         self._last_now = now
+
+    def _keep_up(self, steps: int) -> None:
+        """Do so many steps of upkeep at most, and find out when there is more to do."""
+        now = self._now
+        if self._clients.keep_up(now, steps):
+            # A second later at most, since packets bring new ends.
+            self._upkeep_at = min(self._clients.next_upkeep(), now + 1.0)
+        else:
+            self._upkeep_at = now
 
     def _time_at(self, now: float) -> float:
         """Return the moment at which a call with *now* happens.

@@ -67,7 +67,7 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
     if session is not None:
         far = session.proxy
     permitted = _error_permitted(
-        context, client, far, quoted.protocol, port, translated=session is not None
+        context, client, far, quoted.protocol, port, now, translated=session is not None
     )
     if permitted is None:
         return refused
@@ -97,12 +97,13 @@ def _may_be_quoted(quoted: Headers, error: Headers, *, outbound: bool) -> bool:
     return quoted.destination == error.source and quoted.source == error.destination
 
 
-def _error_permitted(  # noqa: PLR0913 - of the quote, not of the error
+def _error_permitted(  # noqa: PLR0913, PLR0917 - of the quote, not of the error
     context: GatewayContext,
     client: Client,
     far: bytes,
     protocol: int,
     port: int,
+    now: float,
     *,
     translated: bool,
 ) -> Forward | None:
@@ -115,5 +116,5 @@ def _error_permitted(  # noqa: PLR0913 - of the quote, not of the error
     # be no error about one; and proxy addresses exist only where a session translates.
     if flags & (TUNNEL | DNS) and not translated:
         return None
-    permitted = client.access.permission(far, flags, protocol, port)
+    permitted = client.access.permission(far, flags, protocol, port, now)
     return None if isinstance(permitted, Reason) else permitted

@@ -14,10 +14,11 @@ are asked, a spoofed source is refused before it can touch a client's state, lat
 are split off before a port is read, and tunnel addresses are refused before a resource whose
 network covers them could match.
 
-Judging reads, committing writes. The judge changes nothing. It returns a `Ruling`, the decision
+Judging reads, committing writes. The judge changes nothing that a decision depends on (an index
+may leave out for good what it has met as over). It returns a `Ruling`, the decision
 and what follows from it, and `Gateway._judge_and_commit` carries that out: it remembers allowed
 flows, and `Client.invalidate` forgets them when permissions change. State that is over at `now`
-counts as gone, whether or not it has been swept out.
+counts as gone, whether or not it has been forgotten.
 
 `judge_new_tcp_or_udp` is the fast path: it decides about the first packet of a TCP or UDP flow
 between a client and a resource's network, as nearly all first packets are, in half the time.
@@ -151,7 +152,7 @@ class Judge:
             return table(headers, flags, key, packet, now, client_id)
         # The rows left out cannot refuse this packet (see above), so a resource that permits
         # it is enough.
-        permitted = client.access.permission(far, flags, protocol, far_port)
+        permitted = client.access.permission(far, flags, protocol, far_port, now)
         if type(permitted) is Forward:
             return permitted
         if direction is _OUTBOUND:
@@ -251,7 +252,7 @@ class Judge:
 
         # Row 9. Nothing but a resource that the client is authorized for opens a network.
         permitted = client.access.permission(
-            destination, flags, protocol, headers.destination_port
+            destination, flags, protocol, headers.destination_port, now
         )
         if isinstance(permitted, Reason):
             return self._reject_unless_icmp_error(client, permitted, headers, packet, now)
@@ -338,7 +339,7 @@ class Judge:
 
         # Rows 8 and 9. Filters judge packets to a client as strictly as packets from it, by
         # the resource's port, which is the source port here.
-        permitted = client.access.permission(far, flags, protocol, headers.source_port)
+        permitted = client.access.permission(far, flags, protocol, headers.source_port, now)
         if isinstance(permitted, Reason):
             # Refused all the same; the reason alone tells the late packets of an ended session
             # from unsolicited ones.
@@ -369,7 +370,9 @@ class Judge:
         if not headers.is_later_fragment:
             # Two different first fragments of one packet: the receiver may keep either, so
             # neither may stand for the packet (RFC 5722).
-            if client.fragments.contradicts(headers, fragment, now, outbound=outbound):
+            if now < client.valid_until and client.fragments.contradicts(
+                headers, fragment, now, outbound=outbound
+            ):
                 return Ruling(client.drop(Reason.FRAGMENT), client, headers)
             # It has the transport header's fixed part, so the rest of the table can judge it
             # like a whole packet.
@@ -377,7 +380,10 @@ class Judge:
         # Later fragments carry no ports: passing them unseen is the classic bypass (RFC 1858,
         # section 3), so they follow the decision about their first fragment, and pass only if
         # that was allowed within the last 30 s, for this client and between these addresses.
-        verdict = client.fragments.find(headers, fragment, now, outbound=outbound)
+        # An expiry makes them void, whether or not they have been forgotten.
+        verdict = None
+        if now < client.valid_until:
+            verdict = client.fragments.find(headers, fragment, now, outbound=outbound)
         if verdict is None:
             return Ruling(client.drop(Reason.FRAGMENT), client, headers)
         decision: Decision = verdict.decision

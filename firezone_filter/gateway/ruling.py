@@ -4,7 +4,7 @@ from typing import NamedTuple, final
 
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.fragments import Verdict
-from firezone_filter.nat.nat import TranslatedFlow
+from firezone_filter.nat.flows import TranslatedFlow
 from firezone_filter.packet.headers import Headers
 from firezone_filter.values.decisions import Decision
 

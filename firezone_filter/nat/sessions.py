@@ -1,153 +1,195 @@
 """NAT sessions of one client: the live mappings of its ports, and the ends of past ones.
 
 A session belongs to a port of the client and a proxy address, whatever the resource's port: one
-mapping serves all ports of an address (RFC 4787, section 4.1).
+mapping serves all ports of an address (RFC 4787, section 4.1). Those of one proxy address are a
+group, which ends at once when policy takes the address away.
 
 Reading and writing are separate. `find_*`, `new_session` and `expired_recently` only read, at
-the caller's `now`; a session that is over counts as gone there, whether or not it has been swept
-out. `open`, `end` and the `drop_*` methods write, as do the session's `see_*`, and packets get
-to these only once they have been allowed.
+the caller's `now`; a session that is gone counts as gone there, whether or not it has been
+forgotten. `open`, `see` and the `withdraw*` methods write, as do the session's `see_*`, and
+packets get to these only once they have been allowed.
 """
 
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, cast
 
+from firezone_filter.nat.ends import REMEMBERED_FOR, RememberedEnds, ReverseKey
 from firezone_filter.packet.numbers import MAX_PORT
-from firezone_filter.structures.timers import NO_DEADLINE, Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import ClientSessions, SessionPool, TrackedSession
+from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
+from firezone_filter.tracking.lifetimes import Group, TrackedSession
+from firezone_filter.tracking.sessions import ClientSessions, SessionPool
 
 PORT_SEARCH: Final = 256
 """Ports tried when the client's own is taken: a bound on the search, which takes 30 µs if all
 are. A client with 257 ports in a row in use towards one address gets no more there."""
 
-MAX_REMEMBERED: Final = 4_096
-"""Remembered ends of one client: as many as it may have decisions in the flow cache for one
-direction."""
-
-REMEMBERED_FOR: Final = 240
-"""Seconds for which an end is remembered: TIME-WAIT, twice the maximum segment lifetime
-(RFC 9293, section 3.4.2). A later packet does not belong to that connection."""
-
 ForwardKey = tuple[int, int, bytes]
 """Protocol, the client's port or echo id, proxy address."""
 
-ReverseKey = tuple[int, int, bytes]
-"""Protocol, the translated port or echo id, real address."""
+# Protocol and port stand in one number: as tuples, the two keys of each session took 200 bytes.
+_PORT_BITS: Final = 16
+_PORT: Final = (1 << _PORT_BITS) - 1
+
+
+class ProxyGroup(Group):
+    """The sessions of one proxy address."""
+
+    __slots__ = ("proxy",)
+
+    held: dict[int, "Session"]
+
+    def __init__(self, proxy: bytes, ends_at: float) -> None:
+        super().__init__(ends_at)
+        self.proxy = proxy
 
 
 class Session(TrackedSession):
     """The mapping of a client's port and a proxy address, with its lifetime."""
 
-    __slots__ = ("displaced", "forward_key", "proxy", "reverse_key", "table")
+    __slots__ = ("inbound_key", "outbound_key", "outside", "resolved")
 
-    def __init__(
-        self, table: "SessionTable", forward_key: ForwardKey, reverse_key: ReverseKey
-    ) -> None:
-        super().__init__(table.sessions, forward_key[0])
-        self.table = table
-        self.proxy = forward_key[2]
-        self.forward_key = forward_key
-        self.reverse_key = reverse_key
-        self.displaced: Session | None = None
-        """The session that gives way to it when it is opened."""
+    group: ProxyGroup
+    key: int
 
-    def expire(self, at: float) -> None:
-        """End it at the moment at which its time was over."""
-        self.table.end(self, at)
+    def __init__(self, group: ProxyGroup, key: int, outside: int, resolved: bytes) -> None:
+        super().__init__(group, key, key >> _PORT_BITS)
+        self.outside = outside
+        """Protocol and translated port."""
+        self.resolved = resolved
+        """The real address."""
+        self.outbound_key: bytes | None = None
+        self.inbound_key: bytes | None = None
+        """Under which keys its flows are prepared, in each direction; the flow cache sets them."""
+
+    @property
+    def proxy(self) -> bytes:
+        """The proxy address."""
+        return self.group.proxy
+
+    @property
+    def forward_key(self) -> ForwardKey:
+        """What a packet from the client shows of it."""
+        return self.key >> _PORT_BITS, self.key & _PORT, self.group.proxy
+
+    @property
+    def reverse_key(self) -> ReverseKey:
+        """What a packet to the client shows of it."""
+        return self.outside >> _PORT_BITS, self.outside & _PORT, self.resolved
 
 
-class SessionTable:
+Release = Callable[[Session, int], None]
+"""Removes what has been prepared for a session, given its protocol."""
+
+
+class SessionTable(ClientSessions[Session]):
     """The sessions of one client, and the remembered ends of earlier ones."""
 
-    __slots__ = (
-        "_cleanup_timers",
-        "_forward",
-        "_remembered",
-        "_reverse",
-        "deadline",
-        "sessions",
-    )
+    __slots__ = ("_forward", "_release", "_reverse", "ends")
 
     def __init__(
-        self, pool: SessionPool, connected: int, cleanup_timers: TimerQueue[Expirable]
+        self,
+        pool: SessionPool[Session],
+        connected: int,
+        cleanup: UpkeepQueue[Keeper],
+        release: Release,
     ) -> None:
         """Create an empty table.
 
         Args:
             pool: the sessions of all clients.
             connected: numbers the clients in the order of their coming.
-            cleanup_timers: announce remembered ends that are to be forgotten.
+            cleanup: has remembered ends forgotten.
+            release: removes what has been prepared for a session that has ended.
         """
-        self._forward: dict[ForwardKey, Session] = {}
-        self._reverse: dict[ReverseKey, Session] = {}
-        self._remembered: OrderedDict[ReverseKey, float] = OrderedDict()
-        self._cleanup_timers = cleanup_timers
-        self.deadline = NO_DEADLINE
-        self.sessions = ClientSessions(pool, connected)
-
-    def __len__(self) -> int:
-        return len(self._forward)
+        super().__init__(pool, connected)
+        # By proxy address those that policy has not withdrawn; by real address all. Neither
+        # has an address without sessions.
+        self._forward: dict[bytes, ProxyGroup] = {}
+        self._reverse: dict[bytes, dict[int, Session]] = {}
+        self._release = release
+        self.ends = RememberedEnds(cleanup)
+        """Of the sessions that ended by their own rules."""
 
     # --- Reading ---------------------------------------------------------------------------
 
     def find_outbound(self, key: ForwardKey, now: float) -> Session | None:
         """Return the live session of a packet from the client, or `None`."""
-        session = self._forward.get(key)
-        return session if session is not None and now < session.expires_at else None
+        protocol, port, proxy = key
+        group = self._forward.get(proxy)
+        if group is None:
+            return None
+        session = group.held.get(protocol << _PORT_BITS | port)
+        return session if session is not None and not session.is_gone(now) else None
 
     def find_inbound(self, key: ReverseKey, now: float) -> Session | None:
         """Return the live session of a packet to the client, or `None`."""
-        session = self._reverse.get(key)
-        return session if session is not None and now < session.expires_at else None
+        session = self._holder(key)
+        return session if session is not None and not session.is_gone(now) else None
+
+    def _holder(self, key: ReverseKey) -> Session | None:
+        protocol, port, resolved = key
+        held = self._reverse.get(resolved)
+        return None if held is None else held.get(protocol << _PORT_BITS | port)
 
     def may_match(self, key: ReverseKey) -> bool:
         """Tell whether a packet to the client may belong to a session or a remembered end.
 
-        It does not look at the time, so it may say yes for one that is over, but it never says
+        It does not look at the time, so it may say yes for one that is gone, but it never says
         no for one that is not.
         """
-        return key in self._reverse or key in self._remembered
+        protocol, port, resolved = key
+        held = self._reverse.get(resolved)
+        if held is not None and protocol << _PORT_BITS | port in held:
+            return True
+        return key in self.ends
 
     def expired_recently(self, key: ReverseKey, now: float) -> bool:
         """Tell whether a packet to the client belonged to a session that ended within 240 s."""
-        at = self._remembered.get(key)
-        session = self._reverse.get(key)
-        # A session that is over and not swept out yet will leave this end.
-        if session is not None and now >= session.expires_at:
-            at = session.expires_at
+        session = self._holder(key)
+        # A session that is over and has not been forgotten yet will leave this end.
+        at = self.ends.moment(key) if session is None else session.ended_at(now)
         return at is not None and now < at + REMEMBERED_FOR
 
-    def new_session(self, key: ForwardKey, resolved: bytes, now: float) -> Session | None:
-        """Return the session that `open` would begin; `None` if there is no port or no room."""
-        room = self.sessions.room(now)
-        if not room.is_there:
-            return None
-        displaced = cast("Session | None", room.displaced)
-        protocol, port, _ = key
-        reverse_key = (protocol, port, resolved)
-        if not port or reverse_key in self._reverse:
-            translated = self._free_port(protocol, port, resolved, now)
-            if translated is None:
-                return None
-            reverse_key = (protocol, translated, resolved)
-        session = Session(self, key, reverse_key)
-        session.displaced = displaced
-        return session
+    def new_session(
+        self, key: ForwardKey, resolved: bytes, ends_at: float, now: float
+    ) -> Session | None:
+        """Return the session that `open` would begin; `None` if there is no port or no room.
 
-    def _free_port(self, protocol: int, port: int, resolved: bytes, now: float) -> int | None:
-        """Return *port* if it is free, otherwise the next free one, or `None`.
+        Args:
+            key: its forward key.
+            resolved: the real address.
+            ends_at: when policy is going to end the sessions of the proxy address.
+            now: the time.
+        """
+        if not self.room(now).is_there:
+            return None
+        protocol, port, proxy = key
+        wanted = protocol << _PORT_BITS | port
+        outside = self._free_port(wanted, resolved, now)
+        if outside is None:
+            return None
+        group = self._forward.get(proxy) or ProxyGroup(proxy, ends_at)
+        return Session(group, wanted, outside, resolved)
+
+    def _free_port(self, wanted: int, resolved: bytes, now: float) -> int | None:
+        """Return the wanted port if it is free, otherwise the next free one, or `None`.
 
         Keeping the client's port where possible is RFC 4787, section 4.2.1.
         """
-        # Asking each holder when it is over would double the time of the search.
-        may_be_over = now >= self.sessions.pool.next
+        held = self._reverse.get(resolved, {})
+        port = wanted & _PORT
+        if port and wanted not in held:
+            return wanted
+        protocol = wanted & ~_PORT
+        # Asking each holder whether it is gone would double the time of the search.
+        may_be_gone = now >= self.next
         for candidate in range(port, port + PORT_SEARCH + 1):
             # 1 comes after 65,535, since port 0 is reserved.
-            wrapped = candidate if candidate <= MAX_PORT else candidate - MAX_PORT
-            if not wrapped:
+            wrapped = protocol | (candidate if candidate <= MAX_PORT else candidate - MAX_PORT)
+            if wrapped == protocol:
                 continue
-            holder = self._reverse.get((protocol, wrapped, resolved))
-            if holder is None or (may_be_over and now >= holder.expires_at):
+            holder = held.get(wrapped)
+            if holder is None or (may_be_gone and holder.is_gone(now)):
                 return wrapped
         return None
 
@@ -158,15 +200,23 @@ class SessionTable:
 
         Arguments as `see`.
         """
-        displaced = session.displaced
-        if displaced is not None:
-            displaced.table.end(displaced, now)
-            session.displaced = None
-        self._forward[session.forward_key] = session
-        self._reverse[session.reverse_key] = session
-        self._remembered.pop(session.reverse_key, None)
+        group, outside, resolved = session.group, session.outside, session.resolved
+        # What holds one of its keys is gone, or `new_session` would not have returned it.
+        if session.key in group.held:
+            self.take_apart(group.held[session.key], now)
+        held = self._reverse.get(resolved)
+        if held is not None and outside in held:
+            self.take_apart(held[outside], now)
+        room = self.room(now)
+        if room.displaced is not None:
+            cast("ClientSessions[Session]", room.client).take_apart(room.displaced, now)
+        # (Those may have been the last of their addresses.)
+        self._forward[group.proxy] = group
+        self._reverse.setdefault(resolved, {})[outside] = session
+        if self.ends:
+            self.ends.discard(session.reverse_key)
         is_over = session.see_outbound(port, flags, now)
-        self.sessions.add(session)
+        self.add(session)
         if is_over:
             self.end(session, now)
 
@@ -180,64 +230,62 @@ class SessionTable:
             now: the time.
             outbound: whether the client sent it.
         """
-        before = session.kind
         see = session.see_outbound if outbound else session.see_inbound
-        is_over = see(port, flags, now)
-        self.sessions.note(session, before)
-        if is_over:
+        if see(port, flags, now):
             self.end(session, now)
+        else:
+            self.note(session, outbound=outbound)
 
-    def end(self, session: Session, at: float) -> None:
-        """End a session at *at*, and remember that end, which names later refusals.
+    def ended(self, session: Session, at: float | None) -> None:
+        """Remember the end of a session that ended at *at* by its own rules.
 
-        It is over by its own rules, not by policy (see `drop_proxies`).
-        """
-        self._remove(session)
-        self._remembered[session.reverse_key] = at
-        if self.deadline == NO_DEADLINE:
-            self._cleanup_timers.set(self, at + REMEMBERED_FOR)
-        if len(self._remembered) > MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
-
-    def drop_proxies(self, proxies: set[bytes]) -> None:
-        """Remove the sessions of some proxy addresses, without remembering their ends.
-
-        Policy has ended them, not time: the reason for refusing their later packets must name
+        Not that of one that policy ended: the reason for refusing its later packets must name
         the policy, not an expired session.
         """
-        for session in [held for held in self._forward.values() if held.proxy in proxies]:
-            self._remove(session)
+        held = self._reverse[session.resolved]
+        del held[session.outside]
+        if not held:
+            del self._reverse[session.resolved]
+        group = session.group
+        if not group.held and group.withdrawn_at is None:
+            del self._forward[group.proxy]
+        if session.outbound_key is not None or session.inbound_key is not None:
+            self._release(session, session.key >> _PORT_BITS)
+        if at is not None:
+            self.ends.remember(session.reverse_key, at)
 
-    def drop_all(self) -> None:
-        """Remove all sessions, without remembering their ends."""
-        for session in list(self._forward.values()):
-            self._remove(session)
+    def set_ends(self, ends: dict[bytes, float]) -> None:
+        """Take note of when policy is going to end the sessions of some proxy addresses."""
+        for proxy, ends_at in ends.items():
+            group = self._forward.get(proxy)
+            if group is not None:
+                self.set_end(group, ends_at)
 
-    def forget_old(self, now: float) -> float | None:
-        """Sweep out ends older than 240 s; return when the next one will be, or `None`."""
-        while self._remembered:
-            key, at = next(iter(self._remembered.items()))
-            if now < at + REMEMBERED_FOR:
-                return at + REMEMBERED_FOR
-            del self._remembered[key]
-        return None
+    def withdraw_proxies(self, proxies: list[bytes], at: float) -> None:
+        """End the sessions of some proxy addresses at *at*, by policy."""
+        for proxy in proxies:
+            group = self._forward.pop(proxy, None)
+            if group is not None:
+                self.withdraw(group, at)
+
+    def withdraw_all(self, at: float) -> None:
+        """End all sessions at *at*, by policy."""
+        self.withdraw_proxies(list(self._forward), at)
 
     def close(self) -> None:
-        """Remove everything of this client from the shared timers."""
-        self.drop_all()
-        self._remembered.clear()
-        self._cleanup_timers.set(self, None)
+        """Remove everything of this client from what all clients share, session by session."""
+        for held in self._reverse.values():
+            for session in held.values():
+                self._remove(session)
+        self._forward.clear()
+        self._reverse.clear()
+        self.ends.close()
+        super().close()
 
     def shift_clock(self, by: float) -> None:
         """Move every moment by so many seconds: the host's clock has been set, or has begun."""
-        for session in self._forward.values():
-            session.last += by
-            session.last_outbound += by
-            session.armed_for += by
-        for key in self._remembered:
-            self._remembered[key] += by
-
-    def _remove(self, session: Session) -> None:
-        del self._forward[session.forward_key]
-        del self._reverse[session.reverse_key]
-        self.sessions.remove(session)
+        for held in self._reverse.values():
+            for session in held.values():
+                session.shift_clock(by)
+        self.ends.shift_clock(by)
+        super().shift_clock(by)

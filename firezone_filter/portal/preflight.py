@@ -84,12 +84,11 @@ class Preflight:
 
     def held(self, client_id: str, resource_id: str) -> Authorization | None:
         """Return a client's authorization for a resource, if one will be left at `now`."""
-        held = self.clients.authorization(client_id, resource_id)
-        return held if held is not None and self._is_left(held) else None
+        return self.clients.authorization(client_id, resource_id, self.now)
 
     def holders(self, resource_id: str) -> list[Authorization]:
         """Return the authorizations for a resource that will be left at `now`."""
-        return [held for _, held in self.clients.holders(resource_id) if self._is_left(held)]
+        return [held for _, held in self.clients.holders(resource_id, self.now)]
 
     def all_held(self) -> dict[AuthorizationKey, float | None]:
         """Return the expiry of every authorization that will be left at `now`."""
@@ -97,8 +96,5 @@ class Preflight:
             AuthorizationKey(held.client_id, held.resource.id): held.expires_at
             for client in self.clients.by_id.values()
             for held in client.access.authorizations.values()
-            if self._is_left(held)
+            if not held.is_over(self.now)
         }
-
-    def _is_left(self, held: Authorization) -> bool:
-        return held.expires_at is None or held.expires_at > self.now

@@ -68,6 +68,11 @@ class GatewayOptions:
     """Maximum NAT sessions of all clients together. For another, one of the client that has most
     gives way, in the same manner."""
 
+    max_remembered: int = field(default=1_048_576, validator=_count)
+    """Maximum decisions remembered for all clients together, at about 250 bytes each; of one
+    client at most 4,096 a direction. For another, the client that has most forgets its oldest.
+    The number changes no decision; 0 remembers none."""
+
     flow_records: bool = field(default=False, validator=_switch)
     """Whether flows are recorded: `Gateway.poll_event` then also returns `FlowStarted`,
     `FlowEnded` and `FlowRefused`, and `Counters` has totals of traffic. Counting makes a packet

@@ -60,6 +60,11 @@ class Flow:
     def has_both_fins(self) -> bool:
         return len(self.fins) == 2
 
+    @property
+    def sums(self) -> tuple[int, int, int, int]:
+        """Packets and bytes, first those that were sent, then those that came."""
+        return len(self.tx), sum(self.tx), len(self.rx), sum(self.rx)
+
 
 @dataclass
 class Refused:
@@ -88,10 +93,14 @@ class FlowModel(Model):
         self._max_open = max_open
         self._max_events = max_events
         self._before: float | None = None
-        self._open: list[Flow] = []
-        self._closed: list[Flow] = []
+        # By client; those that give way first are first.
+        self._open: dict[str, dict[Ends, Flow]] = {}
+        # Of those that are closed, what they were in sum: packets and bytes, both ways.
+        self._closed = (0, 0, 0, 0)
         self._refused: list[Refused] = []
         self._of_fragments: dict[Given, Flow | None] = {}
+        self._flow_events = 0
+        self._waiting = 0
         self._lost = 0
         self.refusals: Counter[tuple[str, str]] = Counter()
 
@@ -99,17 +108,20 @@ class FlowModel(Model):
 
     def counters(self) -> dict[str, float]:
         clients = self._clients.values()
-        flows = [*self._open, *self._closed]
+        all_sums = [self._closed, *(flow.sums for flow in self._all_open())]
+        tx_packets, tx_bytes, rx_packets, rx_bytes = (
+            sum(column) for column in zip(*all_sums, strict=True)
+        )
         return {
             "clients": len(clients),
             "authorizations": sum(len(client.authorizations) for client in clients),
             "nat_sessions": sum(len(client.sessions) for client in clients),
             "fragments": sum(len(client.fragments) for client in clients),
-            "recorded_flows": len(self._open),
-            "tx_packets": sum(len(flow.tx) for flow in flows),
-            "tx_bytes": sum(sum(flow.tx) for flow in flows),
-            "rx_packets": sum(len(flow.rx) for flow in flows),
-            "rx_bytes": sum(sum(flow.rx) for flow in flows),
+            "recorded_flows": len(self._all_open()),
+            "tx_packets": tx_packets,
+            "tx_bytes": tx_bytes,
+            "rx_packets": rx_packets,
+            "rx_bytes": rx_bytes,
             "flow_events_lost": self._lost,
             "clock_steps_back": self.earlier_nows,
             "clock_step_back_max": self.earlier_by,
@@ -117,7 +129,14 @@ class FlowModel(Model):
 
     def idle_ends(self) -> list[float]:
         """Return up to when each open flow may be without packets: over it is behind that."""
-        return [flow.last.seconds + IDLE for flow in self._open if flow.last.seconds is not None]
+        last = [flow.last.seconds for flow in self._all_open()]
+        return [at + IDLE for at in last if at is not None]
+
+    def _all_open(self) -> list[Flow]:
+        return [flow for flows in self._open.values() for flow in flows.values()]
+
+    def _is_open(self, flow: Flow) -> bool:
+        return self._open.get(flow.ends.client_id, {}).get(flow.ends) is flow
 
     def reports(self) -> list[float]:
         """Return when refused packets are reported."""
@@ -129,12 +148,12 @@ class FlowModel(Model):
     def poll_timeout(self) -> float | None:
         moments = [super().poll_timeout(), *self.reports()]
         moments += [math.nextafter(at, math.inf) for at in self.idle_ends()]
-        moments += [flow.last.seconds for flow in self._open if flow.has_both_fins]
+        moments += [flow.last.seconds for flow in self._all_open() if flow.has_both_fins]
         return min((at for at in moments if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         super().handle_timeout(now)
-        for flow in list(self._open):
+        for flow in self._all_open():
             assert flow.last.seconds is not None
             assert self._now.seconds is not None
             if flow.has_both_fins:
@@ -155,7 +174,7 @@ class FlowModel(Model):
         stays right and none ends before it began. Events that wait already stay as they are.
         """
         super()._move_moments(by)
-        for flow in self._open:
+        for flow in self._all_open():
             flow.start, flow.last = moved(flow.start, by), moved(flow.last, by)
             flow.spared = None if flow.spared is None else moved(flow.spared, by)
         for refused in self._refused:
@@ -185,9 +204,8 @@ class FlowModel(Model):
     def _close_those(
         self, client_id: str, resource_id: str | None, cause: str, at: Moment
     ) -> None:
-        for flow in list(self._open):
-            ends = flow.ends
-            if ends.client_id == client_id and resource_id in (None, ends.resource_id):
+        for flow in list(self._open.get(client_id, {}).values()):
+            if resource_id in (None, flow.ends.resource_id):
                 self._close(flow, cause, at)
 
     # Packets -------------------------------------------------------------------------
@@ -218,12 +236,12 @@ class FlowModel(Model):
         of_fragment = (client_id, direction, _fragment_of(inside))
         if inside.is_later_fragment:
             flow = self._of_fragments[of_fragment]
-            if flow is not None and flow in self._open:
+            if flow is not None and self._is_open(flow):
                 self._count(flow, direction, len(data) - inside.transport_at)
             return
         ends = _ends(client_id, resource_id, outside, direction)
         flags = inside.tcp_flags if inside.protocol == TCP else 0
-        flow = next((one for one in self._open if one.ends == ends), None)
+        flow = self._open.get(client_id, {}).get(ends)
         if direction == OUTBOUND:
             domain = None
             if decision[0] == "translate":
@@ -232,7 +250,7 @@ class FlowModel(Model):
         if flow is not None:
             self._count(flow, direction, max(_payload(inside), 0), flags)
         if inside.fragment is not None:
-            still_open = flow is not None and flow in self._open
+            still_open = flow is not None and self._is_open(flow)
             self._of_fragments[of_fragment] = flow if still_open else None
 
     def _sent(
@@ -255,25 +273,23 @@ class FlowModel(Model):
         return flow
 
     def _opened(self, ends: Ends, domain: str | None) -> Flow:
-        of_client = [one for one in self._open if one.ends.client_id == ends.client_id]
+        of_client = self._open.setdefault(ends.client_id, {})
         if len(of_client) >= self._max_open:
             self._close(self._expendable(of_client), "crowded-out", self._now)
-        flow = Flow(ends, domain, start=self._now, last=self._now)
-        self._open.append(flow)
+        flow = of_client[ends] = Flow(ends, domain, start=self._now, last=self._now)
         self._put("FlowStarted", ends, domain=domain, flow_start=flow.start)
         return flow
 
-    def _expendable(self, of_client: list[Flow]) -> Flow:
+    def _expendable(self, of_client: dict[Ends, Flow]) -> Flow:
         """Choose which record goes: those that were used lately are spared, eight at most."""
         for _ in range(8):  # pragma: no branch - chance decides whether all are spared
-            oldest = of_client[0]
+            oldest = next(iter(of_client.values()))
             before = oldest.start if oldest.spared is None else oldest.spared
             if oldest.last.seconds == before.seconds:
                 break
             oldest.spared = oldest.last
-            of_client = [*of_client[1:], oldest]
-            self._open = [one for one in self._open if one is not oldest] + [oldest]
-        return of_client[0]
+            of_client[oldest.ends] = of_client.pop(oldest.ends)
+        return next(iter(of_client.values()))
 
     def _count(self, flow: Flow, direction: str, payload: int, flags: int = 0) -> None:
         flow.last = self._now
@@ -286,9 +302,10 @@ class FlowModel(Model):
     def _close(self, flow: Flow, cause: str, at: Moment) -> None:
         if flow.has_both_fins and cause != "rst":
             cause, at = "fin", flow.last
-        # By identity: two flows may look alike.
-        self._open = [one for one in self._open if one is not flow]
-        self._closed.append(flow)
+        del self._open[flow.ends.client_id][flow.ends]
+        one, two, three, four = self._closed
+        tx_packets, tx_bytes, rx_packets, rx_bytes = flow.sums
+        self._closed = one + tx_packets, two + tx_bytes, three + rx_packets, four + rx_bytes
         self._put(
             "FlowEnded",
             flow.ends,
@@ -296,10 +313,10 @@ class FlowModel(Model):
             flow_start=flow.start,
             last_packet=flow.last,
             flow_end=at,
-            tx_packets=len(flow.tx),
-            tx_bytes=sum(flow.tx),
-            rx_packets=len(flow.rx),
-            rx_bytes=sum(flow.rx),
+            tx_packets=tx_packets,
+            tx_bytes=tx_bytes,
+            rx_packets=rx_packets,
+            rx_bytes=rx_bytes,
             cause=cause,
         )
 
@@ -365,15 +382,19 @@ class FlowModel(Model):
         event = super().poll_event()
         if event is None or event[0] != "flow":
             return event
+        self._waiting -= 1
         _, told = event
         return ("flow", {name: _seconds(value) for name, value in told.items()})
 
     def _put(self, kind: str, ends: Ends | None, **fields: Given) -> None:
-        if sum(event[0] == "flow" for event in self._events) >= self._max_events:
+        if self._waiting >= self._max_events:
             self._lost += 1
             return
+        self._waiting += 1
+        self._flow_events += 1
         known = {} if ends is None else dict(vars(ends))
-        self._events.append(("flow", {"kind": kind, **known, **fields}))
+        event = ("flow", {"kind": kind, **known, **fields})
+        self._events["flow", self._flow_events] = event
 
 
 def _seconds(value: Given) -> Given:

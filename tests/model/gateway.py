@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from . import nat, packets, policy
-from .nat import Outside, Proxy, Session
+from .nat import Outside, Proxy, Session, Sessions
 from .policy import within
 from .values import INBOUND, OUTBOUND, Address, Given, ModelError, Moment, end_of, moved, over
 
@@ -32,14 +32,7 @@ Event = tuple[Given, ...]
 class Authorization:
     resource: Given
     expires_at: float | None
-
-
-@dataclass
-class Ended:
-    """A session that was forgotten, kept to name refusals."""
-
-    outside: Outside
-    at: Moment
+    place: int  # the how-manieth expiry that was set this one is
 
 
 @dataclass
@@ -61,34 +54,27 @@ class Client:
     refilled: Moment
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     proxies: dict[Address, Proxy] = field(default_factory=dict)
-    sessions: list[Session] = field(default_factory=list)  # by their last packets
-    ended: list[Ended] = field(default_factory=list)  # by the moment of their end
+    sessions: Sessions = field(default_factory=Sessions)
+    # When sessions were forgotten, the first first: kept to name refusals.
+    ended: dict[Outside, Moment] = field(default_factory=dict)
     fragments: dict[Given, FirstFragment] = field(default_factory=dict)  # by last start
 
     def forget_decisions(self) -> None:
         self.fragments.clear()
 
-    def has_packet(self, session: Session) -> None:
-        """Put a session behind all others, as the shortest without a packet.
-
-        reading: of packets at one moment, the one that was handled later is the later one.
-        """
-        self.sessions.remove(session)
-        self.sessions.append(session)
-
     def end_session(self, session: Session, at: Moment) -> None:
         """Forget a session at a moment: the table of section 6 names it, or it gives way."""
         self.sessions.remove(session)
-        self.ended.append(Ended(session.outside, at))
-        del self.ended[: -nat.MAX_REMEMBERED]
+        self.ended[session.outside] = at
+        if len(self.ended) > nat.MAX_REMEMBERED:
+            del self.ended[next(iter(self.ended))]
 
     def move_moments(self, by: float) -> None:
         """Let what lasts n seconds keep what it has left when the clock is set."""
         for session in self.sessions:
             session.last_out = moved(session.last_out, by)
             session.last = moved(session.last, by)
-        for ended in self.ended:
-            ended.at = moved(ended.at, by)
+        self.ended = {outside: moved(at, by) for outside, at in self.ended.items()}
         for first in self.fragments.values():
             first.since = moved(first.since, by)
         # Tokens stay, those that were earned since the last look among them, and grow from there.
@@ -139,7 +125,9 @@ class Model:
         self._options = options
         self._now = Moment(None)
         self._clients: dict[str, Client] = {}
-        self._events: list[Event] = []
+        # By kind, client and resource, of which no two wait.
+        self._events: dict[Given, Event] = {}
+        self._places = 0
         self.earlier_nows = 0
         """How often `now` was earlier than the latest, in calls that did not raise."""
         self.earlier_by = 0.0
@@ -165,7 +153,9 @@ class Model:
         )
 
     def client_disconnected(self, client_id: str) -> bool:
-        self._events = [event for event in self._events if event[1] != client_id]
+        for key, event in list(self._events.items()):
+            if event[1] == client_id:
+                del self._events[key]
         return self._clients.pop(client_id, None) is not None
 
     def authorize(
@@ -177,12 +167,11 @@ class Model:
         if known is not None and _identity(known.resource) != _identity(resource):
             raise ModelError("InvalidPolicy")
         if known is None:
-            client.authorizations[resource.id] = Authorization(resource, expires_at)
-        else:
-            known.resource, known.expires_at = resource, expires_at
+            known = client.authorizations[resource.id] = Authorization(resource, None, 0)
+        known.resource = resource
         client.forget_decisions()
-        self._withdraw(("access-exhausted", client_id))
-        self._expire()
+        self._events.pop(("access-exhausted", client_id), None)
+        self._set_expiry(known, expires_at)
 
     def revoke(self, client_id: str, resource_id: str) -> bool:
         client = self._clients.get(client_id)
@@ -206,9 +195,18 @@ class Model:
         client = self._clients.get(client_id)
         if client is None or resource_id not in client.authorizations:
             return False
-        client.authorizations[resource_id].expires_at = expires_at
-        self._expire()
+        self._set_expiry(client.authorizations[resource_id], expires_at)
         return True
+
+    def _set_expiry(self, authorization: Authorization, expires_at: float | None) -> None:
+        self._places += 1
+        authorization.expires_at, authorization.place = expires_at, self._places
+        # All others that are over by now have ended already.
+        if expires_at is not None:
+            now = self._now.seconds
+            assert now is not None
+            if now >= expires_at:
+                self._expire()
 
     def retain_authorizations(self, authorizations: Mapping[str, Iterable[str]]) -> None:
         for client in self._clients.values():
@@ -251,7 +249,7 @@ class Model:
         client.forget_decisions()
         if renumbered:
             client.proxies.clear()
-            client.sessions.clear()
+            client.sessions = Sessions()
         usable = [address for address in resolved if self._may_stand_behind(address)]
         for version in (4, 6):
             targets = [address for address in usable if address.version == version]
@@ -322,7 +320,7 @@ class Model:
             client.move_moments(by)
 
     def poll_event(self) -> Event | None:
-        return self._events.pop(0) if self._events else None
+        return self._events.pop(next(iter(self._events))) if self._events else None
 
     def _check_now(self, now: float | None) -> None:
         if now is None:
@@ -371,24 +369,30 @@ class Model:
         """End the authorizations that are over, in the order in which they ended."""
         now = self._now.seconds
         due = [
-            (one.expires_at, client, resource_id)
+            (one.expires_at, one.place, client, resource_id)
             for client in self._clients.values()
             for resource_id, one in client.authorizations.items()
             if one.expires_at is not None and now is not None and now >= one.expires_at
         ]
-        for expired_at, client, resource_id in sorted(due, key=itemgetter(0)):
+        looked_at: set[tuple[str, float]] = set()
+        # Of those that end at one moment, the one that was set first goes first.
+        for expired_at, _, client, resource_id in sorted(due, key=itemgetter(0, 1)):
             # Sessions that were over before their authorization are remembered as such,
             # however late both are noticed.
-            self._forget_what_is_over(client, expired_at)
+            if (client.client_id, expired_at) not in looked_at:
+                looked_at.add((client.client_id, expired_at))
+                self._forget_what_is_over(client, expired_at)
             event = ("authorization-expired", client.client_id, resource_id, expired_at)
             self._take_away(client, resource_id, event)
 
     def _forget_what_is_over(self, client: Client, now: float) -> None:
         ends = [(end_of(*session.lifetime()), session) for session in client.sessions]
-        for end, session in sorted(ends, key=itemgetter(0)):
-            if now >= end:
-                client.end_session(session, Moment(end))
-        client.ended = [one for one in client.ended if not over(one.at, nat.REMEMBERED, now)]
+        due = [(end, session) for end, session in ends if now >= end]
+        for end, session in sorted(due, key=itemgetter(0)):
+            client.end_session(session, Moment(end))
+        for outside, at in list(client.ended.items()):
+            if over(at, nat.REMEMBERED, now):
+                del client.ended[outside]
         for key, first in list(client.fragments.items()):
             if over(first.since, FRAGMENTS_KEPT, now):
                 del client.fragments[key]
@@ -397,23 +401,25 @@ class Model:
         """Remove an authorization with all that hangs on it, and announce it."""
         del client.authorizations[resource_id]
         client.forget_decisions()
-        for address, proxy in list(client.proxies.items()):
+        gone = set()
+        for address, proxy in client.proxies.items():
             proxy.named_by.discard(resource_id)
             if not proxy.named_by:
-                del client.proxies[address]
-        client.sessions = [one for one in client.sessions if one.proxy in client.proxies]
+                gone.add(address)
+        for address in gone:
+            del client.proxies[address]
+        for session in client.sessions if gone else ():
+            if session.proxy in gone:
+                client.sessions.remove(session)
         if event is not None:
             self._announce(event)
         if not client.authorizations:
             self._announce(("access-exhausted", client.client_id))
 
     def _announce(self, event: Event) -> None:
-        self._withdraw(event)
-        self._events.append(event)
-
-    def _withdraw(self, event: Event) -> None:
-        """Take out a waiting event of the same kind, client and resource."""
-        self._events = [one for one in self._events if one[:3] != event[:3]]
+        """Queue an event; one of the same kind, client and resource gives way to it."""
+        self._events.pop(event[:3], None)
+        self._events[event[:3]] = event
 
     # Small questions -----------------------------------------------------------------
 
@@ -448,11 +454,16 @@ class Model:
         self, client: Client, address: Address, protocol: int, port: int | None
     ) -> policy.Candidate:
         """Choose by section 5 among the client's resources."""
-        proxy = client.proxies.get(address)
-        proxied_by = proxy.named_by if proxy is not None else set()
+        having, wanted = client.authorizations, (protocol, port)
+        if self._in_dns(address):
+            # Here only DNS resources count, by the proxies given for them.
+            proxy = client.proxies.get(address)
+            named_by = proxy.named_by if proxy is not None else ()
+            return policy.best(
+                [policy.proxied(having[one].resource, address, wanted) for one in named_by]
+            )
         candidates = (
-            policy.candidate(one.resource, proxied_by, self._plan, address, (protocol, port))
-            for one in client.authorizations.values()
+            policy.candidate(one.resource, self._plan, address, wanted) for one in having.values()
         )
         return policy.best([one for one in candidates if one is not None])
 
@@ -614,7 +625,7 @@ class Model:
         client_port = nat.near_port(packet, OUTBOUND)
         if client_port is None:
             return Ruling("protocol", answer=True)
-        session = nat.session_from_inside(client, packet, OUTBOUND)
+        session = client.sessions.from_inside(packet, OUTBOUND)
         if session is None:
             resolved = client.proxies[packet.destination].target
             if resolved is None:
@@ -622,7 +633,8 @@ class Model:
             session = self._new_session(client, packet, client_port, resolved)
             if session is None:
                 return Ruling("nat-exhausted")
-        client.has_packet(session)
+        # reading: of packets at one moment, the one that was handled later is the later one.
+        client.sessions.put_last(session)
         if session.sent(packet, self._now):
             # reading: also a session that begins with this RST; it was given room like any other.
             client.end_session(session, self._now)
@@ -634,7 +646,7 @@ class Model:
     ) -> Session | None:
         # reading: the port first, since room is made only for a packet that passes every
         # row; and one that only the session which gives way has is not free.
-        port = nat.free_port(client, packet.protocol, resolved, client_port)
+        port = client.sessions.free_port(packet.protocol, resolved, client_port)
         if port is None or not self._make_room(client):
             return None
         session = Session(
@@ -646,8 +658,8 @@ class Model:
             last_out=self._now,
             last=self._now,
         )
-        client.sessions.append(session)
-        client.ended = [one for one in client.ended if one.outside != session.outside]
+        client.sessions.put_last(session)
+        client.ended.pop(session.outside, None)
         return session
 
     def _make_room(self, client: Client) -> bool:
@@ -677,14 +689,14 @@ class Model:
             return Ruling("icmp")
         if from_own:
             return Ruling(self._own_refusal(packet.protocol, packet.source_port))
-        session = nat.session_from_outside(client, packet, INBOUND)
+        session = client.sessions.from_outside(packet, INBOUND)
         if session is not None:
             return self._translate_inbound(client, packet, session)
         match = self._match(client, packet.source, packet.protocol, packet.source_port)
         if match.reason is None:
             return Ruling(resource_id=match.resource_id)
         outside = nat.outside_of(packet, INBOUND)
-        if any(one.outside == outside for one in client.ended):
+        if outside is not None and outside in client.ended:
             return Ruling("expired-nat-session")
         return Ruling(match.reason)
 
@@ -693,7 +705,8 @@ class Model:
         match = self._match(client, session.proxy, packet.protocol, packet.source_port)
         if match.reason is not None:
             return Ruling(match.reason)
-        client.has_packet(session)
+        # reading: of packets at one moment, the one that was handled later is the later one.
+        client.sessions.put_last(session)
         if session.received(packet, self._now):
             # reading: a moment that has passed before FIN or RST made it count is the
             # packet's own, so that its end is remembered for 240 s from there.
@@ -721,11 +734,11 @@ class Model:
         if direction == INBOUND:
             is_about_it = quote.source == error.destination
             far, port = quote.destination, quote.destination_port
-            session = nat.session_from_outside(client, quote, OUTBOUND)
+            session = client.sessions.from_outside(quote, OUTBOUND)
         else:
             is_about_it = (quote.destination, quote.source) == (error.source, error.destination)
             far, port = quote.source, quote.source_port
-            session = nat.session_from_inside(client, quote, INBOUND)
+            session = client.sessions.from_inside(quote, INBOUND)
         if not is_about_it:
             return refused
         if session is not None:

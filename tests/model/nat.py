@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from . import packets
 from .packets import Packet, fold, words
 from .values import INBOUND, OUTBOUND, TCP, UDP, Address, Moment, end_of, over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 UNANSWERED = 60
 TCP_IDLE = 7_440  # RFC 5382 REQ-5
@@ -24,7 +24,9 @@ MAX_PORT = 65_535
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
-# What an inbound packet shows of its session: protocol, resolved address, translated port.
+# What an outbound packet shows of its session: protocol, client's port, proxy address; and an
+# inbound one: protocol, resolved address, translated port.
+Inside = tuple[int, int, Address]
 Outside = tuple[int, Address, int]
 
 
@@ -53,6 +55,10 @@ class Session:
     several: bool = False  # it has sent to more than one resource port
     fins: set[str] = field(default_factory=set)  # directions in which a FIN counted
     reset: bool = False  # a RST has come in, and no packet out has taken it back
+
+    @property
+    def inside(self) -> Inside:
+        return (self.protocol, self.client_port, self.proxy)
 
     @property
     def outside(self) -> Outside:
@@ -131,7 +137,7 @@ class Session:
         return now.seconds is not None and over(*self.lifetime(), now.seconds)
 
 
-def giving_way(sessions: list[Session]) -> Session | None:
+def giving_way(sessions: Iterable[Session]) -> Session | None:
     """Choose which session of a client gives way to a new one; `None` if none can.
 
     `sessions` are in the order of their last packets, the longest without one first.
@@ -168,24 +174,48 @@ def near_port(packet: Packet, direction: str) -> int | None:
     return None
 
 
-class Flows(Protocol):
-    """Whoever has the sessions of one client."""
+class Sessions:
+    """The sessions of one client, the longest without a packet first."""
 
-    sessions: list[Session]
+    def __init__(self) -> None:
+        # Each found by what a packet shows of it, on either side.
+        self._inside: dict[Inside, Session] = {}
+        self._outside: dict[Outside, Session] = {}
 
+    def __len__(self) -> int:
+        return len(self._outside)
 
-def session_from_inside(client: Flows, packet: Packet, direction: str) -> Session | None:
-    """Find the session of a packet as the client sees it, sent or received."""
-    port = near_port(packet, direction)
-    proxy = packet.destination if direction == OUTBOUND else packet.source
-    for session in client.sessions:
-        if (session.protocol, session.client_port, session.proxy) == (
-            packet.protocol,
-            port,
-            proxy,
-        ):
-            return session
-    return None
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._outside.values()))
+
+    def put_last(self, session: Session) -> None:
+        """Put a session behind all others, be it new or not."""
+        self.remove(session)
+        self._inside[session.inside] = self._outside[session.outside] = session
+
+    def remove(self, session: Session) -> None:
+        self._inside.pop(session.inside, None)
+        self._outside.pop(session.outside, None)
+
+    def from_inside(self, packet: Packet, direction: str) -> Session | None:
+        """Find the session of a packet as the client sees it, sent or received."""
+        port = near_port(packet, direction)
+        if port is None:
+            return None
+        proxy = packet.destination if direction == OUTBOUND else packet.source
+        return self._inside.get((packet.protocol, port, proxy))
+
+    def from_outside(self, packet: Packet, direction: str) -> Session | None:
+        """Find the session of a packet as the resource sees it, received or sent."""
+        outside = outside_of(packet, direction)
+        return None if outside is None else self._outside.get(outside)
+
+    def free_port(self, protocol: int, resolved: Address, wanted: int) -> int | None:
+        """Choose the translated port: the wanted one, else one of the next 256, never 0."""
+        for port in _ports_from(wanted):
+            if port != 0 and (protocol, resolved, port) not in self._outside:
+                return port
+        return None
 
 
 def outside_of(packet: Packet, direction: str) -> Outside | None:
@@ -195,24 +225,6 @@ def outside_of(packet: Packet, direction: str) -> Outside | None:
         return None
     far = packet.destination if direction == OUTBOUND else packet.source
     return (packet.protocol, far, port)
-
-
-def session_from_outside(client: Flows, packet: Packet, direction: str) -> Session | None:
-    """Find the session of a packet as the resource sees it, received or sent."""
-    outside = outside_of(packet, direction)
-    for session in client.sessions:
-        if session.outside == outside:
-            return session
-    return None
-
-
-def free_port(client: Flows, protocol: int, resolved: Address, wanted: int) -> int | None:
-    """Choose the translated port: the wanted one, else one of the next 256, never 0."""
-    taken = {s.port for s in client.sessions if (s.protocol, s.resolved) == (protocol, resolved)}
-    for port in _ports_from(wanted):
-        if port != 0 and port not in taken:
-            return port
-    return None
 
 
 def _ports_from(wanted: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .values import ICMP, TCP, UDP, Address, Given
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
 MAX_PORT = 65_535
 
@@ -145,21 +145,16 @@ def is_internet(resource: Given, address: Address) -> bool:
     return not within(address, NOT_INTERNET) and not within(address, resource.exclude)
 
 
+def proxied(resource: Given, address: Address, wanted: tuple[int, int | None]) -> Candidate:
+    """Say what a DNS resource makes of a proxy address that was given for it."""
+    return Candidate(resource.id, address.max_prefixlen, refusal(resource.filters, *wanted))
+
+
 def candidate(
-    resource: Given,
-    proxied_by: Collection[str],
-    plan: Given,
-    address: Address,
-    wanted: tuple[int, int | None],
+    resource: Given, plan: Given, address: Address, wanted: tuple[int, int | None]
 ) -> Candidate | None:
-    """Say what one resource makes of an address, protocol and port; `None`: not its own."""
+    """Say what one resource makes of an address outside the DNS ranges; `None`: not its own."""
     kind = type(resource).__name__
-    if within(address, plan.dns_resources):
-        # Here only DNS resources count, by the proxies given for them.
-        if kind == "DnsResource" and resource.id in proxied_by:
-            reason = refusal(resource.filters, *wanted)
-            return Candidate(resource.id, address.max_prefixlen, reason)
-        return None
     if kind == "CidrResource" and cidr_covers(resource, address, plan):
         reason = refusal(resource.filters, *wanted)
         return Candidate(resource.id, resource.network.prefixlen, reason)

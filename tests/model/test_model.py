@@ -1927,3 +1927,24 @@ def test_a_session_that_was_over_before_its_authorization_is_remembered() -> Non
     model.handle_packet(OUT, udp(TO), 1000)
     model.update_expiry("alice", "dns", 1070)
     assert model.handle_packet(IN, udp(BACK), 1200) == EXPIRED
+
+
+def test_a_client_remembers_so_many_ends() -> None:
+    model = translating()
+    for port in range(1, nat.MAX_REMEMBERED + 2):
+        assert model.handle_packet(OUT, tcp(f"{A4}:{port} > {PROXY4}:443", RST))[0] == "translate"
+    late = [model.handle_packet(IN, tcp(f"{REAL4}:443 > {A4}:{port}")) for port in (1, 2)]
+    assert late == [UNKNOWN, EXPIRED]
+
+
+def test_of_what_ends_at_one_moment_the_expiry_that_was_set_first_goes_first() -> None:
+    model = gateway()
+    model.client_connected("bob", BOB, 1000)
+    for client, resource_id in (("bob", "a"), ("alice", "b"), ("alice", "a"), ("bob", "c")):
+        model.authorize(client, cidr("10.0.0.0/8", resource_id=resource_id), expires_at=1010)
+    model.authorize("bob", cidr("10.0.0.0/8", resource_id="a"), expires_at=1010)
+    model.update_expiry("alice", "b", 1010)
+    model.handle_timeout(1010)
+    told = [event[1:3] for event in iter(model.poll_event, None)]
+    expired = [("alice", "a"), ("bob", "c"), ("bob", "a"), ("bob",), ("alice", "b"), ("alice",)]
+    assert told == expired

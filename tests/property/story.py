@@ -65,7 +65,6 @@ class Story:
         )
         self.twins = Twins(OWN[0], options)
         self.now = pick((0.0, -8.0, 1024.0, 2.0**30))
-        self.expiries = 0.0
         self.resources = self.draw_resources()
         self.seen: list[tuple[Direction, bytes]] = []
         self.flows: dict[object, tuple[bytes, bytes]] = {}
@@ -187,10 +186,8 @@ class Story:
     def until(self) -> float | None:
         if self.sometimes(0.6):
             return None
-        # No two expiries at one moment: which of them is reported first is left open.
-        self.expiries += 2.0**-20
         step = self.draw.choice((-1.0, 0.0, 0.5, 30.0, 100.0, 1000.0, 1000.0, 2.0**31))
-        return self.now + step - self.expiries
+        return self.now + step
 
     def resource_id(self) -> str:
         return self.draw.choice(self.resources).id

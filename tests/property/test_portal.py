@@ -121,7 +121,7 @@ class Twins:
         assert gateway.poll_timeout() == model.timeout()
         assert gateway._context.addresses.present() == model.own
         assert gateway._now == (model.now or 0)
-        waiting = gateway._clients.events._events.values()
+        waiting = gateway._clients.events.waiting()
         assert set(waiting) == {
             *(AuthorizationExpired(*key, end) for key, end in model.expired.items()),
             *(AccessExhausted(client_id) for client_id in model.exhausted),
@@ -219,7 +219,7 @@ def test_policy_files_and_messages_read_a_resource_alike(resource: Json) -> None
     create["payload"] |= {"resource": resource}
     twins.portal.receive(create, NOW)
     client_id = create["payload"]["client"]["id"]
-    authorization = twins.gateway._clients.authorization(client_id, resource["id"])
+    authorization = twins.gateway._clients.authorization(client_id, resource["id"], NOW)
     assert authorization is not None
     client = {"id": "alice", "ipv4": IPV4[0], "authorizations": [{"resource": resource}]}
     policy = load_policy({"gateway": {"ipv4": IPV4[3]}, "clients": [client]})

@@ -15,12 +15,15 @@ from tests.property.strategies import filters
 """The one that belongs to the address."""
 
 which = st.integers(0, 1)
-ids = st.sampled_from(("a", "b", "c"))
+# More than are asked in turn, and often of one network.
+IDS = "abcdefgh"
+ids = st.sampled_from(IDS)
 addresses = st.sampled_from((*FAR[4][:4], "10.0.0.4", "0.0.0.0", *FAR[6][:4], "fd10::4", "::"))  # noqa: S104
 networks = st.one_of(
+    st.sampled_from((ip_network("10.0.0.0/24"), ip_network("0.0.0.0/0"), ip_network("fd10::/16"))),
     st.tuples(addresses, st.integers(0, 32)).map(
         lambda end: ip_network(end if ":" not in end[0] else (end[0], 4 * end[1]), strict=False)
-    )
+    ),
 )
 
 
@@ -31,6 +34,16 @@ class Tables(RuleBasedStateMachine):
         super().__init__()
         self.tables = [ClientFilterTable() for _ in range(2)]
         self.models = [FilterTable() for _ in range(2)]
+
+    @rule(number=which, network=networks, permitted=st.lists(filters, min_size=8, max_size=8))
+    def allow_all(
+        self,
+        number: int,
+        network: IPv4Network | IPv6Network,
+        permitted: list[tuple[Filter, ...]],
+    ) -> None:
+        for resource_id, of_one in zip(IDS, permitted, strict=True):
+            self.allow(number, network, resource_id, of_one)
 
     @rule(number=which, network=networks, resource_id=ids, permitted=filters)
     def allow(
@@ -76,7 +89,7 @@ class Tables(RuleBasedStateMachine):
             entries = {(network, resource_id): held for network, resource_id, held in table}
             assert entries == model.entries
             assert len(table) == len(model.entries)
-            for resource_id in "abc":
+            for resource_id in IDS:
                 assert (resource_id in table) == any(key[1] == resource_id for key in entries)
 
 

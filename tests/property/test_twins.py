@@ -89,7 +89,6 @@ class Said(NamedTuple):
     decided: object
     events: list[Event]
     counters: Counters | None
-    poll_timeout: float | None
 
 
 class Hosts(Twins):
@@ -155,7 +154,7 @@ class Hosts(Twins):
             self.remembered += counters.cached_flows
             # Hosts make different numbers of calls at one moment.
             counters = evolve(counters, cached_flows=0, clock_steps_back=0)
-        return Said(decided, events, counters, gateway.poll_timeout())
+        return Said(decided, events, counters)
 
 
 @pytest.mark.parametrize("kind", [Story, ManyFlows, Vanishing])

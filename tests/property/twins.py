@@ -25,6 +25,9 @@ from tests.model.nat import REMEMBERED
 from tests.model.packets import parse
 from tests.model.values import end_of
 
+MANY_CALLS = 100_000
+"""More than a host ever has to call `handle_timeout` until nothing waits any more."""
+
 Told = tuple[object, ...]
 """A decision or an event in the model's words."""
 
@@ -102,7 +105,7 @@ class Twins:
             found += [one.expires_at for one in client.authorizations.values()]
             if self.model._now.seconds is not None:
                 found += [end_of(*one.lifetime()) for one in client.sessions]
-                found += [end_of(one.at, REMEMBERED) for one in client.ended]
+                found += [end_of(at, REMEMBERED) for at in client.ended.values()]
                 found += [end_of(one.since, FRAGMENTS_KEPT) for one in client.fragments.values()]
         return [moment for moment in found if moment is not None]
 
@@ -140,6 +143,15 @@ class Twins:
     def explain(self, ours: object, theirs: object) -> str:
         story = "\n".join([*self.log[:2], "...", *self.log[-30:]])
         return f"gateway: {ours}\nmodel:   {theirs}\nat the end of:\n{story}"
+
+
+def settle(gateway: Gateway, now: float) -> None:
+    """Call `handle_timeout` as long as more waits, as a host does that follows `poll_timeout`."""
+    calls = 0
+    while (due := gateway.poll_timeout()) is not None and due <= now:
+        assert calls < MANY_CALLS, f"after {calls} calls at {now}, {due} is still due"
+        gateway.handle_timeout(now)
+        calls += 1
 
 
 class Failed(str):

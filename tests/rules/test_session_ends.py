@@ -52,19 +52,20 @@ def test_an_end_is_remembered_for_240_seconds_however_late_it_is_noticed(
 
 
 @both_names
-def test_handle_timeout_forgets_in_time_and_sessions_ask_for_no_call(names: Names) -> None:
+def test_handle_timeout_forgets_in_time_and_poll_timeout_asks_for_it(names: Names) -> None:
     gateway = gateway_in_use(names)
-    for now, sessions, expected in (
-        (60.0 - TICK, 1, None),
-        (60.0, 0, EXPIRED),
-        (300.0 - TICK, 0, EXPIRED),
-        (300.0, 0, GONE),
+    for due, now, sessions, expected in (
+        (60.0, 60.0 - TICK, 1, None),
+        (60.0, 60.0, 0, EXPIRED),
+        (300.0, 300.0 - TICK, 0, EXPIRED),
+        (300.0, 300.0, 0, GONE),
     ):
-        assert gateway.poll_timeout() is None
+        assert gateway.poll_timeout() == due
         gateway.handle_timeout(now)
         assert gateway.counters().nat_sessions == sessions
         if expected is not None:
             assert gateway.handle_packet(INBOUND, names.came()) == expected
+    assert gateway.poll_timeout() is None
     assert gateway.poll_event() is None
 
 
@@ -76,9 +77,14 @@ def test_the_last_4096_ends_of_a_client_are_remembered(
     names: Names, count: int, oldest: Drop
 ) -> None:
     gateway = gateway_with(names)
-    packets = [names.sent(number=number) for number in range(1, count + 1)]
-    assert all(decision.allowed for decision in gateway.handle_packets(OUTBOUND, packets))
-    gateway.handle_timeout(60.0)
+    first, *others = (names.sent(number=number) for number in range(1, count + 1))
+    # Of those that end together it is left open which are the last.
+    assert gateway.handle_packet(OUTBOUND, first, 0.0).allowed
+    decisions = gateway.handle_packets(OUTBOUND, others, 1.0)
+    assert all(decision.allowed for decision in decisions)
+    gateway.handle_timeout(61.0)
+    while gateway.poll_timeout() == 61.0:
+        gateway.handle_timeout(61.0)
     asking = [names.came(number=number) for number in (1, 2, count)]
     assert gateway.handle_packets(INBOUND, asking) == [oldest, EXPIRED, EXPIRED]
 

@@ -265,7 +265,7 @@ def test_beside_an_echo_the_other_icmp_and_fragments_are_judged_as_ever(
 # --- Memory --------------------------------------------------------------------------------
 
 
-def test_what_is_prepared_for_echoes_is_bounded_and_all_are_judged_alike() -> None:
+def test_what_is_prepared_for_echoes_is_bounded_by_their_sessions_and_goes_with_them() -> None:
     gateway = gateway_with(N4)
     for _ in range(2):
         for identifier in range(1, 2_052):
@@ -273,4 +273,7 @@ def test_what_is_prepared_for_echoes_is_bounded_and_all_are_judged_alike() -> No
             assert out == through(N4.sent("echo", identifier, far=N4.real[0]))
             back = gateway.handle_packet(INBOUND, N4.came("echo", identifier))
             assert back == through(N4.came("echo", identifier, far=N4.proxies[0]))
-    assert gateway.counters().cached_flows == 2 * 2_048
+    assert gateway.counters().cached_flows == 2 * 2_051
+    while (due := gateway.poll_timeout()) is not None:
+        gateway.handle_timeout(due)
+    assert gateway.counters().cached_flows == 0

@@ -52,7 +52,9 @@ DECISION_PATH = (
     "gateway.flow_cache",
     "gateway.fragments",
     "nat.nat",
+    "nat.flows",
     "tracking.lifetimes",
+    "tracking.sessions",
     "accounting.flow_counting",
 )
 

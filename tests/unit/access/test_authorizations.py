@@ -9,7 +9,6 @@ from firezone_filter.access.authorizations import Authorization, ClientAccess, c
 from firezone_filter.access.special_ranges import address_flags
 from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
-from firezone_filter.structures.timers import NO_DEADLINE
 from firezone_filter.values.addresses import AddressPlan
 from firezone_filter.values.decisions import Forward, Reason
 from firezone_filter.values.resources import (
@@ -41,7 +40,7 @@ class Access(ClientAccess):
     def __init__(self, *resources: Resource, client_id: str = "alice") -> None:
         super().__init__(client_id)
         self.table = ProxyTable()
-        self.proxies = self.table.by_address
+        self.use_proxies(self.table)
         for resource in resources:
             self.authorize(resource)
 
@@ -51,12 +50,12 @@ class Access(ClientAccess):
 
     def revoke(self, resource_id: str) -> None:
         super().revoke(resource_id)
-        self.table.revoke(resource_id)
+        self.table.withdraw(resource_id)
 
     def asked(self, address: str, protocol: int = TCP, port: int = 443) -> str | Reason | None:
         """Return the id of the resource that permits, or why none does."""
         far = ip_address(address).packed
-        found = self.permission(far, PLAN.flags(far), protocol, port)
+        found = self.permission(far, PLAN.flags(far), protocol, port, 0.0)
         return found.resource_id if isinstance(found, Forward) else found
 
 
@@ -75,7 +74,7 @@ def test_a_new_authorization_never_ends_and_has_one_decision_for_all_packets(
     assert access.authorizations == {}
     authorization = access.authorize(resource)
     assert (authorization.client_id, authorization.resource) == ("alice", resource)
-    assert (authorization.expires_at, authorization.deadline) == (None, NO_DEADLINE)
+    assert (authorization.expires_at, authorization.number) == (None, -1)
     assert access.authorizations == {resource.id: authorization}
     assert authorization.forward == Forward("alice", resource.id)
     assert authorization.forward is authorization.forward
@@ -324,6 +323,13 @@ def test_a_dns_resource_permits_what_its_filters_say(
     assert access.asked(proxy) is Reason.TCP_PORT
 
 
+def test_a_dns_resource_without_any_proxy_can_be_replaced() -> None:
+    access = ClientAccess("alice")
+    access.authorize(WEB)
+    new = DnsResource("web", "*.example", [Tcp(80)])
+    assert access.authorize(new).resource == new
+
+
 @pytest.mark.parametrize(
     ("of_a", "of_b", "answer"),
     [
@@ -415,3 +421,53 @@ def test_a_revoked_dns_resource_covers_its_proxies_no_more_even_if_it_comes_agai
     assert access.asked(PROXY_6) is Reason.NO_RESOURCE
     access.authorize(WEB)
     assert access.asked(PROXY_6) is Reason.NO_RESOURCE
+
+
+# --- Over, and not yet withdrawn ---------------------------------------------------------
+
+# Authorized in this order, each until the moment that is its name's number; what is asked at 5,
+# and who answers.
+AT_FIVE: dict[str, Case] = {
+    "over": ((CidrResource("5", "10.0.0.0/8"),), "10.0.0.5", Reason.NO_RESOURCE),
+    "lives": ((CidrResource("6", "10.0.0.0/8"),), "10.0.0.5", "6"),
+    "wider-one-lives": (
+        (CidrResource("5", "10.0.0.0/8"), CidrResource("6", "0.0.0.0/0", [Udp()])),
+        "10.0.0.5",
+        Reason.TCP_PORT,
+    ),
+    "special": ((CidrResource("6", "0.0.0.0/0"),), "127.0.0.1", Reason.NO_RESOURCE),
+    "local-service": ((CidrResource("6", "169.254.0.0/16"),), "169.254.1.1", "6"),
+    "internet": ((InternetResource("6"), InternetResource("5")), "9.9.9.9", "6"),
+    "internet-over": ((InternetResource("5"),), "9.9.9.9", Reason.NO_RESOURCE),
+    "internet-over-network-lives": (
+        (InternetResource("5"), CidrResource("6", "9.9.9.0/24", [Udp()])),
+        "9.9.9.9",
+        Reason.TCP_PORT,
+    ),
+    "name": ((DnsResource("4", "*.example"), DnsResource("6", "*.example")), PROXY_4, "6"),
+    "name-over": (
+        (DnsResource("7", "*.example", [Udp()]), DnsResource("5", "*.example")),
+        PROXY_4,
+        Reason.TCP_PORT,
+    ),
+    "names-over": (
+        (DnsResource("4", "*.example"), DnsResource("5", "*.example")),
+        PROXY_4,
+        Reason.NO_RESOURCE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("resources", "address", "answer"), AT_FIVE.values(), ids=AT_FIVE)
+def test_from_its_expiry_on_an_authorization_counts_for_nothing(
+    resources: tuple[Resource, ...], address: str, answer: str | Reason
+) -> None:
+    access = Access(*resources)
+    for resource_id, authorization in access.authorizations.items():
+        authorization.expires_at = float(resource_id)
+        if isinstance(authorization.resource, DnsResource):
+            access.resolve(resource_id, PROXY_4)
+    access.first_expiry = min(map(access.ends_at, access.authorizations))
+    far = ip_address(address).packed
+    found = access.permission(far, PLAN.flags(far), TCP, 443, 5.0)
+    assert (found.resource_id if isinstance(found, Forward) else found) == answer

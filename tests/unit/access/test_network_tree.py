@@ -4,12 +4,16 @@ from ipaddress import ip_address, ip_network
 from itertools import permutations
 
 import pytest
+from attrs import frozen
 
 from firezone_filter.access import table as module
+from firezone_filter.access.liveness import Liveness
+from firezone_filter.access.permit_index import FEW, PermitIndex
 from firezone_filter.access.table import Entry, Match, NetworkTree, SingleEntry
 from firezone_filter.packet.numbers import TCP
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.resources import Filter, Tcp, Udp
+from tests.builders import GRE
 
 # --- Entries of one network ---------------------------------------------------------------
 
@@ -170,3 +174,53 @@ def test_the_quick_answer_is_that_of_asking_in_turn(
     monkeypatch.setattr(module, "_ask_in_turn", ask)
     assert tree.lookup(address, TCP, port) is slow
     assert asked == ([] if at_once else [(node, address, TCP, port)])
+
+
+# --- Many of one network -----------------------------------------------------------------
+
+
+def test_few_entries_are_kept_as_they_are_and_many_in_an_index() -> None:
+    entries = [alone(NARROW, f"{number:02}", Tcp(number)) for number in range(FEW + 2)]
+    tree, forms = NetworkTree[Match](), []
+    for entry in entries:
+        tree.put(entry, entry[0].permitted)
+        forms.append(type(kept(tree, NARROW)))
+    assert forms == [*[tuple] * FEW, PermitIndex, PermitIndex]
+    forms = []
+    for number, entry in enumerate(entries[:-1]):
+        assert tree.lookup(ASKED[0], TCP, number) is entry[0].permitted
+        tree.take(entry)
+        assert tree.lookup(ASKED[0], TCP, number) is entries[-1][0].refused(Reason.TCP_PORT)
+        forms.append(type(kept(tree, NARROW)))
+    assert forms == [*[PermitIndex] * (FEW - FEW // 2 + 1), *[tuple] * (FEW // 2)]
+
+
+def test_of_many_the_greatest_id_answers_at_once_also_after_a_change() -> None:
+    tree = tree_of(*(alone(NARROW, f"{number}", Tcp(443)) for number in range(FEW + 1)))
+    for new, winner in (
+        (alone(NARROW, "x", Udp(53)), f"{FEW}"),
+        (alone(NARROW, "x"), "x"),
+        (alone(NARROW, "y", Tcp(443)), "y"),
+    ):
+        tree.put(new, new[0].permitted)
+        assert tree.lookup(*ASKED) == Match(winner, ip_network(NARROW), None)
+    assert tree.lookup(ASKED[0], GRE, None) == Match("x", ip_network(NARROW), None)
+
+
+@frozen
+class Ends:
+    expires_at: float | None
+
+
+def test_of_a_network_whose_resources_are_all_over_a_wider_one_answers() -> None:
+    over = [alone(NARROW, f"{number}", Tcp(443)) for number in range(2 * FEW)]
+    wide = alone(WIDE, "w", Udp(53))
+    tree = tree_of(*over, wide)
+    ends = {entry[0].resource_id: Ends(5.0) for entry in over}
+    liveness = Liveness({**ends, "w": Ends(None)}, 5.0)
+    assert tree.lookup_living(*ASKED, liveness) is wide[0].refused(Reason.TCP_PORT)
+    # Withdrawn one after the other, a packet may come after each.
+    for entry in over[::-1]:
+        tree.take(entry)
+        assert tree.lookup_living(*ASKED, liveness) is wide[0].refused(Reason.TCP_PORT)
+    assert tree.lookup(*ASKED) is wide[0].refused(Reason.TCP_PORT)

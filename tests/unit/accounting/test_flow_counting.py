@@ -3,14 +3,9 @@
 import pytest
 
 from firezone_filter.accounting.event_queue import EventQueue
-from firezone_filter.accounting.flow_counting import FlowRecorder, fragment_counter
-from firezone_filter.accounting.flow_records import (
-    NO_RECORD,
-    FlowKey,
-    FlowLog,
-    FlowRecord,
-    Traffic,
-)
+from firezone_filter.accounting.flow_counting import FlowRecorder
+from firezone_filter.accounting.flow_log import FlowLog
+from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowRecord, Traffic
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.handlers import FlowHandler
@@ -65,8 +60,13 @@ class Desk:
     @property
     def record(self) -> FlowRecord:
         """The one record that is open."""
-        (record,) = self.log._open
+        (record,) = self.recorder.records.open()
         return record
+
+    @property
+    def recorded(self) -> tuple[str, FlowEnds]:
+        """The resource and the ends of the one record that is open."""
+        return self.record.resource_id, FlowEnds.unpack(self.record.ends)
 
 
 @pytest.fixture
@@ -74,9 +74,11 @@ def desk() -> Desk:
     return Desk()
 
 
-def key(family: Family, protocol: int, near_port: int | None, far_port: int | None) -> FlowKey:
+def key(
+    family: Family, protocol: int, near_port: int | None, far_port: int | None
+) -> tuple[str, FlowEnds]:
     near, far = packed(family.client, family.host)
-    return FlowKey("db", protocol, near, near_port, far, far_port)
+    return "db", FlowEnds(protocol, near, near_port, far, far_port)
 
 
 # --- Keys -----------------------------------------------------------------------------------
@@ -86,7 +88,7 @@ def key(family: Family, protocol: int, near_port: int | None, far_port: int | No
 def test_a_flow_has_one_key_whichever_way_its_packets_go(desk: Desk, family: Family) -> None:
     desk.count(OUTBOUND, family.udp(OUTBOUND, size=3))
     desk.count(INBOUND, family.udp(INBOUND, size=5))
-    assert desk.record.key == key(family, UDP, 5401, 53)
+    assert desk.recorded == key(family, UDP, 5401, 53)
     assert desk.record.traffic == Traffic(1, 3, 1, 5)
 
 
@@ -97,7 +99,7 @@ def test_the_id_of_a_ping_and_of_its_answer_is_the_clients_port(
 ) -> None:
     desk.count(OUTBOUND, icmp_echo(family.flow(OUTBOUND), identifier=0xABCD, reply=reply))
     desk.count(INBOUND, icmp_echo(family.flow(INBOUND), identifier=0xABCD, reply=not reply))
-    assert desk.record.key == key(family, protocol, 0xABCD, None)
+    assert desk.recorded == key(family, protocol, 0xABCD, None)
     assert desk.record.traffic == Traffic(1, 0, 1, 0)
 
 
@@ -115,10 +117,10 @@ PORTS = {
 
 @pytest.mark.parametrize(("packet", "expected"), PORTS.values(), ids=PORTS)
 def test_only_tcp_udp_and_echo_have_ports_and_every_port_is_one(
-    desk: Desk, packet: bytes, expected: FlowKey
+    desk: Desk, packet: bytes, expected: tuple[str, FlowEnds]
 ) -> None:
     desk.count(OUTBOUND, packet)
-    assert desk.record.key == expected
+    assert desk.recorded == expected
 
 
 # --- What counts ------------------------------------------------------------------------------
@@ -154,7 +156,8 @@ def test_a_handler_decides_as_before_and_counts_the_flows_next_packets(
     for now in (2.0, 3.0):
         assert handler.handle(build(direction, bytes(100)), now) is PERMITTED
     counted = {OUTBOUND: Traffic(2, 200, 0, 0), INBOUND: Traffic(0, 0, 2, 200)}[direction]
-    assert (desk.record.last_packet, desk.record.traffic) == (3.0, before.plus(counted))
+    assert desk.record.last_packet == 3.0
+    assert desk.record.traffic == tuple(map(sum, zip(before, counted, strict=True)))
 
 
 @either_protocol
@@ -183,7 +186,8 @@ def test_an_outbound_handler_belongs_to_no_generation(desk: Desk, protocol: int)
 def test_an_outbound_handler_begins_a_new_record_when_the_old_one_has_ended(desk: Desk) -> None:
     outbound = desk.handler(OUTBOUND, V4.udp(OUTBOUND))
     inbound = desk.handler(INBOUND, V4.udp(INBOUND))
-    desk.log.forget_old(200.0)
+    desk.log.handle_timeout(200.0)
+    desk.log.report()
     assert inbound.handle(V4.udp(INBOUND, size=7), 201.0) is PERMITTED
     assert len(desk.log) == 0
     assert outbound.handle(V4.udp(OUTBOUND, size=5), 202.0) is PERMITTED
@@ -192,7 +196,7 @@ def test_an_outbound_handler_begins_a_new_record_when_the_old_one_has_ended(desk
     assert (desk.record.flow_start, desk.record.traffic) == (202.0, Traffic(1, 5, 2, 2))
 
 
-@pytest.mark.parametrize("flags", [FIN, SYN, RST], ids=["fin", "syn", "rst"])
+@pytest.mark.parametrize("flags", [SYN, RST], ids=["syn", "rst"])
 @both_directions
 def test_flags_that_change_a_connection_are_noted_by_its_handler(
     desk: Desk, direction: Direction, flags: int
@@ -201,12 +205,20 @@ def test_flags_that_change_a_connection_are_noted_by_its_handler(
     handler = desk.handler(direction, tcp(V4.flow(direction, 443), b"data"))
     record = desk.record
     assert handler.handle(tcp(V4.flow(direction, 443), flags=flags | ACK), 2.0) is PERMITTED
-    seen = {
-        FIN: record.fin_outbound or record.fin_inbound,
-        RST: record.ended,
-        SYN: record.ended is (direction is OUTBOUND),
-    }
-    assert seen[flags]
+    assert record.ended is (flags == RST or direction is OUTBOUND)
+
+
+def test_a_fin_each_way_is_noted_by_the_handlers(desk: Desk) -> None:
+    packets = {way: tcp(V4.flow(way, 443), flags=FIN | ACK) for way in (OUTBOUND, INBOUND)}
+    desk.count(OUTBOUND, tcp(V4.flow(OUTBOUND, 443), b"data"))
+    handlers = [
+        (desk.handler(way, tcp(V4.flow(way, 443), b"data")), packet)
+        for way, packet in packets.items()
+    ]
+    for handler, packet in handlers:
+        assert not desk.record.is_finished
+        handler.handle(packet, 2.0)
+    assert desk.record.is_finished
 
 
 def test_until_the_client_has_sent_more_than_its_syn_each_packet_is_looked_at(
@@ -275,7 +287,7 @@ def counted_translation(
 def test_a_translated_flow_is_recorded_under_its_mapping_and_name(desk: Desk) -> None:
     handlers = {way: counted_translation(desk, way, TRANSLATED) for way in (OUTBOUND, INBOUND)}
     (client,) = packed(V4.client)
-    assert desk.record.key == FlowKey("db", UDP, client, 6000, MAPPING[2], 53)
+    assert desk.recorded == ("db", FlowEnds(UDP, client, 6000, MAPPING[2], 53))
     assert (desk.record.domain, desk.record.traffic) == ("a.example.com", Traffic(1, 1, 1, 1))
     desk.generation.number += 1  # the NAT knows itself when a session has ended
     for way, handler in handlers.items():
@@ -315,9 +327,9 @@ def test_later_fragments_count_for_the_record_of_their_first(
         read(first), first, PERMITTED, outbound=outbound
     )
     assert record is desk.record
-    fragment_counter(record, outbound=outbound)(read(later), later, 2.0)
-    counted = Traffic(1, 48, 0, 0) if outbound else Traffic(0, 0, 1, 48)
-    assert (record.last_packet, record.traffic) == (2.0, Traffic(1, 0, 0, 0).plus(counted))
+    desk.recorder.fragment_counter(record, outbound=outbound)(read(later), later, 2.0)
+    expected = Traffic(2, 48, 0, 0) if outbound else Traffic(1, 0, 1, 48)
+    assert (record.last_packet, record.traffic) == (2.0, expected)
 
 
 def test_first_fragments_without_a_record_have_none(desk: Desk) -> None:
@@ -346,5 +358,5 @@ def test_the_record_of_a_translated_first_fragment_is_found_by_the_resources_sid
 
 def test_nothing_is_counted_for_a_record_that_has_ended(desk: Desk) -> None:
     later = fragment(udp(V4.flow(OUTBOUND, 53), bytes(64)), 24)
-    fragment_counter(NO_RECORD, outbound=True)(read(later), later, 2.0)
+    desk.recorder.fragment_counter(NO_RECORD, outbound=True)(read(later), later, 2.0)
     assert desk.log.traffic == Traffic()

@@ -4,10 +4,20 @@ from itertools import product
 
 import pytest
 
-from firezone_filter import CidrResource, Direction, Drop, Forward, Gateway, GatewayOptions, Reason
+from firezone_filter import (
+    CidrResource,
+    Direction,
+    Drop,
+    Forward,
+    Gateway,
+    GatewayOptions,
+    Reason,
+    Translate,
+)
 from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.gateway.ruling import Ruling
-from tests.builders import ESP, TCP, fragment, hop_by_hop, icmp_error, ip, patched, udp
+from firezone_filter.nat.flows import TranslatedFlow
+from tests.builders import ESP, TCP, UDP, fragment, hop_by_hop, icmp_error, ip, patched, udp
 from tests.scenes import INBOUND as IN
 from tests.scenes import OUTBOUND as OUT
 from tests.scenes import V4, V6, Family, gateway_for_alice
@@ -26,6 +36,10 @@ both_options = pytest.mark.parametrize(
 )
 
 
+NUMBERS = {"tcp": TCP, "udp": UDP, "echo": 0}
+"""Protocol numbers; of echoes none, since only translated ones are remembered."""
+
+
 def gateway_for(options: GatewayOptions) -> Gateway:
     gateway = gateway_for_alice(
         *(CidrResource(f"db{one.version}", one.network) for one in (V4, V6)),
@@ -41,12 +55,16 @@ def gateway_for(options: GatewayOptions) -> Gateway:
     return gateway
 
 
+def name_of_type(value: object) -> str:
+    return (TranslatedFlow if isinstance(value, TranslatedFlow) else type(value)).__name__
+
+
 def stored(gateway: Gateway) -> dict[int, dict[bytes, str]]:
     """Return what the flow cache has, by table: the names of types in place of values."""
     return {
-        table: {key: type(value).__name__ for key, value in flows.items()}
-        for table, flows in gateway._context.flow_cache.tables.items()
-        if flows
+        table: {key: name_of_type(value) for shard in shards for key, value in shard.items()}
+        for table, shards in gateway._context.flow_cache.tables.items()
+        if any(shards)
     }
 
 
@@ -68,8 +86,10 @@ def test_whole_packets_are_remembered_by_decision_or_handler(
         assert gateway.handle_packet(way, packet).allowed
         protocol = read(packet).protocol
         found = stored(gateway)
-        if value == "Own" or (value == "Forward" and options is NOT_RECORDED):
-            # An echo is remembered only where each packet has an effect.
+        if value != "TranslatedFlow" and (
+            value == "Own" or kind == "echo" or options is NOT_RECORDED
+        ):
+            # An echo is remembered only where it is translated.
             remembered = {key_of(packet): "Forward"}
             assert found == ({} if kind == "echo" else {table + protocol: remembered})
             continue
@@ -139,29 +159,39 @@ def test_a_packet_of_another_protocol_is_never_of_a_remembered_flow(
 
 @every_kind
 @both_names
-def test_a_new_session_invalidates_inbound_decisions_and_an_old_one_nothing(
+def test_a_new_session_takes_over_inbound_flows_of_its_ends_alone_and_an_old_one_nothing(
     names: Names, kind: str
 ) -> None:
     gateway = gateway_for(NOT_RECORDED)
     # Another resource covers the real address too.
     gateway.authorize("alice", CidrResource("direct", names.real[0]))
-    for way in (OUT, IN):
-        gateway.handle_packet(way, names.family.tcp(way))
-        gateway.handle_packet(way, names.family.udp(way))
+    taken_over = [names.came("tcp", 2, port=port) for port in (53, 443)]
+    taken_over += [names.came("udp", 2, port=port) for port in (53, 443)]
+    others = [names.came("tcp", 3), names.came("udp", 3), names.family.udp(IN)]
+    for packet in taken_over + others:
+        assert isinstance(gateway.handle_packet(IN, packet), Forward)
+    gateway.handle_packet(OUT, names.family.tcp(OUT))
     generation = gateway._clients.by_id["alice"].flow_cache.inbound_generation
     before, number = stored(gateway), generation.number
     gateway.handle_packet(OUT, names.sent(kind, 1, port=53))
     assert stored(gateway).items() >= before.items()
     assert generation.number == number
     gateway.handle_packet(OUT, names.sent(kind, 2, port=53))
-    assert {table for table in stored(gateway) if table < HANDLERS} == {
-        table for table in before if table < INBOUND
+    left = {table: set(flows) for table, flows in stored(gateway).items() if table < HANDLERS}
+    gone = {key_of(one) for one in taken_over if read(one).protocol == NUMBERS[kind]}
+    assert left == {
+        table: set(flows) - (gone if table == INBOUND + NUMBERS[kind] else set())
+        for table, flows in before.items()
     }
     assert generation.number == number + 1
+    for packet in taken_over:
+        is_session = read(packet).protocol == NUMBERS[kind]
+        decision = gateway.handle_packet(IN, packet)
+        assert isinstance(decision, Translate if is_session else Forward)
 
 
 @both_names
-def test_an_exhausted_nat_sweeps_out_the_sessions_that_the_judge_walked_over(names: Names) -> None:
+def test_a_refusal_for_want_of_room_forgets_what_is_over_of_others(names: Names) -> None:
     options = GatewayOptions(max_sessions_per_client=2)
     gateway = gateway_for_alice(app(), options=options)
     # Bob's session is over; Alice's own two are not.

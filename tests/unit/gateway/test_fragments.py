@@ -1,4 +1,4 @@
-"""`FragmentMemory`: what later fragments follow, without a sweep, and what is forgotten."""
+"""`FragmentMemory`: what later fragments follow, before it is forgotten, and what is forgotten."""
 
 import pytest
 from attrs import frozen
@@ -6,7 +6,7 @@ from attrs import frozen
 from firezone_filter import Forward
 from firezone_filter.gateway.fragments import LIFETIME, MAX_KEPT, FragmentMemory, Verdict
 from firezone_filter.packet.headers import Fragment, Headers
-from firezone_filter.structures.timers import Expirable, TimerQueue
+from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
 from tests.builders import TCP, UDP, ip_fragment, tcp, udp
 from tests.scenes import OUTBOUND, V4, V6, Family, both_families
 from tests.translations import TICK
@@ -14,6 +14,8 @@ from tests.unit.reading import read
 
 ALLOWED = Verdict(Forward("alice", "db"), None)
 OTHER = Verdict(Forward("alice", "web"), None)
+ALL = 1_000_000
+"""Steps enough for everything."""
 
 Piece = tuple[Headers, Fragment]
 
@@ -23,7 +25,7 @@ class Memory:
     """A memory with its cleanup timers, for fragments of one family from the client."""
 
     family: Family
-    timers: TimerQueue[Expirable]
+    timers: UpkeepQueue[Keeper]
     kept: FragmentMemory
 
     def keep(self, now: float = 0.0, number: int = 7, verdict: Verdict = ALLOWED) -> None:
@@ -38,7 +40,7 @@ class Memory:
 
 @pytest.fixture(params=[V4, V6], ids=str)
 def memory(request: pytest.FixtureRequest) -> Memory:
-    timers: TimerQueue[Expirable] = TimerQueue()
+    timers: UpkeepQueue[Keeper] = UpkeepQueue()
     return Memory(request.param, timers, FragmentMemory(timers))
 
 
@@ -67,8 +69,8 @@ def test_the_bounds_are_those_of_the_rules() -> None:
 
 def test_an_empty_memory_has_nothing_to_follow_to_contradict_or_to_forget(memory: Memory) -> None:
     assert (memory.find(), memory.contradicts(), len(memory.kept)) == (None, False, 0)
-    assert memory.kept.forget_old(1e9) is None
-    memory.kept.forget(*first(memory.family), outbound=True)
+    assert (memory.kept.forget(1e9, ALL), memory.kept.due()) == (0, None)
+    memory.kept.forget_packet(*first(memory.family), outbound=True)
     memory.kept.invalidate()
     assert memory.timers.earliest() is None
 
@@ -82,7 +84,7 @@ def test_later_fragments_follow_the_verdict_about_their_first(memory: Memory) ->
 
 @both_families
 def test_no_later_fragment_may_begin_within_the_judged_headers(family: Family) -> None:
-    memory = FragmentMemory(TimerQueue())
+    memory = FragmentMemory(UpkeepQueue())
     data = tcp(family.flow(OUTBOUND, 443), bytes(4))[-24:]
     start = piece(ip_fragment(family.flow(OUTBOUND), TCP, data, more=True))
     memory.keep(*start, ALLOWED, 0.0, outbound=True)
@@ -115,7 +117,7 @@ def test_a_verdict_is_over_after_30_seconds_whether_or_not_it_was_forgotten(
     for forgetting in (False, True):
         for now, is_over in ((0.0, False), (30.0 - TICK, False), (30.0, True), (31.0, True)):
             if forgetting:
-                memory.kept.forget_old(now)
+                memory.kept.forget(now, ALL)
             assert (memory.find(now) is None) == is_over
             assert memory.contradicts(now) != is_over
     assert len(memory.kept) == 0
@@ -129,7 +131,7 @@ def test_a_second_start_begins_the_time_anew_and_judges_no_fewer_bytes(memory: M
     memory.keep(1.0, 2)
     memory.keep(2.0, 1, OTHER)
     assert len(memory.kept) == 2
-    memory.kept.forget_old(31.0)
+    memory.kept.forget(31.0, ALL)
     assert (memory.find(31.0, 1), memory.find(31.0, 2)) == (OTHER, None)
     # Both starts were judged, so neither's headers may be replaced.
     headers, fragment = first(memory.family, 1)
@@ -146,17 +148,22 @@ def test_of_more_than_1024_verdicts_the_oldest_are_forgotten_first(memory: Memor
     assert (memory.find(number=9), memory.find(number=10)) == (None, ALLOWED)
 
 
-def test_old_verdicts_are_forgotten_one_by_one_and_when_others_are_kept(memory: Memory) -> None:
+def test_old_verdicts_are_forgotten_one_by_one(memory: Memory) -> None:
     for number, now in enumerate((0.0, 0.5, 29.0)):
         memory.keep(now, number)
-    assert memory.kept.forget_old(30.0 - TICK) == 30.0
-    assert len(memory.kept) == 3
-    assert memory.kept.forget_old(30.0) == 30.5
-    assert len(memory.kept) == 2
+    assert (memory.kept.forget(30.0 - TICK, ALL), memory.kept.due()) == (0, 30.0)
+    assert (memory.kept.forget(30.0, ALL), memory.kept.due()) == (1, 30.5)
     memory.keep(30.5, 7)
-    assert len(memory.kept) == 2
-    assert memory.kept.forget_old(100.0) is None
-    assert len(memory.kept) == 0
+    assert len(memory.kept) == 3
+    assert [memory.kept.forget(100.0, most) for most in (0, 1, 1, 1, 1)] == [0, 1, 1, 1, 0]
+    assert (memory.kept.due(), len(memory.kept)) == (None, 0)
+
+
+def test_a_verdict_that_is_over_lends_its_judged_bytes_to_no_other_packet(memory: Memory) -> None:
+    headers, fragment = first(memory.family)
+    memory.kept.keep(headers, fragment._replace(judged=24), ALLOWED, 0.0, outbound=True)
+    memory.keep(30.0)
+    assert memory.find(30.0, start=16) is ALLOWED
 
 
 def test_the_cleanup_timer_is_set_with_the_first_verdict_and_no_other(memory: Memory) -> None:
@@ -171,10 +178,10 @@ def test_the_cleanup_timer_is_set_with_the_first_verdict_and_no_other(memory: Me
 
 def test_forgetting_is_by_packet_and_direction(memory: Memory) -> None:
     memory.keep()
-    memory.kept.forget(*first(memory.family), outbound=False)
-    memory.kept.forget(*first(memory.family, 8), outbound=True)
+    memory.kept.forget_packet(*first(memory.family), outbound=False)
+    memory.kept.forget_packet(*first(memory.family, 8), outbound=True)
     assert memory.find() is ALLOWED
-    memory.kept.forget(*later(memory.family), outbound=True)
+    memory.kept.forget_packet(*later(memory.family), outbound=True)
     assert (memory.find(), len(memory.kept)) == (None, 0)
 
 
@@ -182,5 +189,4 @@ def test_verdicts_move_with_the_clock(memory: Memory) -> None:
     memory.keep()
     memory.kept.shift_clock(1_000.0)
     assert (memory.find(1_029.0), memory.find(1_030.0)) == (ALLOWED, None)
-    assert memory.kept.forget_old(1_029.0) == 1_030.0
-    assert memory.kept.forget_old(1_030.0) is None
+    assert memory.kept.due() == 1_030.0

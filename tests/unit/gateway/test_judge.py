@@ -133,7 +133,8 @@ def test_a_ruling_for_a_later_moment_is_that_of_a_gateway_that_swept_at_it(
     for now in MOMENTS:
         unswept, swept = gateway_with_everything(options), gateway_with_everything(options)
         # Sweeping alone: authorizations expire by time only.
-        swept._clients.cleanup(now)
+        swept._context.session_pool.forget(now, 1_000)
+        swept._context.cleanup.forget(now, 1_000)
         for case in CASES:
             ruling, other = judged(unswept, case, now), judged(swept, case, now)
             assert ruling.decision == other.decision

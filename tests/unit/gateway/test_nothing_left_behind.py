@@ -27,9 +27,9 @@ def test_handle_timeout_leaves_nothing_behind_of_what_is_over(
         (300.0, 0, 0),
     ):
         gateway.handle_timeout(start + now)
-        assert (len(nat._sessions), len(nat._sessions._remembered)) == (sessions, ends)
+        assert (nat._sessions.count, len(nat._sessions.ends)) == (sessions, ends)
     assert gateway._context.session_pool.count == 0
-    assert gateway._context.cleanup_timers.earliest() is None
+    assert gateway._context.cleanup.earliest() is None
 
 
 @both_names
@@ -38,4 +38,4 @@ def test_a_client_that_disconnects_leaves_nothing_behind(names: Names) -> None:
     gateway.handle_packet(OUTBOUND, names.sent("tcp", flags=RST))
     gateway.client_disconnected("alice")
     assert gateway._context.session_pool.count == 0
-    assert gateway._context.cleanup_timers.earliest() is None
+    assert gateway._context.cleanup.earliest() is None

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from firezone_filter import Direction, Forward, Reason, Translate
-from firezone_filter.nat.nat import Nat, TranslatedFlow, translate_error
+from firezone_filter.nat.flows import TranslatedFlow
+from firezone_filter.nat.nat import Nat, translate_error
 from firezone_filter.nat.proxies import Resolution
 from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import Headers, read_quoted_headers
-from firezone_filter.structures.timers import Expirable, TimerQueue
-from firezone_filter.tracking.lifetimes import SessionPool
+from firezone_filter.structures.upkeep import UpkeepQueue
+from firezone_filter.tracking.sessions import SessionPool
 from tests.builders import (
     ACK,
     ESP,
@@ -34,9 +35,8 @@ PERMITTED = Forward("alice", "app")
 
 
 def nat_for(names: Names, *, limits: tuple[int, int] = LIMITS) -> Nat:
-    cleanup_timers: TimerQueue[Expirable] = TimerQueue()
-    nat = Nat(SessionPool(*limits), 0, cleanup_timers)
-    nat.resolve("app", Resolution(NAME, packed(*names.proxies[:2]), packed(*names.real[:2])))
+    nat = Nat(SessionPool(*limits), 0, UpkeepQueue(), lambda *_: None)
+    nat.resolve("app", Resolution(NAME, packed(*names.proxies[:2]), packed(*names.real[:2])), 0.0)
     return nat
 
 
@@ -143,7 +143,7 @@ def test_packets_without_port_or_echo_id_are_not_of_the_nat(names: Names) -> Non
 def test_a_proxy_without_a_real_address_has_no_translation(names: Names) -> None:
     nat = nat_for(names)
     assert outbound(nat, names.sent(far=names.proxies[2])) is Reason.NO_TRANSLATION
-    nat.resolve("app", Resolution(NAME, packed(names.proxies[0]), ()))
+    nat.resolve("app", Resolution(NAME, packed(names.proxies[0]), ()), 0.0)
     assert outbound(nat, names.sent()) is Reason.NO_TRANSLATION
 
 
@@ -166,13 +166,13 @@ def test_a_proposed_session_does_not_exist_until_it_is_committed_and_is_new_once
         flow = flow_of(nat, OUTBOUND, names.sent(kind))
         flow.translate(names.sent(kind))
         assert inbound(nat, names.came(kind)) is None
-        assert (len(nat._sessions), flow.session.is_open) == (0, False)
+        assert (nat._sessions.count, flow.session.is_open) == (0, False)
     assert flow.commit(names.sent(kind), 0.0)
     assert not flow.commit(names.sent(kind), 0.0)
     again = flow_of(nat, OUTBOUND, names.sent(kind))
     assert again.session is flow.session
     assert not again.commit(names.sent(kind), 0.0)
-    assert len(nat._sessions) == 1
+    assert nat._sessions.count == 1
 
 
 @every_kind
@@ -188,7 +188,7 @@ def test_only_a_committed_packet_prolongs_confirms_or_ends_a_session(
     for packet in (names.came(kind, flags=RST), names.came(kind)):
         back = flow_of(nat, INBOUND, packet, 30.0)
         back.translate(packet)
-    assert (session.ended, session.expires_at) == (False, 60.0)
+    assert (session.is_open, session.expires_at) == (True, 60.0)
     assert not back.commit(names.came(kind), 30.0)
     # What comes in prolongs all but TCP.
     assert session.expires_at == lifetime(kind) + (0.0 if kind == "tcp" else 30.0)
@@ -203,13 +203,13 @@ def test_a_new_session_takes_the_place_and_port_of_one_that_is_over(
     passed(nat, OUTBOUND, names.sent())
     passed(nat, INBOUND, names.came())
     # The other proxy address stands for another real address.
-    nat.resolve("app", Resolution(NAME, packed(names.proxies[1]), packed(names.real[0])))
+    nat.resolve("app", Resolution(NAME, packed(names.proxies[1]), packed(names.real[0])), 0.0)
     sent = names.sent(far=names.proxies[1])
     if limits != LIMITS:
         assert outbound(nat, sent, 120.0 - TICK) is Reason.NAT_EXHAUSTED
     flow, sent_on = passed(nat, OUTBOUND, sent, 120.0)
     assert sent_on == names.sent(far=names.real[0])
-    assert (len(nat._sessions), flow.session.ended) == (1, False)
+    assert (nat._sessions.count, flow.session.is_open) == (1, True)
 
 
 @both_names
@@ -253,10 +253,10 @@ def test_a_handler_keeps_no_other_session_alive(names: Names, kind: str) -> None
     assert inbound(nat, names.came(kind, 5402), lived - TICK) is not None
     assert back.handle(names.came(kind), lived) is not None
     assert inbound(nat, names.came(kind, 5402), lived) is None
-    # They are swept out when there is another to open, or by a timeout.
-    assert len(nat._sessions) == 2
-    passed(nat, OUTBOUND, names.sent(number=9), lived)
-    assert len(nat._sessions) == 2
+    # It is forgotten later.
+    assert nat._sessions.count == 2
+    nat._sessions.pool.forget(lived, 10)
+    assert nat._sessions.count == 1
     assert inbound(nat, names.came(kind), lived) is not None
 
 
@@ -278,8 +278,8 @@ NOTED = {
 
 
 STATE = (
-    *("_answered", "_fin_inbound", "_fin_outbound", "_rst_inbound", "_several"),
-    *("kind", "is_steady", "resource_port", "last", "last_outbound", "armed_for"),
+    *("_seen", "kind", "is_open", "is_steady", "resource_port"),
+    *("last_outbound", "expires_at", "place"),
 )
 
 
@@ -306,7 +306,7 @@ def test_a_handler_does_to_its_session_as_a_commit_does(
         nat = nat_for(names)
         established(nat, names, "tcp")
         session = do(nat).session
-        assert session.ended == (over is None)
+        assert session.is_open == (over is not None)
         assert over in {None, session.expires_at}
         states.append([getattr(session, name) for name in STATE])
     assert states[0] == states[1]
@@ -316,11 +316,11 @@ def test_a_handler_does_to_its_session_as_a_commit_does(
 
 
 def revoked(nat: Nat, _names: Names) -> None:
-    nat.revoke("app")
+    nat.withdraw("app", 0.0)
 
 
 def renumbered(nat: Nat, names: Names) -> None:
-    nat.resolve("app", Resolution("db.example.com", packed(names.proxies[1]), ()))
+    nat.resolve("app", Resolution("db.example.com", packed(names.proxies[1]), ()), 0.0)
     assert len(nat.proxies) == 1
 
 
@@ -342,18 +342,19 @@ def test_dropped_sessions_are_as_if_they_had_not_been(
     # Their handlers have noticed.
     assert out.handle(names.sent(kind), 0.0) is None
     assert back.handle(names.came(kind), 0.0) is None
-    assert nat._sessions.sessions.pool.count == 0
+    nat._sessions.pool.forget(0.0, 10)
+    assert nat._sessions.pool.count == 0
 
 
 @both_names
 def test_revoking_a_resource_drops_the_sessions_of_its_own_proxies_alone(names: Names) -> None:
     nat = nat_for(names)
-    nat.resolve("other", Resolution(NAME, packed(names.proxies[1]), packed(names.real[0])))
+    nat.resolve("other", Resolution(NAME, packed(names.proxies[1]), packed(names.real[0])), 0.0)
     passed(nat, OUTBOUND, names.sent(number=1))
     passed(nat, OUTBOUND, names.sent(number=2, far=names.proxies[1]))
-    nat.revoke("nothing")
+    nat.withdraw("nothing", 0.0)
     assert inbound(nat, names.came(number=1)) is not None
-    nat.revoke("app")
+    nat.withdraw("app", 0.0)
     assert inbound(nat, names.came(number=1)) is None
     assert inbound(nat, names.came(number=2)) is not None
 
@@ -362,7 +363,7 @@ def test_revoking_a_resource_drops_the_sessions_of_its_own_proxies_alone(names: 
 def test_resolving_the_same_name_again_leaves_sessions_alone(names: Names) -> None:
     nat = nat_for(names)
     passed(nat, OUTBOUND, names.sent())
-    nat.resolve("app", Resolution(NAME, packed(*names.proxies), ()))
+    nat.resolve("app", Resolution(NAME, packed(*names.proxies), ()), 0.0)
     assert inbound(nat, names.came()) is not None
 
 

@@ -4,9 +4,17 @@ from ipaddress import ip_address
 
 import pytest
 
-from firezone_filter.nat.proxies import MAX_PROXIES, ProxyTable, Resolution
+from firezone_filter.nat.proxies import (
+    MAX_PROXIES,
+    ProxyAddress,
+    ProxyTable,
+    Resolution,
+    Withdrawal,
+)
 from tests.translations import N4, N6, Names, both_names
 from tests.unit.reading import packed
+
+NOTHING_LEFT = Withdrawal([], 0, is_done=True)
 
 
 def resolution(
@@ -33,7 +41,11 @@ def test_the_limit_is_that_of_the_rules() -> None:
 
 def test_a_new_table_is_empty() -> None:
     table = ProxyTable()
-    assert (len(table), table.by_address, table.revoke("app")) == (0, {}, [])
+    assert (len(table), table.by_address, table.withdraw("app")) == (
+        0,
+        {},
+        NOTHING_LEFT,
+    )
     assert table.count_after(resolution(N4.proxies)) == 4
     assert not table.is_renumbered_by(resolution(N4.proxies))
 
@@ -106,10 +118,10 @@ def test_a_proxy_lives_as_long_as_one_of_its_resources(names: Names) -> None:
     table = ProxyTable()
     table.assign("app", resolution(names.proxies[:2], names.real[:1]))
     table.assign("other", resolution(names.proxies[1:3], names.real[:1]))
-    assert table.revoke("app") == list(packed(names.proxies[0]))
-    assert table.revoke("app") == []
+    assert table.withdraw("app").ended == list(packed(names.proxies[0]))
+    assert table.withdraw("app") == NOTHING_LEFT
     assert len(table) == 2
-    assert sorted(table.revoke("other")) == list(packed(*names.proxies[1:3]))
+    assert sorted(table.withdraw("other").ended) == list(packed(*names.proxies[1:3]))
     assert len(table) == 0
 
 
@@ -155,3 +167,107 @@ def test_after_renumbering_only_the_new_proxies_count() -> None:
     assert table.count_after(numbered(1_024, 2_047, domain="db.example.com")) == 1_024
     assert table.count_after(numbered(1_024, 2_048, domain="db.example.com")) == 1_025
     assert table.count_after(numbered(1_025, 1_025, domain="db.example.com")) == 1_025
+
+
+# --- Withdrawn in steps --------------------------------------------------------------------
+
+
+def test_proxies_are_withdrawn_as_many_at_a_time_as_asked_for() -> None:
+    table = ProxyTable()
+    table.assign("app", resolution(N4.proxies))
+    table.assign("other", resolution(N4.proxies[2:3]))
+    first, second, third, fourth = packed(*N4.proxies)
+    assert table.withdraw("app", 1) == Withdrawal([fourth], 1, is_done=False)
+    # The third is for another resource too, and lives on.
+    assert table.withdraw("app", 2) == Withdrawal([second], 2, is_done=False)
+    assert [*table.by_address] == [first, third]
+    assert table.withdraw("app", 9) == Withdrawal([first], 1, is_done=True)
+    assert table.withdraw("app", 9) == Withdrawal([], 0, is_done=True)
+    assert table.by_address[third].resources == ["other"]
+    assert table.withdraw("other") == Withdrawal([third], 1, is_done=True)
+
+
+def test_a_resource_that_is_withdrawn_in_part_can_be_given_proxies_again() -> None:
+    table = ProxyTable()
+    table.assign("app", numbered(1, 3))
+    table.withdraw("app", 1)
+    table.assign("app", numbered(2, 4))
+    assert len(table) == 4
+    assert sorted(table.withdraw("app").ended) == sorted(numbered(1, 4).proxies)
+
+
+# --- Shared by many ------------------------------------------------------------------------
+
+
+class Permits(set[str]):
+    """What the resources of a proxy address permit together, as far as the table knows it."""
+
+    def add(self, resource_id: str) -> None:
+        if resource_id == "bad":
+            raise LookupError(resource_id)
+        super().add(resource_id)
+
+
+def shared_by(*resource_ids: str) -> tuple[ProxyTable, ProxyAddress]:
+    """Give one proxy address to resources, by a table that shares their permits."""
+    table = ProxyTable()
+    table.share_permits = Permits
+    for resource_id in resource_ids:
+        table.assign(resource_id, resolution(N4.proxies[:1]))
+    (proxy,) = table.by_address.values()
+    return table, proxy
+
+
+def known_to(proxy: ProxyAddress) -> object:
+    """Return the resources whose permits are shared; `None` if none are."""
+    return proxy.permits
+
+
+def test_permits_are_shared_by_many_and_follow_until_they_are_few_again() -> None:
+    table, proxy = shared_by(*"dbca")
+    assert known_to(proxy) is None
+    table.assign("e", resolution(N4.proxies[:1]))
+    assert known_to(proxy) == set("abcde")
+    table.assign("e", resolution(N4.proxies[:1]))
+    assert (known_to(proxy), table.shared_permits("e")) == (set("abcde"), [proxy.permits])
+    for resource_id, left in (("b", "acde"), ("e", "acd")):
+        table.withdraw(resource_id)
+        assert known_to(proxy) == set(left)
+    table.assign("f", resolution(N4.proxies[:2]))
+    assert known_to(proxy) == set("acdf")
+    assert table.shared_permits("f") == [proxy.permits]
+    for resource_id in "ca":
+        table.withdraw(resource_id)
+    assert (known_to(proxy), table.shared_permits("f")) == (None, [])
+    assert proxy.resources == ["d", "f"]
+
+
+@pytest.mark.parametrize(
+    ("resource_ids", "permits"),
+    [("abcd", None), ("abcde", set("abcde")), ("abcdef", set("abcdef"))],
+)
+def test_if_permits_cannot_be_shared_nothing_is_assigned(
+    resource_ids: str, permits: set[str] | None
+) -> None:
+    table, proxy = shared_by(*resource_ids)
+    with pytest.raises(LookupError):
+        table.assign("bad", resolution(N4.proxies, N4.real))
+    assert (known_to(proxy), proxy.resources, proxy.target) == (permits, [*resource_ids], None)
+    assert (len(table), table.withdraw("bad")) == (1, NOTHING_LEFT)
+
+
+def test_permits_that_were_shared_already_are_taken_back_if_others_cannot_be() -> None:
+    table, proxy = shared_by(*"abcdeg")
+    few, _, fails = N4.proxies[1:4]
+    for resource_id in "abcd":
+        table.assign(resource_id, resolution((few, fails)))
+    table.by_address[packed(fails)[0]].permits = Failing()
+    with pytest.raises(LookupError):
+        table.assign("f", resolution(N4.proxies))
+    assert known_to(proxy) == set("abcdeg")
+    assert known_to(table.by_address[packed(few)[0]]) == set("abcd")
+
+
+class Failing(Permits):
+    def add(self, resource_id: str) -> None:
+        raise LookupError(resource_id)

@@ -1,0 +1,94 @@
+"""Very much ends at one moment, and hardly anything follows: decisions and events stay exact."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.property.much_waiting import ACTS, BOUNDED, END, MuchWaiting, Size
+
+SMALL = (Size(3, 12, 12, 24), Size(1, 40, 0, 80), Size(12, 2, 6, 6), Size(2, 1, 0, 120))
+"""So few that many stories can be told, but more than a few calls forget."""
+
+LARGE = (
+    Size(clients=2, names=40, networks=10, sessions=2_500),
+    Size(clients=1, names=500, networks=1_500, sessions=1_000),
+    Size(clients=120, names=4, networks=10, sessions=6),
+)
+
+HOWS = ("timeout", "packet", "connection", "clock")
+
+acts = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 2**16)), max_size=30)
+
+
+@settings(max_examples=2 * settings().max_examples)
+@given(
+    seed=st.integers(0, 2**16),
+    size=st.sampled_from(SMALL),
+    how=st.sampled_from(HOWS),
+    recorded=st.booleans(),
+    limits=st.booleans(),
+    acts=acts,
+)
+def test_nobody_notices_what_still_waits(  # noqa: PLR0913 - what makes a story
+    *,
+    seed: int,
+    size: Size,
+    how: str,
+    recorded: bool,
+    limits: bool,
+    acts: list[tuple[str, int]],
+) -> None:
+    story = MuchWaiting(random.Random(seed), size, recorded=recorded, limits=limits)
+    story.end(how)
+    for kind, particulars in acts:
+        story.act(kind, particulars)
+    story.finish()
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["plain", "recorded"])
+@pytest.mark.parametrize("size", LARGE, ids=str)
+def test_nobody_notices_thousands_that_wait(size: Size, *, recorded: bool) -> None:
+    draw = random.Random(size.ends)
+    story = MuchWaiting(draw, size, recorded=recorded, limits=size.clients < 100)
+    assert story.sessions_at_the_end >= 0.9 * size.clients * size.sessions
+
+    story.end(draw.choice(HOWS))
+    for kind in draw.choices(sorted(ACTS), k=60):
+        story.act(kind, draw.randrange(2**16))
+    story.finish()
+
+
+@pytest.mark.parametrize("act", sorted(ACTS))
+@pytest.mark.parametrize("how", ["packet", "timeout"])
+def test_each_thing_may_come_first(act: str, how: str) -> None:
+    for seed in range(2):
+        story = MuchWaiting(random.Random(seed), SMALL[seed], limits=seed == 1)
+        story.end(how)
+        story.act(act, seed)
+        story.act("talk on", seed)
+        story.finish()
+
+
+def test_the_stories_end_what_they_are_about() -> None:
+    size = Size(clients=2, names=5, networks=5, sessions=30)
+    story = MuchWaiting(random.Random(0), size)
+    assert story.now < END
+    before = story.twins.gateway.counters()
+    assert before.nat_sessions == 60
+    assert before.fragments > 0
+    assert before.authorizations == 2 * 10 + 2
+    story.end("packet")
+    after = story.twins.gateway.counters()
+    assert (after.nat_sessions, after.fragments, after.authorizations) == (0, 0, 2)
+    assert story.twins.fetch(100) == 20 + 1
+    story.finish()
+
+
+@pytest.mark.skipif(not BOUNDED, reason="what is remembered of all clients has no limit yet")
+def test_what_is_remembered_of_all_clients_has_a_limit() -> None:
+    story = MuchWaiting(random.Random(1), Size(12, 2, 6, 6), limits=True)
+    # What is prepared for a session, either way, does not count.
+    assert story.twins.gateway.counters().cached_flows <= 8 + 2 * story.sessions_at_the_end
+    story.finish()
