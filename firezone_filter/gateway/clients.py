@@ -251,9 +251,7 @@ class ClientTable:
         steps, is_done = client.loosen(resource_id, max(at, not_before), expiry, now, most)
         if not is_done:
             return STEPS_OF_A_WITHDRAWAL + steps
-        # (It may have gone already, in a call that failed behind that.)
-        if client.access.authorizations.get(resource_id) is authorization:
-            client.access.revoke(resource_id)
+        client.access.revoke(resource_id)
         self.expiries.remove(client, authorization)
         # A hook may have come to a later one before.
         client.latest_end = max(client.latest_end, expiry)

@@ -11,7 +11,7 @@ from benches.memory import alone
 from benches.steps import ENDINGS, Steps, all_counted, all_endings
 from benches.worst import STATES
 
-SMALL, LARGE = 300, 3_000
+SMALL, LARGE = 250, 1_500
 """Entries that are over at one moment, or that a limit counts."""
 
 MOST_STEPS = 16_000
@@ -72,7 +72,7 @@ def test_each_state_is_what_it_says(
 
 @pytest.fixture(scope="module")
 def endings() -> list[dict[tuple[str, bool], int]]:
-    return [alone(all_endings, size) for size in (20, 1_000)]
+    return [alone(all_endings, size) for size in (20, 600)]
 
 
 @pytest.mark.parametrize("flow_records", [False, True], ids=["plain", "recorded"])
@@ -87,10 +87,10 @@ def test_an_ending_costs_what_it_touches(
 @pytest.mark.parametrize(
     ("state", "size"),
     [
-        ("sessions of 64 clients", 32_000),
-        ("authorizations of few", 30_000),
+        ("sessions of 64 clients", 16_000),
+        ("authorizations of few", 15_000),
         ("a full flow cache", 8_192),
-        ("refusals that are due", 20_000),
+        ("refusals that are due", 10_000),
     ],
 )
 def test_no_packet_waits(state: str, size: int) -> None:

@@ -147,7 +147,7 @@ def test_a_host_that_follows_the_timeouts_is_left_with_its_policy_alone(fill: Fi
     assert left_of(fill, follow) <= SMALL_SHARE
 
 
-@each_kind
+@pytest.mark.parametrize("fill", [answered, fragments], ids=lambda fill: fill.__name__)
 def test_packets_of_others_clean_up_as_well(fill: Fill) -> None:
     other, step = tcp(client_ip(1), 1, HOST, 22), SECOND / 1_000
 

@@ -110,7 +110,7 @@ def fail_each_call(
     changed = make()
     change(changed)
     expected = state(changed)
-    for nth in count():
+    for nth in count():  # pragma: no branch
         subject = make()
         before = state(subject)
         fuse.left = nth

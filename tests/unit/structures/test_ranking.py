@@ -53,3 +53,18 @@ def test_the_greatest_has_the_greatest_count(seed: int) -> None:
             most = max(one.count for one in things)
             assert (0 if greatest is None else greatest.count) == most
     assert len(ranking) <= len(things)
+
+
+def test_where_very_many_bounds_are_too_high_the_search_ends_all_the_same() -> None:
+    ranking: Ranking[Thing] = Ranking()
+    things = [Thing(ranking) for _ in range(100)]
+    for number, thing in enumerate(things):
+        thing.count = number
+        ranking.put(thing, 1_000 - number)
+    greatest = ranking.greatest()
+    assert greatest is not None
+    assert greatest.count > 0
+    # Each search corrects some of them.
+    for _ in range(5):
+        greatest = ranking.greatest()
+    assert greatest is things[-1]
