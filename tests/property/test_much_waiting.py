@@ -51,7 +51,7 @@ def test_nobody_notices_what_still_waits(  # noqa: PLR0913 - what makes a story
 @pytest.mark.parametrize("recorded", [False, True], ids=["plain", "recorded"])
 @pytest.mark.parametrize("size", LARGE, ids=str)
 def test_nobody_notices_thousands_that_wait(size: Size, *, recorded: bool, thorough: bool) -> None:
-    if not thorough:
+    if not thorough:  # pragma: no branch
         size = evolve(size, sessions=max(size.sessions // 2, 6), networks=size.networks // 2)
     draw = random.Random(size.ends)
     story = MuchWaiting(draw, size, recorded=recorded, limits=size.clients < 100)

@@ -12,11 +12,13 @@ from firezone_filter import (
     Direction,
     FlowEnd,
     FlowEnded,
+    FlowStarted,
     Forward,
     Gateway,
     GatewayOptions,
 )
 from firezone_filter.accounting import flow_records
+from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.gateway import gateway
 from tests.builders import udp
 from tests.scenes import INBOUND, OUTBOUND, V4, gateway_for_alice
@@ -86,6 +88,17 @@ def test_records_of_a_resource_that_is_over_make_room_for_others() -> None:
     ] * 2
 
 
+def test_what_is_over_and_has_no_records_makes_no_room() -> None:
+    made = gateway_for_alice(V4.db(), options=GatewayOptions(flow_records=True))
+    made.handle_packet(OUTBOUND, b"", 1.0)
+    made.authorize("alice", CidrResource("old", "10.79.0.0/24"), expires_at=5.0)
+    with patch.object(flow_records, "MAX_OPEN", 2):
+        for port in (1, 2, 3):
+            made.handle_packet(OUTBOUND, V4.udp(OUTBOUND, port), 6.0)
+    ends = [one for one in iter(made.poll_event, None) if isinstance(one, FlowEnded)]
+    assert [(one.resource_id, one.cause) for one in ends] == [("db", FlowEnd.CROWDED_OUT)]
+
+
 def test_a_second_expiry_takes_the_place_of_the_first_while_it_waits() -> None:
     made = gateway_for_alice(V4.db(), now=0.0)
     resource = CidrResource("again", "10.79.0.0/24")
@@ -105,3 +118,13 @@ def test_what_has_gone_already_is_not_taken_apart_again() -> None:
     made.handle_timeout(5.0)
     assert made.poll_timeout() is None
     assert made.poll_event() is None
+
+
+def test_records_whose_end_cannot_be_noted_hold_up_no_events() -> None:
+    made = gateway_for_alice(V4.db(), options=GatewayOptions(flow_records=True))
+    made.handle_packet(OUTBOUND, V4.udp(OUTBOUND), 1.0)
+    with patch.object(EventQueue, "reserve", side_effect=MemoryError), pytest.raises(MemoryError):
+        made.revoke("alice", "db")
+    assert made.authorizations("alice") == {}
+    events = list(iter(made.poll_event, None))
+    assert [type(event) for event in events] == [FlowStarted]
