@@ -19,9 +19,6 @@ from firezone_filter.structures.agenda import Agenda
 from firezone_filter.structures.heaps import PlacedHeap
 from firezone_filter.values.times import MAX_AHEAD, TOO_LATE
 
-Key = tuple[float, int]
-"""Orders expiries: the moment, and the number of its setting."""
-
 
 class Expiries:
     """The expiries of all clients. Nothing but this class may change an `expires_at`."""

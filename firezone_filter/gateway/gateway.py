@@ -539,8 +539,9 @@ class Gateway:
         # This is inline because a call would add a tenth, and has numbers instead of names
         # because each name takes 10 ns. (28 and 40 are the shortest packets of UDP and TCP
         # over IPv4, 48 and 60 over IPv6; 0x45 is IPv4 without options; 0x3FFF are the bits of
-        # a fragment; 6 is TCP.) `is` compares ids first, since hosts mostly pass the very
-        # object that they connected the client with; equal ids are compared below.
+        # a fragment; 6 is TCP; `at` is where the key tells its shard.) `is` compares ids first,
+        # since hosts mostly pass the very object that they connected the client with; equal
+        # ids are compared below.
         found: Forward | None
         key: bytes | None = None
         size = len(packet)
@@ -878,7 +879,8 @@ class Gateway:
         """Return the next event and remove it from the queue; `None` if none waits.
 
         Any call may queue events, so poll until `None` after each. Events come in the order
-        in which they took effect.
+        in which they took effect. While very much waits to be taken apart, `None` may come
+        before the last: then `poll_timeout` is not later than the latest `now`.
         """
         event = self._clients.next_event(self._now)
         if event is None and self._now >= self._upkeep_at:

@@ -69,7 +69,7 @@ class GatewayOptions:
     gives way, in the same manner."""
 
     max_remembered: int = field(default=1_048_576, validator=_count)
-    """Maximum decisions remembered for all clients together, at about 250 bytes each; of one
+    """Maximum decisions remembered for all clients together, at 100 to 150 bytes each; of one
     client at most 4,096 a direction. For another, the client that has most forgets its oldest.
     The number changes no decision; 0 remembers none."""
 

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from itertools import product
 from typing import Any, Final
 
-from attrs import evolve, fields_dict, frozen
+from attrs import evolve, frozen
+from hypothesis import strategies as st
 
 from firezone_filter import (
     CidrResource,
@@ -37,9 +38,6 @@ SOON: Final = 30.0
 
 MANY_EVENTS: Final = 1_000_000
 """More than there ever are."""
-
-BOUNDED: Final = "max_remembered" in fields_dict(GatewayOptions)
-"""Whether what is remembered of all clients together has a limit."""
 
 Act = Callable[["MuchWaiting"], None]
 Named = CidrResource | DnsResource
@@ -70,7 +68,7 @@ def tight(size: Size, options: GatewayOptions) -> GatewayOptions:
         max_sessions_per_client=size.sessions + 2,
         max_sessions=size.clients * size.sessions + 3,
     )
-    few: dict[str, Any] = {"max_remembered": 8} if BOUNDED else {}
+    few: dict[str, Any] = {"max_remembered": 8}
     return evolve(options, **few)
 
 
@@ -519,3 +517,10 @@ def flow_text(near: str, port: int, far: str, far_port: int) -> str:
     if ":" in near:
         return f"[{near}]:{port} > [{far}]:{far_port}"
     return f"{near}:{port} > {far}:{far_port}"
+
+
+HOWS: Final = ("timeout", "packet", "connection", "clock")
+"""How the moment may come."""
+
+acts = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 2**16)), max_size=30)
+"""What happens then: acts, each with the seed of its particulars."""

@@ -8,12 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firezone_filter.gateway import clients, flow_cache, gateway
-from tests.property.much_waiting import ACTS, MuchWaiting, Size
+from tests.property.much_waiting import HOWS, MuchWaiting, Size, acts
 
 SMALL = (Size(2, 3, 4, 6), Size(1, 8, 3, 12), Size(5, 1, 3, 2), Size(1, 0, 9, 0))
-HOWS = ("timeout", "packet", "connection", "clock")
-
-acts = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 2**16)), max_size=30)
 
 
 @pytest.fixture(params=[2, 3], ids="steps-{}".format, scope="module")

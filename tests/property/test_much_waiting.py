@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.much_waiting import ACTS, BOUNDED, END, MuchWaiting, Size
+from tests.property.much_waiting import ACTS, END, HOWS, MuchWaiting, Size, acts
 
 SMALL = (Size(3, 12, 12, 24), Size(1, 40, 0, 80), Size(12, 2, 6, 6), Size(2, 1, 0, 120))
 """So few that many stories can be told, but more than a few calls forget."""
@@ -17,10 +17,6 @@ LARGE = (
     Size(clients=1, names=500, networks=1_500, sessions=1_000),
     Size(clients=120, names=4, networks=10, sessions=6),
 )
-
-HOWS = ("timeout", "packet", "connection", "clock")
-
-acts = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 2**16)), max_size=30)
 
 
 @settings(max_examples=2 * settings().max_examples)
@@ -89,7 +85,6 @@ def test_the_stories_end_what_they_are_about() -> None:
     story.finish()
 
 
-@pytest.mark.skipif(not BOUNDED, reason="what is remembered of all clients has no limit yet")
 def test_what_is_remembered_of_all_clients_has_a_limit() -> None:
     story = MuchWaiting(random.Random(1), Size(12, 2, 6, 6), limits=True)
     # What is prepared for a session, either way, does not count.
