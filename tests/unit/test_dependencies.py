@@ -1,12 +1,10 @@
-"""What the library relies on in py-radix and dpkt, on the versions installed."""
+"""What the library relies on in py-radix, on the version installed."""
 
 import subprocess
 import sys
 from ipaddress import ip_address, ip_network
-from struct import Struct
 from typing import Any
 
-import dpkt
 import pytest
 from radix import Radix
 
@@ -168,79 +166,3 @@ def test_data_is_not_left_behind_by_a_deleted_network() -> None:
     add(tree, "10.0.0.0/23").data["entries"] = ["old"]
     delete(tree, "10.0.0.0/23")
     assert add(tree, "10.0.0.0/23").data == {}
-
-
-# --- dpkt --------------------------------------------------------------------------------
-
-SOURCE_4, DESTINATION_4 = ip_address("10.0.0.5").packed, ip_address("100.64.0.2").packed
-SOURCE_6 = ip_address("2001:db8::5").packed
-DESTINATION_6 = ip_address("fd00:2021:1111::2").packed
-
-
-def internet_checksum(data: bytes) -> int:
-    """Return what a receiver computes over data and checksum: 0 if they agree (RFC 1071)."""
-    padded = data + b"\x00" * (len(data) % 2)
-    total = sum(word for (word,) in Struct("!H").iter_unpack(padded))
-    return ~(total % 0xFFFF or 0xFFFF) & 0xFFFF
-
-
-def icmp4(quote: bytes) -> bytes:
-    message = dpkt.icmp.ICMP(type=3, code=13, data=dpkt.icmp.ICMP.Unreach(data=quote))
-    return bytes(dpkt.ip.IP(src=SOURCE_4, dst=DESTINATION_4, p=1, ttl=64, data=message))
-
-
-def icmp6(quote: bytes) -> bytes:
-    message = dpkt.icmp6.ICMP6(type=1, code=1, data=dpkt.icmp6.ICMP6.Unreach(data=quote))
-    return bytes(
-        dpkt.ip6.IP6(
-            src=SOURCE_6, dst=DESTINATION_6, nxt=58, hlim=64, plen=len(message), data=message
-        )
-    )
-
-
-# Even and odd, none, and bytes that are no packet at all.
-QUOTES = {
-    "nothing": b"",
-    "one-byte": b"\x45",
-    "ones": b"\xff" * 20,
-    "odd": bytes(range(255)),
-    "548-zeros": bytes(548),
-    "1232-zeros": bytes(1_232),
-}
-every_quote = pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
-
-
-@every_quote
-def test_dpkt_fills_in_length_and_checksums_of_an_icmpv4_error(quote: bytes) -> None:
-    packet = icmp4(quote)
-    assert (len(packet), packet[28:]) == (28 + len(quote), quote)
-    assert int.from_bytes(packet[2:4]) == len(packet)
-    assert internet_checksum(packet[:20]) == internet_checksum(packet[20:]) == 0
-
-
-def test_the_headers_of_an_icmpv4_error_are_what_was_asked_for() -> None:
-    packet = icmp4(b"quote")
-    assert (packet[0], packet[6:10]) == (0x45, bytes([0, 0, 64, 1]))
-    assert packet[12:20] == SOURCE_4 + DESTINATION_4
-    assert (packet[20:22], packet[24:28]) == (bytes([3, 13]), bytes(4))
-
-
-@every_quote
-def test_dpkt_fills_in_the_checksum_of_an_icmpv6_error_and_takes_its_length(quote: bytes) -> None:
-    packet = icmp6(quote)
-    assert (len(packet), packet[48:]) == (48 + len(quote), quote)
-    assert int.from_bytes(packet[4:6]) == 8 + len(quote)
-    pseudo_header = packet[8:40] + (len(packet) - 40).to_bytes(4) + bytes([0, 0, 0, 58])
-    assert internet_checksum(pseudo_header + packet[40:]) == 0
-
-
-def test_dpkt_does_not_fill_in_the_payload_length_of_ipv6() -> None:
-    packet = bytes(dpkt.ip6.IP6(src=SOURCE_6, dst=DESTINATION_6, nxt=58, data=b"payload"))
-    assert int.from_bytes(packet[4:6]) == 0
-
-
-def test_the_headers_of_an_icmpv6_error_are_what_was_asked_for() -> None:
-    packet = icmp6(b"quote")
-    assert (packet[:4], packet[6:8]) == (bytes([0x60, 0, 0, 0]), bytes([58, 64]))
-    assert packet[8:40] == SOURCE_6 + DESTINATION_6
-    assert (packet[40:42], packet[44:48]) == (bytes([1, 1]), bytes(4))

@@ -63,7 +63,8 @@ OUTSIDE = frozenset({"capture", "replay", "cli", "__main__"})
 
 # What the core may depend on, and who may know it.
 ANYWHERE = frozenset({"attr", "attrs"})
-KNOWN_BY = {"radix": {"access.table"}, "dpkt": {"packet.replies"}}
+# (dpkt is for whole packets where speed does not matter; nothing of the core reads any so far.)
+KNOWN_BY = {"radix": {"access.table"}, "dpkt": set()}
 
 # The world: clocks, sockets, files, threads, chance, environment.
 THE_WORLD = frozenset(
@@ -299,7 +300,9 @@ def test_the_core_depends_on_nothing_undeclared(module: str) -> None:
 
 
 @pytest.mark.parametrize(("dependency", "known_by"), KNOWN_BY.items(), ids=KNOWN_BY.keys())
-def test_one_module_of_the_core_knows_each_dependency(dependency: str, known_by: set[str]) -> None:
+def test_one_module_of_the_core_at_most_knows_each_dependency(
+    dependency: str, known_by: set[str]
+) -> None:
     assert {module for module in CORE if dependency in other_imports(module)} == known_by
 
 

@@ -2,6 +2,8 @@
 
 import dpkt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firezone_filter.packet.replies import unreachable_reply
 from tests.builders import checksums_hold, ip, tcp, udp
@@ -61,20 +63,36 @@ def test_replies_have_correct_checksums(flow: str, size: int, prohibited: bool) 
     )
 
 
-def test_dpkt_reads_an_ipv4_reply_and_finds_the_same_checksums() -> None:
-    reply = answer(udp(V4, b"odd"))
-    parsed = dpkt.ip.IP(reply)
-    parsed.sum = parsed.data.sum = 0
-    assert bytes(parsed) == reply
-    assert parsed.data.data.data.data.data == b"odd"
+def by_dpkt(quote: bytes, source: bytes, destination: bytes, *, prohibited: bool) -> bytes:
+    """Let dpkt fill in lengths and checksums."""
+    if len(source) == 4:
+        unreachable = dpkt.icmp.ICMP.Unreach(data=quote)
+        message = dpkt.icmp.ICMP(type=3, code=13 if prohibited else 0, data=unreachable)
+        return bytes(dpkt.ip.IP(src=destination, dst=source, p=1, ttl=64, data=message))
+    unreachable = dpkt.icmp6.ICMP6.Unreach(data=quote)
+    message = dpkt.icmp6.ICMP6(type=1, code=1 if prohibited else 3, data=unreachable)
+    ends = {"src": destination, "dst": source, "plen": len(message)}
+    return bytes(dpkt.ip6.IP6(nxt=58, hlim=64, data=message, **ends))
 
 
-def test_dpkt_reads_an_ipv6_reply_and_finds_the_same_checksum() -> None:
-    reply = answer(udp(V6, b"odd"))
-    parsed = dpkt.ip6.IP6(reply)
-    parsed.data.sum = 0
-    assert bytes(parsed) == reply
-    assert parsed.data.data.data.data.data == b"odd"
+some_bytes = st.one_of(
+    st.binary(max_size=1_500),
+    st.builds(lambda byte, size: bytes([byte]) * size, st.integers(0, 255), st.integers(0, 1_500)),
+)
+
+
+@given(packet=some_bytes, data=st.data(), prohibited=st.booleans())
+def test_dpkt_packs_the_same_bytes(
+    packet: bytes, data: st.DataObject, *, prohibited: bool
+) -> None:
+    size = data.draw(st.sampled_from([4, 16]))
+    addresses = st.one_of(
+        st.binary(min_size=size, max_size=size), st.just(bytes(size)), st.just(b"\xff" * size)
+    )
+    source, destination = data.draw(addresses), data.draw(addresses)
+    reply = unreachable_reply(packet, source, destination, prohibited=prohibited)
+    quote = packet[: 548 if size == 4 else 1_232]
+    assert reply == by_dpkt(quote, source, destination, prohibited=prohibited)
 
 
 @pytest.mark.parametrize(
