@@ -46,17 +46,13 @@ from firezone_filter.values.events import (
     FlowRefused,
     FlowStarted,
 )
+from firezone_filter.values.filters import Filter, Icmp, PortRange, Protocol, Tcp, Udp
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Filter,
-    Icmp,
     InternetResource,
-    PortRange,
     Resource,
-    Tcp,
-    Udp,
 )
 
 __all__ = [
@@ -98,6 +94,7 @@ __all__ = [
     "PortalEvent",
     "PortalReply",
     "PortalSession",
+    "Protocol",
     "Reason",
     "Reject",
     "Resource",

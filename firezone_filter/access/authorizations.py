@@ -14,7 +14,8 @@ from typing import Final, assert_never, cast, final
 
 from attrs import define, field
 
-from firezone_filter.access.internet import ExcludedNetworks, InternetAccess
+from firezone_filter.access.excluding import ExcludedNetworks
+from firezone_filter.access.internet import InternetAccess
 from firezone_filter.access.liveness import Liveness
 from firezone_filter.access.permit_index import PermitIndex
 from firezone_filter.access.permits import PermitCheck, compile_filters
@@ -44,12 +45,13 @@ class CompiledResource:
         self.single: SingleEntry | None = None
         """Its entry in the tree of networks; `None` for all but CIDR resources."""
         self.excluded: ExcludedNetworks | None = None
-        """The networks that it excludes; `None` for all but Internet resources."""
+        """The networks that it excludes; `None` for all but Internet resources (a CIDR resource's
+        are those of its entry)."""
         self.check: PermitCheck
         """Its filters, compiled."""
         match resource:
             case CidrResource():
-                entry = Entry(resource.network, resource.id, resource.filters)
+                entry = Entry(resource.network, resource.id, resource.filters, resource.exclude)
                 self.check, self.single = entry.check, (entry,)
             case InternetResource():
                 # No filters: the Internet is permitted for every protocol (section 5, rule 5).
@@ -251,7 +253,7 @@ class ClientAccess:
         return math.inf if expires_at is None else expires_at
 
     def permission(
-        self, far: bytes, flags: int, protocol: int, port: int, now: float
+        self, far: bytes, flags: int, protocol: int, number: int, now: float
     ) -> Forward | Reason:
         """Return the permission to exchange packets with a far address, or the refusal.
 
@@ -259,7 +261,8 @@ class ClientAccess:
             far: the far address, 4 or 16 bytes in network byte order.
             flags: its flags in the range map.
             protocol: IANA protocol number.
-            port: the far port; ignored where the protocol has none.
+            number: the far port for TCP and UDP, the type for ICMP and ICMPv6; ignored for other
+                protocols.
             now: the time: what is over by then permits nothing.
 
         Returns:
@@ -267,14 +270,14 @@ class ClientAccess:
             the reason of the best one that does not; `NO_RESOURCE` without any candidate.
         """
         if now >= self.first_expiry:
-            return self._permission_of_living(far, flags, protocol, port, now)
+            return self._permission_of_living(far, flags, protocol, number, now)
         match: Match | None = None
         # Special addresses never reach the tree: no CIDR resource covers them, however wide
         # its network is (section 5, rule 1).
         if not flags & NOT_CIDR:
             # Local services have a tree of their own, so that no wider network covers them.
             networks = self._local_networks if flags & LOCAL_SERVICE else self._networks
-            found = networks.lookup(far, protocol, port)
+            found = networks.lookup(far, protocol, number)
             if type(found) is not Authorization:
                 if self._internet is None:
                     # As nearly always. (`_best` would say the same, for 150 ns more.)
@@ -290,11 +293,11 @@ class ClientAccess:
                 return found._forward or found.forward  # noqa: SLF001 - the property takes 50 ns
         # In the DNS ranges DNS resources alone are candidates; not even the Internet is.
         elif flags & DNS:
-            return self._dns_permission(far, protocol, port, None)
+            return self._dns_permission(far, protocol, number, None)
         return self._best(far, flags, match, None)
 
     def _permission_of_living(
-        self, far: bytes, flags: int, protocol: int, port: int, now: float
+        self, far: bytes, flags: int, protocol: int, number: int, now: float
     ) -> Forward | Reason:
         """Return what `permission` would, had every authorization been revoked that is over.
 
@@ -307,11 +310,11 @@ class ClientAccess:
             return Reason.NO_RESOURCE
         liveness = Liveness(self.authorizations, now)
         if flags & DNS:
-            return self._dns_permission(far, protocol, port, liveness)
+            return self._dns_permission(far, protocol, number, liveness)
         match: Match | None = None
         if not flags & NOT_CIDR:
             networks = self._local_networks if flags & LOCAL_SERVICE else self._networks
-            match = networks.lookup_living(far, protocol, port, liveness)
+            match = networks.lookup_living(far, protocol, number, liveness)
         return self._best(far, flags, match, liveness)
 
     def _best(
@@ -343,7 +346,7 @@ class ClientAccess:
         return match.reason or self.authorizations[match.resource_id].forward
 
     def _dns_permission(
-        self, proxy: bytes, protocol: int, port: int, liveness: Liveness | None
+        self, proxy: bytes, protocol: int, number: int, liveness: Liveness | None
     ) -> Forward | Reason:
         """Ask the DNS resources that a proxy address was assigned for, greatest id first.
 
@@ -352,12 +355,14 @@ class ClientAccess:
         known = self.proxies.get(proxy)
         if known is None:
             return Reason.NO_RESOURCE
-        icmp = ICMPV4 if len(proxy) == IPV4_LENGTH else ICMPV6
+        is_ipv4 = len(proxy) == IPV4_LENGTH
+        icmp = ICMPV4 if is_ipv4 else ICMPV6
         ids: Sequence[str] = known.resources
         if known.permits is not None:
             index = cast("ProxyPermits", known.permits).index
             # If none permits the packet, the one asked first says why.
-            first = index.winner(protocol, port, icmp, liveness) or index.greatest(liveness)
+            first = index.winner(protocol, number, proxy, liveness)
+            first = first or index.greatest(proxy, liveness)
             ids = () if first is None else (first,)
         refusal: Reason | None = None
         for resource_id in reversed(ids):
@@ -365,11 +370,11 @@ class ClientAccess:
                 continue
             authorization = self.authorizations[resource_id]
             check = authorization.compiled.check
-            bounds = check.bounds.get(protocol)
-            # Nearly always TCP or UDP to a permitted port: 120 ns, where `refusal` takes 250 ns.
-            if bounds is not None and bisect_right(bounds, port) & 1:
+            bounds = (check.ipv4 if is_ipv4 else check.ipv6).get(protocol)
+            # Nearly always a permitted number: 120 ns, where `refusal` takes 250 ns.
+            if bounds is not None and bisect_right(bounds, number) & 1:
                 return authorization.forward
-            reason = check.refusal(protocol, port, icmp)
+            reason = check.refusal(protocol, number, icmp)
             if reason is None:
                 return authorization.forward
             refusal = refusal or reason

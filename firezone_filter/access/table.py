@@ -1,16 +1,18 @@
 """The tree of networks: which resource answers for an address, by longest prefix.
 
-Theory of operation. A packet's far address, protocol and port come in, already read from
-well-formed headers; special addresses never get here from a `Gateway`. Rules 2 to 4 of
-docs/rules.md, section 5, choose between the entries that cover the address: one that permits
-the packet comes before one that does not, then the longer prefix wins, then the greater id.
-So every covering network is asked, longest prefix first, until an entry permits the packet;
-if none does, the refusal of the first one asked stands.
+Theory of operation. A packet's far address, protocol and number (port or ICMP type) come in,
+already read from well-formed headers; special addresses never get here from a `Gateway`. Rules 2
+to 4 of docs/rules.md, section 5, choose between the entries that cover the address: one that
+permits the packet comes before one that does not, then the longer prefix wins, then the greater
+id. So every covering network is asked, longest prefix first, until an entry permits the packet;
+if none does, the refusal of the first one asked stands. An entry that excludes the address does
+not cover it, and is passed over as if it were not there.
 
 Each node of the tree is one network, with its entries: a few as a tuple in ascending order of
 ids, more as a `PermitIndex`, so that neither a packet nor a change takes longer for many. The
-greatest id is asked first, so its ports and its answer are kept at the node as well: nearly
-always they decide. Nothing else is remembered, and a change concerns its own node alone.
+greatest id is asked first, so its bounds and its answer are kept at the node as well: nearly
+always they decide. (If that entry excludes anything, its bounds are left out there, and all are
+asked.) Nothing else is remembered, and a change concerns its own node alone.
 
 A change that raises has changed nothing: all that may raise comes before the first effect.
 
@@ -20,22 +22,30 @@ This is the one module that knows py-radix, and no node leaves it.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from types import BuiltinMethodType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from attrs import frozen
 from radix import Radix
 
+from firezone_filter.access.excluding import ExcludedNetworks
 from firezone_filter.access.liveness import Liveness
 from firezone_filter.access.permit_index import FEW, PermitIndex
-from firezone_filter.access.permits import PORT_REASON, compile_filters
+from firezone_filter.access.permits import REASON_OF, Bounds, compile_filters
 from firezone_filter.access.special_ranges import is_local_service
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
-from firezone_filter.values.addresses import Address, Network, to_address, to_network
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, MAX_BYTE, TCP, UDP
+from firezone_filter.values.addresses import (
+    Address,
+    Network,
+    to_address,
+    to_network,
+    to_networks,
+)
 from firezone_filter.values.decisions import Reason
-from firezone_filter.values.errors import InvalidPolicy, shown
-from firezone_filter.values.resources import Filter, to_filters, to_id, to_port
+from firezone_filter.values.errors import shown
+from firezone_filter.values.filters import Filter, to_byte, to_filters, to_port
+from firezone_filter.values.resources import check_excluded, to_id
 
-# Keys of a node's data: its entries, and the permitted ports and the permitting answer of the
+# Keys of a node's data: its entries, and the permitted numbers and the permitting answer of the
 # entry that is asked first.
 _ENTRIES: Final = "entries"
 _BOUNDS: Final = "bounds"
@@ -53,14 +63,17 @@ if not isinstance(Radix().search_best, BuiltinMethodType):  # pragma: no cover -
 # Arguments of py-radix are passed by position, in 70 ns where keywords take 220 ns; -1 is its
 # "no mask length".
 _ALL_BITS: Final = -1
-_MAX_PROTOCOL: Final = 255
+
+# What an entry that excludes a part of its network permits at once: nothing, since whether it
+# covers an address at all has to be asked first.
+_NOT_AT_ONCE: Final[dict[int, Bounds]] = {}
 
 T = TypeVar("T")
 
 
 @frozen
 class Match:
-    """The answer of `ClientFilterTable.match` for an address, protocol and port.
+    """The answer of `ClientFilterTable.match` for an address, protocol, and port or ICMP type.
 
     It is true if the resource permits them, false if it refuses them.
     """
@@ -77,7 +90,7 @@ class Match:
 
     @property
     def permitted(self) -> bool:
-        """Whether the resource permits the protocol and port at this address."""
+        """Whether the resource permits the packet at this address."""
         return self.reason is None
 
     def __bool__(self) -> bool:
@@ -91,6 +104,8 @@ class Entry:
         "_refusals",
         "bounds",
         "check",
+        "exclude",
+        "excluded",
         "filters",
         "is_local_service",
         "masklen",
@@ -100,15 +115,25 @@ class Entry:
         "resource_id",
     )
 
-    def __init__(self, network: Network, resource_id: str, filters: tuple[Filter, ...]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        resource_id: str,
+        filters: tuple[Filter, ...],
+        exclude: tuple[Network, ...] = (),
+    ) -> None:
         self.network = network
         self.packed = network.network_address.packed
         self.masklen = network.prefixlen
         self.is_local_service = is_local_service(network)
         self.resource_id = resource_id
         self.filters = filters
+        self.exclude = exclude
+        self.excluded = ExcludedNetworks(exclude) if exclude else None
         self.check = compile_filters(filters)
-        self.bounds = self.check.bounds
+        self.bounds = self.check.ipv4 if network.version == IPV4 else self.check.ipv6
+        if exclude:
+            self.bounds = _NOT_AT_ONCE
         # An entry has few different answers, so each is made once: that takes 400 ns.
         self.permitted = Match(resource_id, network, None)
         self._refusals: dict[Reason, Match] = {}
@@ -175,13 +200,13 @@ class NetworkTree(Generic[T]):
         else:
             self._tree.delete(None, entry.masklen, entry.packed)
 
-    def lookup(self, packed: bytes, protocol: int, port: int | None) -> Match | T | None:
-        """Return the answer for an address, protocol and port; `None` if no entry covers it.
+    def lookup(self, packed: bytes, protocol: int, number: int | None) -> Match | T | None:
+        """Return the answer for an address, protocol and number; `None` if no entry covers it.
 
         Args:
             packed: an address of the resource, in network byte order.
             protocol: IANA protocol number.
-            port: the resource's port, as for `PermitCheck.refusal`.
+            number: the resource's port, or the ICMP type, as for `PermitCheck.refusal`.
 
         Returns:
             As `ClientFilterTable.match`, but perhaps the answer that `put` was given in place
@@ -190,15 +215,15 @@ class NetworkTree(Generic[T]):
         node = self._tree.search_best(None, _ALL_BITS, packed)
         if node is None:
             return None
-        # For a port, the first entry asked is nearly always the only one. Asking it here takes
+        # With a number, the first entry asked is nearly always the only one. Asking it here takes
         # 100 ns, the loop 450 ns. Its bounds and answer are kept at the node because in a tree
         # of 100,000 networks each object in between is a cache miss of the CPU, of 100 ns.
         data = node.data
         bounds = data[_BOUNDS].get(protocol)
-        if bounds is not None and port is not None:
-            # The first entry permits the port, so no other can come before it: it has the
+        if bounds is not None and number is not None:
+            # The first entry permits the packet, so no other can come before it: it has the
             # longest prefix and there the greatest id.
-            if bisect_right(bounds, port) & 1:
+            if bisect_right(bounds, number) & 1:
                 return data[_ANSWER]  # type: ignore[no-any-return]
             # It refuses. If no other network covers the address, that is final unless another
             # entry of this one permits the port.
@@ -206,24 +231,24 @@ class NetworkTree(Generic[T]):
                 entries = data[_ENTRIES]
                 if type(entries) is tuple:
                     if len(entries) == 1:
-                        return entries[0].refused(PORT_REASON[protocol])  # type: ignore[no-any-return]
+                        return entries[0].refused(REASON_OF[protocol])  # type: ignore[no-any-return]
                 else:
-                    return _of_many(entries, data[_ANSWER], protocol, port)
-        return _ask_in_turn(node, packed, protocol, port)
+                    return _of_many(entries, data[_ANSWER], packed, protocol, number)
+        return _ask_in_turn(node, packed, protocol, number)
 
     def lookup_living(
-        self, packed: bytes, protocol: int, port: int, liveness: Liveness
+        self, packed: bytes, protocol: int, number: int, liveness: Liveness
     ) -> Match | None:
         """Return the answer as if every entry that is over had been removed.
 
         Args:
-            packed: an address, protocol and port, as for `lookup`.
+            packed: an address, protocol and number, as for `lookup`.
             protocol: see there.
-            port: see there.
+            number: see there.
             liveness: tells which resources are over.
         """
         node = self._tree.search_best(None, _ALL_BITS, packed)
-        return None if node is None else _ask_in_turn(node, packed, protocol, port, liveness)
+        return None if node is None else _ask_in_turn(node, packed, protocol, number, liveness)
 
 
 _Entries = tuple[Entry, ...] | PermitIndex[Entry]
@@ -241,37 +266,38 @@ def _compact(entries: tuple[Entry, ...]) -> _Entries:
 
 def _fill(data: dict[str, object], entries: _Entries) -> None:
     """Set the entries of a node that has, or just had, several of them."""
-    first = entries[-1] if isinstance(entries, tuple) else _first(entries, None)
+    if isinstance(entries, tuple):
+        first: Entry | None = entries[-1]
+    else:
+        greatest = entries.first()
+        first = None if greatest is None else entries[greatest]
     data[_ENTRIES] = entries
-    data[_BOUNDS] = {} if first is None else first.bounds
+    data[_BOUNDS] = _NOT_AT_ONCE if first is None else first.bounds
     data[_ANSWER] = None if first is None else first.permitted
 
 
-def _first(index: PermitIndex[Entry], liveness: Liveness | None) -> Entry | None:
-    """Return the entry that is asked first; `None` if all are over."""
-    greatest = index.greatest(liveness)
-    return None if greatest is None else index[greatest]
-
-
-def _of_many(index: PermitIndex[Entry], first: Match, protocol: int, port: int) -> Match:
-    """Return the answer of a node of many entries about a port that the first refuses."""
+def _of_many(
+    index: PermitIndex[Entry], first: Match, packed: bytes, protocol: int, number: int
+) -> Match:
+    """Return the answer of a node of many entries about a number that the first refuses."""
     # Most packets that get here are refused, and this saves them a fifth of the time.
-    winner = index.winner(protocol, port, ICMPV4)
+    winner = index.winner(protocol, number, packed)
     if winner is not None:
         return index[winner].permitted
-    return index[first.resource_id].refused(PORT_REASON[protocol])
+    return index[first.resource_id].refused(REASON_OF[protocol])
 
 
 def _ask_in_turn(
     node: Any,  # noqa: ANN401 - py-radix has no types
     packed: bytes,
     protocol: int,
-    port: int | None,
+    number: int | None,
     liveness: Liveness | None = None,
 ) -> Match | None:
     """Ask the entries that cover an address until one permits; return its answer.
 
-    If none permits, the answer is the refusal of the first; `None` if all are over.
+    If none permits, the answer is the refusal of the first; `None` if there is none: all are
+    over, or exclude the address.
     """
     icmp = ICMPV4 if len(packed) == IPV4_LENGTH else ICMPV6
     refused: Match | None = None
@@ -279,19 +305,23 @@ def _ask_in_turn(
     while node is not None:
         entries: _Entries = node.data[_ENTRIES]
         if not isinstance(entries, tuple):
-            winner = entries.winner(protocol, port, icmp, liveness)
+            winner = entries.winner(protocol, number, packed, liveness)
             # Safe to permit, whatever a longer prefix has refused: a packet is permitted if
             # any covering resource permits it (section 5, rule 2).
             if winner is not None:
                 return entries[winner].permitted
             # None of them permits the packet, so the one asked first says why.
-            first = _first(entries, liveness)
-            entries = () if first is None else (first,)
+            greatest = None if refused is not None else entries.greatest(packed, liveness)
+            entries = () if greatest is None else (entries[greatest],)
         # Of one network, the greatest id first (section 5, rule 2).
         for entry in reversed(entries):
             if liveness is not None and liveness.is_over(entry.resource_id):
                 continue
-            reason = entry.check.refusal(protocol, port, icmp)
+            # What a resource excludes is not part of it: the entry has no say, and its refusal
+            # would name one that has nothing to do with the address (section 5, rule 1).
+            if entry.excluded is not None and packed in entry.excluded:
+                continue
+            reason = entry.check.refusal(protocol, number, icmp)
             if reason is None:  # safe as above
                 return entry.permitted
             if refused is None:
@@ -300,15 +330,32 @@ def _ask_in_turn(
     return refused
 
 
+class TableEntry(NamedTuple):
+    """An entry of a `ClientFilterTable`, as iteration returns it."""
+
+    network: Network
+    """The addresses that it covers, but for those that it excludes."""
+
+    resource_id: str
+    """The resource."""
+
+    filters: tuple[Filter, ...]
+    """The permitted protocols, ports and types; without any, every protocol is permitted."""
+
+    exclude: tuple[Network, ...]
+    """Networks inside `network` that it does not cover."""
+
+
 class ClientFilterTable:
     """A table of the networks that one client may reach, and the filters of each.
 
     It can be used without a `Gateway`. It knows no address plan and no special addresses:
     `0.0.0.0/0` covers every IPv4 address here, loopback and multicast among them.
 
-    If several entries cover an address, one that permits the protocol and port comes before
-    one that does not; then the longer prefix wins; then the greater resource id, compared by
-    code points. So a packet is permitted if, and only if, *some* covering entry permits it.
+    If several entries cover an address, one that permits the packet comes before one that does
+    not; then the longer prefix wins; then the greater resource id, compared by code points. So a
+    packet is permitted if, and only if, *some* covering entry permits it. An entry does not cover
+    what it excludes, as if that were no part of its network; others may.
 
     >>> table = ClientFilterTable()
     >>> table.allow("10.0.0.0/24", "db", [Tcp(5432)])
@@ -316,6 +363,9 @@ class ClientFilterTable:
     True
     >>> table.match("10.0.0.5", 6, 22).reason
     <Reason.TCP_PORT: 'tcp-port'>
+    >>> table.allow("10.0.0.0/8", "ping", [Icmp.echo()], exclude=["10.9.0.0/16"])
+    >>> table.permits("10.1.0.5", 1, icmp_type=8), table.permits("10.9.0.5", 1, icmp_type=8)
+    (True, False)
     """
 
     __slots__ = ("_count", "_entries", "_tree")
@@ -324,7 +374,11 @@ class ClientFilterTable:
         self.clear()
 
     def allow(
-        self, network: str | Network | Address, resource_id: str, filters: Iterable[Filter] = ()
+        self,
+        network: str | Network | Address,
+        resource_id: str,
+        filters: Iterable[Filter] = (),
+        exclude: Iterable[str | Network | Address] = (),
     ) -> None:
         """Add an entry: a resource permits *filters* in *network*.
 
@@ -333,15 +387,20 @@ class ClientFilterTable:
         Args:
             network: the addresses that the entry covers; host bits must be 0.
             resource_id: names the resource, which may have several networks; not empty.
-            filters: the permitted protocols and ports. **Without any, every protocol is
+            filters: the permitted protocols, ports and types. **Without any, every protocol is
                 permitted.**
+            exclude: networks inside *network*, and not all of it, that the entry does not cover.
 
         Raises:
-            InvalidAddress: *network* is not a network, or has host bits set.
+            InvalidAddress: *network* or one of *exclude* is not a network, or has host bits set;
+                or one of *exclude* does not lie inside *network*, or is all of it.
             InvalidPolicy: *resource_id* is empty.
-            TypeError: a wrong type, also `None` or a single filter for *filters*.
+            TypeError: a wrong type, also `None` or a single filter for *filters*, and `None` or a
+                single network for *exclude*.
         """
-        entry = Entry(to_network(network), to_id(resource_id), to_filters(filters))
+        whole, excluded = to_network(network), to_networks(exclude)
+        check_excluded(whole, excluded)
+        entry = Entry(whole, to_id(resource_id), to_filters(filters), excluded)
         self._tree.put((entry,), entry.permitted)
         networks = self._entries.setdefault(entry.resource_id, {})
         self._count += entry.network not in networks
@@ -382,9 +441,14 @@ class ClientFilterTable:
         self._count = 0
 
     def match(
-        self, address: str | Address, protocol: int, port: int | None = None
+        self,
+        address: str | Address,
+        protocol: int,
+        port: int | None = None,
+        *,
+        icmp_type: int | None = None,
     ) -> Match | None:
-        """Return the answer for an address, protocol and port.
+        """Return the answer for an address, protocol, and port or ICMP type.
 
         Args:
             address: the resource's end of a packet.
@@ -392,6 +456,9 @@ class ClientFilterTable:
                 addresses only, ICMPv6 (58) at IPv6 addresses only.
             port: the resource's TCP or UDP port, 0 to 65,535; ignored for other protocols.
                 With `None`, TCP or UDP is permitted only by an entry that permits every port.
+            icmp_type: the type of ICMP or ICMPv6, 0 to 255; ignored for other protocols. With
+                `None`, ICMP is permitted only by an entry that permits every type. ICMP errors
+                are judged by the packet that they quote, not by their type; so ask about that.
 
         Returns:
             A true `Match` of the entry that permits it; otherwise a false one, of the best
@@ -400,31 +467,43 @@ class ClientFilterTable:
 
         Raises:
             InvalidAddress: *address* is not an address.
-            InvalidPolicy: *protocol* is not a protocol number, or *port* not a port.
+            InvalidPolicy: *protocol* is not a protocol number, *port* not a port, or *icmp_type*
+                not an ICMP type.
             TypeError: a wrong type.
         """
         packed = to_address(address).packed
-        if isinstance(protocol, bool) or not isinstance(protocol, int):
-            raise TypeError(f"a protocol is an int, not {shown(protocol)}")
-        if not 0 <= protocol <= _MAX_PROTOCOL:
-            raise InvalidPolicy(f"{shown(protocol)} is not a protocol number (0 to 255)", protocol)
-        return self._tree.lookup(packed, protocol, None if port is None else to_port(port))
+        # Asked here, because `to_byte` takes 100 ns to find nothing wrong.
+        if type(protocol) is not int or not 0 <= protocol <= MAX_BYTE:
+            to_byte("a protocol number", protocol)
+        if port is not None:
+            to_port(port)
+        if icmp_type is not None:
+            to_byte("an ICMP type", icmp_type)
+        number = port if protocol in (TCP, UDP) else icmp_type  # of others, any will do
+        return self._tree.lookup(packed, protocol, number)
 
-    def permits(self, address: str | Address, protocol: int, port: int | None = None) -> bool:
-        """Tell whether an entry permits the address, protocol and port.
+    def permits(
+        self,
+        address: str | Address,
+        protocol: int,
+        port: int | None = None,
+        *,
+        icmp_type: int | None = None,
+    ) -> bool:
+        """Tell whether an entry permits the address, protocol, and port or ICMP type.
 
         Arguments and errors are those of `match`.
         """
-        return bool(self.match(address, protocol, port))
+        return bool(self.match(address, protocol, port, icmp_type=icmp_type))
 
     def __contains__(self, resource_id: object) -> bool:
         return resource_id in self._entries
 
-    def __iter__(self) -> Iterator[tuple[Network, str, tuple[Filter, ...]]]:
-        """Iterate over a snapshot of the entries: network, resource id, filters."""
+    def __iter__(self) -> Iterator[TableEntry]:
+        """Iterate over a snapshot of the entries: network, resource id, filters, exclude."""
         return iter(
             [
-                (entry.network, entry.resource_id, entry.filters)
+                TableEntry(entry.network, entry.resource_id, entry.filters, entry.exclude)
                 for networks in self._entries.values()
                 for entry in networks.values()
             ]
@@ -434,7 +513,10 @@ class ClientFilterTable:
         return self._count
 
     def __repr__(self) -> str:
-        networks = ", ".join(f"{resource_id}: {network}" for network, resource_id, _ in self)
+        networks = ", ".join(
+            f"{entry.resource_id}: {' without '.join(map(str, (entry.network, *entry.exclude)))}"
+            for entry in self
+        )
         return f"<ClientFilterTable {networks or 'empty'}>"
 
 

@@ -21,23 +21,19 @@ from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowReco
 from firezone_filter.accounting.flow_records import ClientRecords, FindOver
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_echo
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, UDP
-from firezone_filter.structures.generation import Generation
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, TCP_FLAGS_AT, UDP
+from firezone_filter.structures.generation import NEVER_OUTDATED, Generation
 from firezone_filter.tracking.handlers import CountFragment, FlowHandler
 from firezone_filter.values.decisions import Forward, Translate
 
 # Indexes in a TCP header.
 _OFFSET_AT: Final = 12  # data offset: the upper four bits, in words of four bytes
-_FLAGS_AT: Final = 13
 _UDP_HEADER: Final = 8
 
 _ECHO_ID = Struct("!4xH").unpack_from
 
 # Bytes of the transport header before the payload; TCP has its data offset for that.
 _HEADER: Final = {UDP: _UDP_HEADER, ICMPV4: ICMP_HEADER, ICMPV6: ICMP_HEADER}
-
-
-_NEVER_OUTDATED: Final = Generation()
 
 
 class _Counted:
@@ -91,7 +87,7 @@ class _Counted:
         self._record = NO_RECORD
         self._payload_at = transport + _HEADER.get(ends[0], 0)
         self._offset_at = transport + _OFFSET_AT
-        self._flags_at = transport + _FLAGS_AT
+        self._flags_at = transport + TCP_FLAGS_AT
 
 
 class _Outbound(_Counted):
@@ -269,9 +265,9 @@ class FlowRecorder:
         far_port = headers.destination_port if outbound else headers.source_port
         ends = FlowEnds(protocol, near, near_port, far, _port(far_port)).packed()
         kind = _handler_class(protocol, outbound=outbound)
-        # A generation of its own, which never moves on: the NAT's handler notices itself when
-        # the session is over.
-        counter = kind(self.records, ends, headers.transport, permitted, _NEVER_OUTDATED, domain)
+        # A generation that never moves on: the NAT's handler notices itself when the session is
+        # over.
+        counter = kind(self.records, ends, headers.transport, permitted, NEVER_OUTDATED, domain)
         counter.handle(packet, now)
         return _CountedTranslation(flow, counter)
 

@@ -44,6 +44,7 @@ def _lines(counters: Counters) -> Iterator[str]:
     yield from _gauge("authorizations", "Authorizations.", counters.authorizations)
     yield from _gauge("cached_flows", "Flows with a remembered decision.", counters.cached_flows)
     yield from _gauge("nat_sessions", "Live sessions of translated flows.", counters.nat_sessions)
+    yield from _gauge("flows", "Live flows that clients began.", counters.flows)
     yield from _gauge("fragments", "Remembered first fragments.", counters.fragments)
     steps = [("", counters.clock_steps_back)]
     yield from _family("clock_steps_back_total", "counter", "Calls with an earlier time.", steps)

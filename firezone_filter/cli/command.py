@@ -120,6 +120,11 @@ def _to_client(text: str) -> tuple[str, Address]:
     help="Give client ID of the policy an ADDRESS of the capture. Repeat it for more.",
 )
 @click.option(
+    "--stateful",
+    is_flag=True,
+    help="Let only answers come back to clients, also if the policy's options do not say so.",
+)
+@click.option(
     "--decisions",
     metavar="FILE",
     type=FILE,
@@ -140,6 +145,7 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     capture: str,
     policy: str,
     clients: tuple[tuple[str, Address], ...],
+    stateful: bool,
     decisions: str | None,
     forwarded: str | None,
     flows: str | None,
@@ -147,7 +153,8 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
 ) -> int:
     """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
 
-    Each packet is decided about at the time at which it was captured. A FILE of - is
+    Each packet is decided about at the time at which it was captured. The policy's options count,
+    with what --stateful adds; records are made with --flows and only then. A FILE of - is
     standard output, and a CAPTURE or policy of - standard input; the summary goes to standard
     error if something else goes to standard output. Ctrl-C ends a live capture as the end of
     a file would.
@@ -156,7 +163,7 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     packets of it are of a link type that is not supported, have time stamps that cannot be
     right, or are out of order; 2 if an argument or a file cannot be used; 130 after Ctrl-C.
     """
-    job = ReplayJob(capture, policy, decisions, forwarded, flows, clients, as_json)
+    job = ReplayJob(capture, policy, decisions, forwarded, flows, clients, stateful, as_json)
     try:
         return job.run(_say)
     except UnusableError as error:

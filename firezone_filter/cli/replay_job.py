@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from attrs import frozen
+from attrs import evolve, frozen
 from rich.console import Console
 
 from firezone_filter.capture.damage import UnreadableCaptureError
@@ -49,6 +49,9 @@ class ReplayJob:
     clients: Sequence[tuple[str, Address]]
     """Addresses of the capture, with the ids of the clients that get them."""
 
+    stateful: bool
+    """Whether only answers come back, whatever the policy's options say."""
+
     as_json: bool
     """Whether to print the summary as JSON."""
 
@@ -75,6 +78,8 @@ class ReplayJob:
 
     def _read_policy(self) -> Policy:
         policy = read_policy(self.policy)
+        if self.stateful:
+            policy = evolve(policy, options=evolve(policy.options, stateful=True))
         try:
             return assign_addresses(policy, self.clients)
         except FirezoneFilterError as error:

@@ -5,7 +5,8 @@ reported a fault. Faults are collected rather than raised, so that one report li
 This module knows nothing of the subject of the documents.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import Final, TypeVar
@@ -71,17 +72,17 @@ class Node:
         self.faults.require_unique(scope, key, Occurrence(self.place, self.value, meaning))
 
     def fields(self) -> "Fields | None":
-        """Return the fields of an object; unknown fields are ignored."""
+        """Return the fields of an object, whatever others it has."""
         if isinstance(self.value, Mapping):
             return Fields(self, self.value)
         self.refuse("is not an object")
         return None
 
-    def fields_only(self, *known: str) -> "Fields | None":
-        """Return the fields of an object; each field that is not *known* is a fault."""
+    def fields_only(self, *known: str, ignored: Sequence[str] = ()) -> "Fields | None":
+        """Return the fields of an object; any but those *known* and *ignored* is a fault."""
         fields = self.fields()
         if fields is not None:
-            fields.refuse_others(known)
+            fields.refuse_others(known, ignored)
         return fields
 
     def each(self, read: Callable[["Node"], T | None]) -> tuple[T, ...] | None:
@@ -129,12 +130,19 @@ class Node:
             return None
         return None if is_non_finite(value) else value
 
-    def whole(self, kind: str, maximum: int) -> int | None:
+    def switch(self) -> bool | None:
+        """Return `true` or `false`."""
+        if isinstance(self.value, bool):
+            return self.value
+        self.refuse("is not true or false")
+        return None
+
+    def whole(self, kind: str, maximum: float = math.inf) -> int | None:
         """Return an integer from 0 to *maximum*; faults call it *kind*, as in "a port"."""
         value = self.value
         # `True` is an int in Python, but `true` as a number is a mistake.
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum:
-            return value
+            return None if is_non_finite(value) else value
         self.refuse(f"is not {kind}")
         return None
 
@@ -167,22 +175,32 @@ class Fields:
             self.node.faults.add(node.place, "is missing", self.node.value)
         return node
 
-    def refuse_others(self, known: tuple[str, ...]) -> None:
-        """Report each field that is not *known*, with the known name that it resembles."""
+    def without(self, names: Sequence[str]) -> "Fields":
+        """Return the fields without those of some *names*, which count as missing."""
+        kept = {name: value for name, value in self._values.items() if name not in names}
+        return Fields(self.node, kept)
+
+    def refuse_others(self, known: Sequence[str], ignored: Sequence[str] = ()) -> None:
+        """Report each field of another name, with the name that it resembles.
+
+        Args:
+            known: the names of the fields that are read.
+            ignored: the names of fields that nobody reads, but that may stand here.
+        """
         unknown = 0
         for name, order in self._order.items():
-            if name not in known:
+            if name not in known and name not in ignored:
                 unknown += 1
                 if unknown <= MAX_FAULTS:
                     node = self.node.child(name, order, name)
-                    node.fault(partial(_unknown_field, name, known))
+                    node.fault(partial(_unknown_field, name, known, ignored))
         self.node.faults.add_unlisted(max(0, unknown - MAX_FAULTS))
 
 
-def _unknown_field(name: object, known: tuple[str, ...]) -> str:
+def _unknown_field(name: object, known: Sequence[str], ignored: Sequence[str]) -> str:
     # Comparing texts takes time in proportion to their length, and no field has a long name.
     near = (
-        get_close_matches(name, known, n=1)
+        get_close_matches(name.lower(), (*known, *ignored), n=1)
         if isinstance(name, str) and len(name) <= MAX_SHOWN
         else ()
     )

@@ -16,6 +16,7 @@ from firezone_filter.nat.nat import Nat
 from firezone_filter.nat.proxies import Resolution
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.rewrite import far_address
+from firezone_filter.stateful.flows import ClientFlows
 from firezone_filter.structures.agenda import Agenda
 from firezone_filter.structures.heaps import NO_PLACE
 from firezone_filter.structures.token_bucket import TokenBucket
@@ -43,6 +44,7 @@ class Client:
         "agenda",
         "expiry_place",
         "flow_cache",
+        "flows",
         "forward_own",
         "fragments",
         "id",
@@ -71,6 +73,17 @@ class Client:
         self.nat: Nat | None = None
         """`None` until a name has been resolved for the client: most clients of a large
         gateway are idle, and each NAT costs memory."""
+        self.flows: ClientFlows | None = None
+        """The flows that it has begun; `None` without `stateful`."""
+        if options.stateful:
+            cache = self.flow_cache
+            self.flows = ClientFlows(
+                context.flow_pool,
+                connected,
+                self.access.ends_at,
+                cache.release,
+                cache.inbound_generation,
+            )
         self.recorder: FlowRecorder | None = None
         """Counts its packets; `None` with flow records off."""
         if context.flow_log is not None:
@@ -97,13 +110,18 @@ class Client:
     def invalidate(self) -> None:
         """Invalidate every remembered decision, since the client's permissions have changed.
 
-        Rule 6 of docs/rules.md, section 3: the next packet already feels the change.
+        Rule 6 of docs/rules.md, section 3: the next packet already feels the change. If this
+        raises, nothing that was remembered is left, of any client.
         """
-        self.fragments.invalidate()
-        self.flow_cache.invalidate()
+        try:
+            self.fragments.invalidate()
+            self.flow_cache.invalidate()
+        except BaseException:
+            self._context.flow_cache.clear()
+            raise
 
-    def _change(self, change: Callable[[], T]) -> T:
-        """Change permissions, and invalidate what is remembered.
+    def _change(self, change: Callable[[], T], follow: Callable[[], object] | None = None) -> T:
+        """Change permissions, do what follows, and invalidate what is remembered.
 
         If *change* raises, nothing has changed. If anything behind it does, nothing that was
         remembered is left, of any client.
@@ -120,6 +138,8 @@ class Client:
                 cache.open()
             raise
         try:
+            if follow is not None:
+                follow()
             self.invalidate()
         except BaseException:
             cache.clear()
@@ -155,7 +175,9 @@ class Client:
         """Remove an authorization with its proxy addresses, and close its flow records."""
         resource_id = authorization.resource.id
         addresses = self._addresses(resource_id)
-        self._change(partial(self._take_away, resource_id, at))
+        self._change(
+            partial(self._take_away, resource_id, at), partial(self.end_flows, resource_id, at)
+        )
         # Those that others named too.
         self._note_ends(addresses, at)
         if self.recorder is not None:
@@ -166,6 +188,11 @@ class Client:
             self.nat.withdraw(resource_id, at)
         # If this raises nothing has changed: a network has no proxy addresses.
         self.access.revoke(resource_id)
+
+    def end_flows(self, resource_id: str, at: float) -> None:
+        """End the flows that the authorization for a resource permitted, at *at*."""
+        if self.flows is not None:
+            self.flows.withdraw_resource(resource_id, at)
 
     def proxies_after(self, resolution: Resolution) -> int:
         """Return how many proxy addresses the client would have after *resolution*."""
@@ -185,6 +212,9 @@ class Client:
             )
             self.access.use_proxies(self.nat.proxies)
             self.flow_cache.expect_sessions()
+        if self.flows is not None and self.nat.proxies.is_renumbered_by(resolution):
+            for other in self.nat.proxies.resources():
+                self.flows.withdraw_resource(other, now)
         self.nat.resolve(resource_id, resolution, now)
         self._note_ends(resolution.proxies, now)
         self.invalidate()
@@ -193,6 +223,8 @@ class Client:
         """Take note that the expiry of an authorization has been set at *now*."""
         if self.nat is not None:
             self._note_ends(self._addresses(resource_id), now)
+        if self.flows is not None:
+            self.flows.note_expiry(resource_id)
 
     def _addresses(self, resource_id: str) -> list[bytes]:
         return [] if self.nat is None else self.nat.proxies.addresses(resource_id)
@@ -214,6 +246,7 @@ class Client:
             How many steps it took, and whether nothing is left.
         """
         steps = 0
+        self.end_flows(resource_id, at)
         if self.recorder is not None:
             steps = self.recorder.records.expire_resource(resource_id, expiry, most, at=at)
         if steps >= most or self.nat is None:
@@ -285,16 +318,24 @@ class Client:
 
     def close(self, at: float) -> None:
         """Remove the client's entries from shared structures, and close its flow records."""
-        self.fragments.invalidate()
-        self.flow_cache.close()
+        try:
+            self.fragments.invalidate()
+            self.flow_cache.close()
+        except BaseException:
+            self._context.flow_cache.clear()
+            raise
         if self.recorder is not None:
             self.recorder.records.end_all(FlowEnd.DISCONNECTED, at)
+        if self.flows is not None:
+            self.flows.close()
         if self.nat is not None:
             self.nat.close()
 
     def shift_clock(self, by: float) -> None:
         """Move every moment: the host's clock has been set, or has begun."""
         self.fragments.shift_clock(by)
+        if self.flows is not None:
+            self.flows.shift_clock(by)
         if self.nat is not None:
             self.nat.shift_clock(by)
         self.reply_tokens.shift_clock(by)

@@ -113,6 +113,9 @@ class ClientTable:
             self._withdraw_over(client, held, now, ALL_STEPS)
             held = None
         before = None if held is None else held.resource
+        if held is None and client.flows is not None:
+            # Only a `revoke` that has failed leaves any.
+            client.flows.withdraw_resource(resource.id, now)
         authorization = client.authorize(resource)
         try:
             self.expiries.set(client, authorization, expires_at)
@@ -191,6 +194,7 @@ class ClientTable:
         context.flow_cache.open()
         steps += self._report(most - steps)
         steps += context.session_pool.forget(now, most - steps)
+        steps += context.flow_pool.forget(now, most - steps)
         steps += context.cleanup.forget(now, most - steps)
         return steps < most
 
@@ -329,6 +333,7 @@ class ClientTable:
             authorizations=sum(len(client.access.authorizations) for client in clients),
             cached_flows=len(context.flow_cache),
             nat_sessions=context.session_pool.count,
+            flows=context.flow_pool.count,
             fragments=sum(len(client.fragments) for client in clients),
             recorded_flows=None if log is None else len(log),
             **traffic,
@@ -340,7 +345,12 @@ class ClientTable:
     def next_upkeep(self) -> float:
         """Return when there may be more to do for `keep_up`, perhaps too early."""
         context = self._context
-        return min(self.expiries.next, context.session_pool.next, context.cleanup.next)
+        return min(
+            self.expiries.next,
+            context.session_pool.next,
+            context.flow_pool.next,
+            context.cleanup.next,
+        )
 
     def earliest(self, now: float) -> float | None:
         """Return the earliest time at which there may be something to do, or `None`.
@@ -356,7 +366,11 @@ class ClientTable:
         moments += [log.earliest() for log in context.logs]
         moments += [
             None if at is None else math.ceil(at)
-            for at in (context.session_pool.upkeep.earliest(), context.cleanup.earliest())
+            for at in (
+                context.session_pool.upkeep.earliest(),
+                context.flow_pool.upkeep.earliest(),
+                context.cleanup.earliest(),
+            )
         ]
         return min((at for at in moments if at is not None), default=None)
 
@@ -384,6 +398,7 @@ class ClientTable:
         """Move every moment but the expiries, which mean the host's clock."""
         self._context.cleanup.shift(by)
         self._context.session_pool.upkeep.shift(by)
+        self._context.flow_pool.upkeep.shift(by)
         for log in self._context.logs:
             log.shift_clock(by)
         for client in self.by_id.values():

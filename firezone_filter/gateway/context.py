@@ -10,6 +10,7 @@ from firezone_filter.accounting.refusals import RefusalLog
 from firezone_filter.gateway.flow_cache import FlowCache
 from firezone_filter.nat.sessions import Session
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6
+from firezone_filter.stateful.flows import Flow
 from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
 from firezone_filter.tracking.sessions import SessionPool
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
@@ -27,6 +28,7 @@ class GatewayContext:
         "flags",
         "flow_cache",
         "flow_log",
+        "flow_pool",
         "logs",
         "options",
         "own",
@@ -51,6 +53,9 @@ class GatewayContext:
         self.session_pool: SessionPool[Session] = SessionPool(
             options.max_sessions_per_client, options.max_sessions
         )
+        self.flow_pool: SessionPool[Flow] = SessionPool(
+            options.max_flows_per_client, options.max_flows
+        )
         self.own_check = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses
@@ -65,14 +70,15 @@ class GatewayContext:
         self._addresses = addresses
         self.own = frozenset(addresses.packed())
 
-    def own_refusal(self, protocol: int, port: int) -> Reason | None:
+    def own_refusal(self, protocol: int, number: int) -> Reason | None:
         """Return why `own_filters` refuse a packet, or `None` if they permit it.
 
         Args:
             protocol: IANA protocol number.
-            port: the gateway's port; ignored where the protocol has none.
+            number: the gateway's port for TCP and UDP, the type for ICMP and ICMPv6; ignored for
+                other protocols.
         """
         # ICMP of the wrong IP version was refused as malformed, so the number at hand is
         # that of the packet's version.
         icmp = ICMPV6 if protocol == ICMPV6 else ICMPV4
-        return self.own_check.refusal(protocol, port, icmp)
+        return self.own_check.refusal(protocol, number, icmp)

@@ -11,9 +11,11 @@ client's own address is part of the key. The cache is invisible but for its spee
 - A decision depends on the packet's headers, which are in the key or checked again for every
   packet, and on the client's permissions. Every call that changes these invalidates the
   client's entries before it returns (`Client.invalidate`); docs/architecture.md lists the
-  calls. A new session invalidates the inbound flows that it takes over.
-- A flow whose packets each have an effect (translated, counted) has a handler instead of a
-  stored decision, in separate tables. What is prepared for a session goes with it.
+  calls. A new session, or a new translated flow of `stateful`, invalidates the inbound flows
+  that it takes over.
+- A flow whose packets each have an effect (translated, tracked, counted) has a handler instead
+  of a stored decision, in separate tables. What is prepared for a session, or for a flow of
+  `stateful`, goes with it.
 - A client's entries in one table form a FIFO queue. At its limit a client evicts its own oldest
   entry; at the limit of all, the client that has most does. So nobody can push out another's
   fair share.
@@ -86,7 +88,7 @@ def shard_at(table: int) -> int:
 
 
 class HasFlows(Protocol):
-    """A session, with the keys under which flows have been prepared for it."""
+    """A session, or a flow of `stateful`, with the keys of the handlers prepared for it."""
 
     outbound_key: bytes | None
     inbound_key: bytes | None
@@ -276,7 +278,7 @@ class ClientFlowCache:
         self._has_sessions = False
         self.inbound_generation = Generation()
         """Handlers of inbound flows that bypass the NAT belong to one generation; a new NAT
-        session, which may take them over, begins the next."""
+        session or translated flow, which may take them over, begins the next."""
 
     @property
     def count(self) -> int:
@@ -336,7 +338,7 @@ class ClientFlowCache:
         """Store the handler of a flow of a session, one at a time for each direction.
 
         Args:
-            session: the session, with which it goes.
+            session: the session, or the flow of `stateful`, with which it goes.
             table: as for `store`.
             key: the flow key.
             value: the handler.
@@ -405,10 +407,17 @@ class ClientFlowCache:
     # --- Removing --------------------------------------------------------------------------
 
     def invalidate(self) -> None:
-        """Remove all entries, since the client's permissions have changed."""
-        for queue in self._take_all():
-            while queue.keys:
-                queue.remove_first()
+        """Remove all entries, since the client's permissions have changed.
+
+        If this raises, nothing that was remembered is left, of any client.
+        """
+        try:
+            for queue in self._take_all():
+                while queue.keys:
+                    queue.remove_first()
+        except BaseException:
+            self._cache.clear()
+            raise
 
     def mark(self) -> None:
         """Take all entries for out of date; remove them now or, if they are many, in steps."""
@@ -460,7 +469,9 @@ class ClientFlowCache:
         self._has_sessions = True
 
     def invalidate_inbound(self, protocol: int, port: int, far: bytes) -> None:
-        """Remove inbound flows that bypass the NAT, since a new session takes them over.
+        """Remove inbound flows that bypass the NAT, since a session takes them over.
+
+        It is a new one or, with `stateful`, one of which a new flow begins.
 
         Handlers among them are of an old generation from now on, and ask for a new judgement.
 

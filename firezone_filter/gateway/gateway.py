@@ -43,6 +43,7 @@ from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.packet.flow_key import echo_flow_key, flow_key
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.stateful.handlers import Tracking
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import (
     Address,
@@ -120,7 +121,8 @@ class Gateway:
         Args:
             addresses: the gateway's own tunnel addresses.
             address_plan: the tunnel ranges and the DNS ranges; Firezone's own by default.
-            options: the host's settings: replies, own filters, limits, flow records.
+            options: the host's settings: replies, own filters, stateful filtering, limits, flow
+                records.
 
         Raises:
             InvalidAddress: an address of the gateway is outside the plan's tunnel ranges.
@@ -164,9 +166,9 @@ class Gateway:
         It may reach the gateway's own tunnel address, as far as `GatewayOptions.own_filters`
         go: by default for pings and the name server. If the client is already connected, its
         old session ends first, as with `client_disconnected`: authorizations, translations,
-        fragments, remembered flows and queued access events are gone, flow records are closed,
-        and the rate limit of replies is reset. So call it once for each tunnel session, not
-        before each `authorize`.
+        flows, fragments, remembered decisions and queued access events are gone, flow records are
+        closed, and the rate limit of replies is reset. So call it once for each tunnel session,
+        not before each `authorize`.
 
         Args:
             client_id: names the client; not empty.
@@ -212,7 +214,8 @@ class Gateway:
         """Authorize a client to reach a resource, as far as the resource's filters permit.
 
         If the client is already authorized for this resource id, the call replaces filters,
-        `exclude`, name and expiry.
+        `exclude`, name and expiry. What runs goes on, as far as the new filters permit it: so
+        renew with this call or with `update_expiry`, and not by revoking first.
 
         Args:
             client_id: a connected client.
@@ -241,8 +244,9 @@ class Gateway:
     def revoke(self, client_id: str, resource_id: str) -> bool:
         """End an authorization at once.
 
-        The sessions of proxy addresses that were assigned for this resource alone end too.
-        After a client's last authorization, `AccessExhausted` is queued.
+        The sessions of proxy addresses that were assigned for this resource alone end too and,
+        with `GatewayOptions.stateful`, the flows that it permitted. After a client's
+        last authorization, `AccessExhausted` is queued.
 
         Returns:
             Whether there was such an authorization; `False` also for an unknown client.
@@ -261,7 +265,7 @@ class Gateway:
     def update_resource(self, resource: Resource) -> int:
         """Update the filters, `exclude` and name of a resource for every client that has it.
 
-        Expiries stay as they are.
+        Expiries stay as they are, and what runs goes on as far as the new filters permit it.
 
         Returns:
             The number of clients that are authorized for it; 0 if none is.
@@ -345,7 +349,8 @@ class Gateway:
         names a proxy address decides about it; proxy addresses that a call does not name stay
         as they are, and existing sessions keep their real address. A proxy address that stood
         for another name means that the client has renumbered: all its translations and
-        sessions are removed first.
+        sessions are removed first and, with `GatewayOptions.stateful`, its flows to proxy
+        addresses.
 
         Args:
             client_id: a connected client.
@@ -482,7 +487,7 @@ class Gateway:
 
     # --- Packets ---------------------------------------------------------------------------
 
-    def handle_packet(  # noqa: C901, PLR0912 - the whole way
+    def handle_packet(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the whole way
         self,
         direction: Direction,
         packet: Packet,
@@ -572,16 +577,41 @@ class Gateway:
         if client_id is not None and type(client_id) is not str:
             client_id = to_text("client_id", client_id)
         if key is None:
-            return self._judge_and_commit(direction, None, 0, packet, client_id)
+            return self._handle(direction, None, 0, packet, client_id)
         if found is not None and client_id == found.client_id:
             if direction is _OUTBOUND:
                 self._forwarded_outbound += 1
             else:
                 self._forwarded_inbound += 1
             return found
+
+        # Flow handlers, for established flows whose packets each have an effect: translated,
+        # tracked or counted. They are invalidated like decisions. A handler returns `None` if
+        # its flow is over or its generation out of date, and then the packet is judged. This is
+        # inline too, since calling `_handle` would add a sixth. (17 is UDP.)
+        now = self._now
+        if now >= self._upkeep_at or (protocol != 6 and protocol != 17):
+            return self._handle(direction, key, protocol, packet, client_id)
+        outbound = direction is _OUTBOUND
+        flows = (self._outbound_handlers if outbound else self._inbound_handlers)[protocol]
+        if flows:
+            handler = flows[key[at]].get(key)
+            if handler is not None and (client_id is None or client_id == handler.client_id):
+                decision: Decision | None = handler.handle(packet, now)
+                if decision is not None:
+                    if type(decision) is Translate:
+                        if outbound:
+                            self._translated_outbound += 1
+                        else:
+                            self._translated_inbound += 1
+                    elif outbound:
+                        self._forwarded_outbound += 1
+                    else:
+                        self._forwarded_inbound += 1
+                    return decision
         return self._judge_and_commit(direction, key, protocol, packet, client_id)
 
-    def handle_packets(
+    def handle_packets(  # noqa: C901, PLR0912 - the whole way, once more
         self,
         direction: Direction,
         packets: Iterable[Packet],
@@ -607,9 +637,11 @@ class Gateway:
         self._advance(None if now is None else self._to_now(now))
         decisions: list[Decision] = []
         add = decisions.append
-        # The look-up of `handle_packet` is repeated here, for the same reasons: calling that for
+        # The look-ups of `handle_packet` are repeated here, for the same reasons: calling that for
         # each packet would take a quarter more.
-        cache, at = (self._outbound, -3) if direction is _OUTBOUND else (self._inbound, -1)
+        outbound, now = direction is _OUTBOUND, self._now
+        cache, at = (self._outbound, -3) if outbound else (self._inbound, -1)
+        handlers = self._outbound_handlers if outbound else self._inbound_handlers
         hits = 0
         for packet in wholes:
             key, protocol, size = None, 0, len(packet)
@@ -631,9 +663,21 @@ class Gateway:
             if found is not None and (client_id is None or client_id == found.client_id):
                 hits += 1
                 add(found)
-            else:
-                add(self._judge_and_commit(direction, key, protocol, packet, client_id))
-        if direction is _OUTBOUND:
+                continue
+            if key is not None and (protocol == 6 or protocol == 17) and now < self._upkeep_at:
+                flows = handlers[protocol]
+                handler = flows[key[at]].get(key) if flows else None
+                if handler is not None and (client_id is None or client_id == handler.client_id):
+                    decision: Decision | None = handler.handle(packet, now)
+                    if decision is not None:
+                        if type(decision) is Translate:
+                            self._count(decision, outbound=outbound)
+                        else:
+                            hits += 1
+                        add(decision)
+                        continue
+            add(self._handle(direction, key, protocol, packet, client_id))
+        if outbound:
             self._forwarded_outbound += hits
         else:
             self._forwarded_inbound += hits
@@ -641,7 +685,7 @@ class Gateway:
 
     # --- Judging and committing ------------------------------------------------------------
 
-    def _judge_and_commit(  # noqa: C901, PLR0912, PLR0915 - both halves in one call: another takes 50 ns
+    def _handle(
         self,
         direction: Direction,
         key: bytes | None,
@@ -649,18 +693,9 @@ class Gateway:
         packet: bytes,
         client_id: str | None,
     ) -> Decision:
-        """Decide about a packet that misses the flow cache, and carry the decision out.
+        """Decide about a packet that misses the flow cache, by its handler or by judging it.
 
-        Only here does a judged packet change state; this method and its helpers are the only
-        callers of the flow cache's `store`. Committing a ruling never changes its decision.
-
-        Args:
-            direction: which way the packet goes.
-            key: the bytes where TCP and UDP have their flow key; `None` for a fragment, a
-                packet with options or extension headers, or a malformed one.
-            protocol: its protocol, if it has a key.
-            packet: the packet.
-            client_id: as for `handle_packet`.
+        Arguments as `_judge_and_commit`.
         """
         now = self._now
         if now >= self._upkeep_at:
@@ -670,13 +705,7 @@ class Gateway:
                 if established is not None:
                     return established
             self._keep_up(STEPS_OF_A_PACKET)
-        ruling: Ruling | Decision
-        if key is None:
-            ruling = self._judge.judge(direction, packet, now, client_id)
-        else:
-            # Flow handlers, for established flows whose packets each have an effect: translated,
-            # or counted. They are invalidated like decisions. A handler returns `None` if its
-            # session is over or its generation out of date, and then the packet is judged.
+        if key is not None:
             outbound = direction is _OUTBOUND
             flows = (self._outbound_handlers if outbound else self._inbound_handlers)[protocol]
             if flows:
@@ -688,24 +717,50 @@ class Gateway:
                 if handler is not None and (client_id is None or client_id == handler.client_id):
                     decision: Decision | None = handler.handle(packet, now)
                     if decision is not None:
-                        if type(decision) is Translate:
-                            if outbound:
-                                self._translated_outbound += 1
-                            else:
-                                self._translated_inbound += 1
-                        elif outbound:
-                            self._forwarded_outbound += 1
-                        else:
-                            self._forwarded_inbound += 1
+                        self._count(decision, outbound=outbound)
                         return decision
-            # The lengths of TCP and UDP have been checked for the key, so these take the
-            # judge's fast path.
-            if protocol == TCP or protocol == UDP:
-                ruling = self._judge.judge_new_tcp_or_udp(
-                    direction, protocol, key, packet, now, client_id
-                )
-            else:
-                ruling = self._judge.judge(direction, packet, now, client_id)
+        return self._judge_and_commit(direction, key, protocol, packet, client_id)
+
+    def _count(self, decision: Decision, *, outbound: bool) -> None:
+        if type(decision) is Translate:
+            self._translated_outbound += outbound
+            self._translated_inbound += not outbound
+        else:
+            self._forwarded_outbound += outbound
+            self._forwarded_inbound += not outbound
+
+    def _judge_and_commit(
+        self,
+        direction: Direction,
+        key: bytes | None,
+        protocol: int,
+        packet: bytes,
+        client_id: str | None,
+    ) -> Decision:
+        """Judge a packet, and carry the decision out.
+
+        Only here does a judged packet change state; this method and its helpers are the only
+        callers of the flow cache's `store` and `prepare`. Committing a ruling never changes its
+        decision.
+
+        Args:
+            direction: which way the packet goes.
+            key: the bytes where TCP and UDP have their flow key; `None` for a fragment, a
+                packet with options or extension headers, or a malformed one.
+            protocol: its protocol, if it has a key.
+            packet: the packet.
+            client_id: as for `handle_packet`.
+        """
+        now = self._now
+        ruling: Ruling | Decision
+        # The lengths of TCP and UDP have been checked for the key, so these take the judge's
+        # fast path.
+        if key is not None and (protocol == TCP or protocol == UDP):
+            ruling = self._judge.judge_new_tcp_or_udp(
+                direction, protocol, key, packet, now, client_id
+            )
+        else:
+            ruling = self._judge.judge(direction, packet, now, client_id)
 
         # Committing. A bare decision comes from the judge's fast path, and its kind alone says
         # what follows.
@@ -765,12 +820,7 @@ class Gateway:
             return None
         decision: Decision | None = found if type(found) is Forward else found.handle(packet, now)
         if decision is not None:
-            if type(decision) is Translate:
-                self._translated_outbound += outbound
-                self._translated_inbound += not outbound
-            else:
-                self._forwarded_outbound += outbound
-                self._forwarded_inbound += not outbound
+            self._count(decision, outbound=outbound)
         return decision
 
     def _commit_refused(self, ruling: Ruling, direction: Direction, now: float) -> None:
@@ -795,13 +845,8 @@ class Gateway:
         now: float,
     ) -> None:
         outbound = direction is _OUTBOUND
-        if type(decision) is Translate:
-            self._translated_outbound += outbound
-            self._translated_inbound += not outbound
-        else:
-            self._forwarded_outbound += outbound
-            self._forwarded_inbound += not outbound
-        _, client, headers, key, flow, followed = ruling
+        self._count(decision, outbound=outbound)
+        _, client, headers, key, flow, tracked, followed = ruling
         # Without headers it is an ICMP error, from which nothing follows.
         if client is None or headers is None:
             return
@@ -813,8 +858,10 @@ class Gateway:
         # What has been remembered by now is void, but what is from here on is not.
         if now >= client.valid_until:
             client.expire(now)
-        if flow is not None and flow.commit(packet, now):
-            # Inbound flows that went around the NAT until now may belong to the new session.
+        is_new = tracked is not None and tracked.commit(packet, now)
+        if flow is not None and (flow.commit(packet, now) or is_new):
+            # Inbound flows that went around the NAT until now may belong to the new session, or
+            # to a new flow of it.
             client.flow_cache.invalidate_inbound(*flow.session.reverse_key)
         handler: FlowHandler | None = flow
         if client.recorder is not None:
@@ -823,6 +870,12 @@ class Gateway:
             verdict = client.verdict(decision, flow, headers, packet, outbound=outbound)
             client.fragments.keep(headers, headers.fragment, verdict, now, outbound=outbound)
             return
+        if client.flows is not None and decision.resource_id is not None:
+            # Each packet of a flow has an effect; one of none may be followed by one that
+            # begins a flow.
+            if tracked is None:
+                return
+            handler = tracked if handler is None else Tracking(tracked, handler)
         table = (OUTBOUND if outbound else INBOUND) + headers.protocol
         if handler is not None:
             key = key or flow_key(headers, packet)
@@ -830,6 +883,9 @@ class Gateway:
                 if not flow.session.is_open:
                     return  # the packet has ended it
                 client.flow_cache.prepare(flow.session, table + HANDLERS, key, handler)
+            elif key is not None and tracked is not None:
+                if tracked.flow.is_open:
+                    client.flow_cache.prepare(tracked.flow, table + HANDLERS, key, handler)
             elif key is not None and (headers.protocol == TCP or headers.protocol == UDP):
                 client.flow_cache.store(table + HANDLERS, key, handler)
         elif key is not None:

@@ -4,7 +4,7 @@ Theory of operation. A host that may send a packet may also learn what became of
 a router that no resource covers: path-MTU discovery depends on that. An error about any other
 packet is a way past the filters, or an attack on another host's connection (RFC 5927). So an error
 passes if and only if the quoted packet would be permitted in the opposite direction; neither
-the error's own source nor the filter for ICMP has a say.
+the error's own source nor what filters say of its type has a say.
 
 The judge has found the client by then, refused spoofed sources and tunnel addresses that are
 not the gateway's own, and read the error's headers. Errors have no effect: they are not
@@ -18,13 +18,15 @@ from firezone_filter.access.special_ranges import DNS, TUNNEL
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.ruling import Ruling
+from firezone_filter.gateway.solicited import find_inbound
 from firezone_filter.nat.nat import translate_error
-from firezone_filter.packet.headers import Headers, read_quoted_headers
+from firezone_filter.packet.headers import NO_PORT, Headers, read_quoted_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_icmp_error, is_judged_by_quote
+from firezone_filter.stateful.identity import identify
 from firezone_filter.values.decisions import Forward, Reason, Translate
 
 
-def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row may look at
+def judge_icmp_error(  # noqa: C901, PLR0913 - a row, with all that a row may look at
     context: GatewayContext,
     client: Client,
     headers: Headers,
@@ -60,14 +62,25 @@ def judge_icmp_error(  # noqa: PLR0913 - a row of the table, with all that a row
         far, port = quoted.source, quoted.source_port
     else:
         far, port = quoted.destination, quoted.destination_port
+    # Filters may name types of ICMP, in either direction: of the quote, never of the error.
+    number = port if quoted.icmp_type == NO_PORT else quoted.icmp_type
     session = None
     if client.nat is not None:
         session = client.nat.session_quoted(quoted, quote, now, outbound=not outbound)
+    if client.flows is not None and far not in context.own:
+        identity = identify(quoted, quote, outbound=not outbound)
+        if outbound:
+            # The client quotes what it has received, translated if it was.
+            flow = client.flows.find(identity, now)
+        else:
+            flow, session = find_inbound(client.flows, identity, session, now)
+        if flow is None:
+            return refused
     # The client knows only the proxy address, and its permission is for that.
     if session is not None:
         far = session.proxy
     permitted = _error_permitted(
-        context, client, far, quoted.protocol, port, now, translated=session is not None
+        context, client, far, quoted.protocol, number, now, translated=session is not None
     )
     if permitted is None:
         return refused
@@ -102,7 +115,7 @@ def _error_permitted(  # noqa: PLR0913, PLR0917 - of the quote, not of the error
     client: Client,
     far: bytes,
     protocol: int,
-    port: int,
+    number: int,
     now: float,
     *,
     translated: bool,
@@ -110,11 +123,11 @@ def _error_permitted(  # noqa: PLR0913, PLR0917 - of the quote, not of the error
     """Return the decision that permits the quoted packet, and thus the error, or `None`."""
     # The gateway's own address has its own filters, as for whole packets.
     if far in context.own:
-        return None if context.own_refusal(protocol, port) else client.forward_own
+        return None if context.own_refusal(protocol, number) else client.forward_own
     flags = context.flags(far)
     # Apart from the gateway, clients exchange no packets with tunnel addresses, so there can
     # be no error about one; and proxy addresses exist only where a session translates.
     if flags & (TUNNEL | DNS) and not translated:
         return None
-    permitted = client.access.permission(far, flags, protocol, port, now)
+    permitted = client.access.permission(far, flags, protocol, number, now)
     return None if isinstance(permitted, Reason) else permitted

@@ -6,6 +6,7 @@ from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.fragments import Verdict
 from firezone_filter.nat.flows import TranslatedFlow
 from firezone_filter.packet.headers import Headers
+from firezone_filter.stateful.handlers import TrackedFlow
 from firezone_filter.values.decisions import Decision
 
 
@@ -32,6 +33,10 @@ class Ruling(NamedTuple):
 
     flow: TranslatedFlow | None = None
     """The translated flow that the packet belongs to. Its session may be a new one."""
+
+    tracked: TrackedFlow | None = None
+    """With `stateful`, the flow that the packet belongs to, which may be a new one; `None` if it
+    belongs to none, and then it must not be remembered."""
 
     followed: Verdict | None = None
     """For an allowed later fragment, the verdict that it follows."""

@@ -27,15 +27,34 @@ from firezone_filter.values.events import (
     FlowRefused,
     FlowStarted,
 )
-from firezone_filter.values.resources import CidrResource, DnsResource, InternetResource, Resource
+from firezone_filter.values.resources import (
+    CidrResource,
+    DnsResource,
+    InternetResource,
+    Resource,
+)
 
-# A client spoofs its source address or tries to reach another client, or the NAT has no room
-# left for permitted traffic: an operator should look.
-_SERIOUS: Final = frozenset({Reason.SOURCE_NOT_ALLOWED, Reason.PEER_ADDRESS, Reason.NAT_EXHAUSTED})
+# A client spoofs its source address or tries to reach another client, or there is no room left
+# for permitted traffic: an operator should look.
+_SERIOUS: Final = frozenset(
+    {
+        Reason.SOURCE_NOT_ALLOWED,
+        Reason.PEER_ADDRESS,
+        Reason.NAT_EXHAUSTED,
+        Reason.FLOWS_EXHAUSTED,
+    }
+)
 
 # Every laptop discovers its neighbours by multicast, the kernel routes us packets of no client,
 # and late packets of closed connections come all day: nothing is wrong.
-_ROUTINE: Final = frozenset({Reason.MULTICAST, Reason.NOT_A_PEER, Reason.EXPIRED_NAT_SESSION})
+_ROUTINE: Final = frozenset(
+    {
+        Reason.MULTICAST,
+        Reason.NOT_A_PEER,
+        Reason.EXPIRED_NAT_SESSION,
+        Reason.UNSOLICITED,
+    }
+)
 
 _PROTOCOLS: Final = {ICMPV4: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmpv6"}
 _TIMES: Final = frozenset({"flow_start", "flow_end", "first_packet", "last_packet"})

@@ -20,9 +20,9 @@ from firezone_filter.nat.flows import TranslatedFlow, rewriting_of, translated_f
 from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.nat.sessions import Release, Session, SessionTable
 from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.icmp import ECHO_REPLY, ECHO_REQUEST
+from firezone_filter.packet.icmp import ECHO_ID_AT, ECHO_REPLY, ECHO_REQUEST
 from firezone_filter.packet.numbers import TCP, UDP
-from firezone_filter.packet.rewrite import ECHO_ID_AT, rewrite_error
+from firezone_filter.packet.rewrite import rewrite_error
 from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
 from firezone_filter.tracking.sessions import SessionPool
 from firezone_filter.values.decisions import Forward, Reason

@@ -26,6 +26,19 @@ _STAYS_ON_LINK: Final = {ICMPV4: frozenset({9, 10}), ICMPV6: frozenset({133, 134
 ECHO_REQUEST: Final = {ICMPV4: 8, ICMPV6: 128}
 ECHO_REPLY: Final = {ICMPV4: 0, ICMPV6: 129}
 
+# Requests and their answers (RFC 792, RFC 950, RFC 8335; RFC 4443, RFC 4620, RFC 8335).
+ICMP_ANSWERS: Final = {
+    ICMPV4: {8: 0, 13: 14, 15: 16, 17: 18, 42: 43},
+    ICMPV6: {128: 129, 139: 140, 160: 161},
+}
+"""The type of the answer by the type of the request, by protocol."""
+
+ICMP_PARTNERS: Final = {
+    protocol: answers | {answer: request for request, answer in answers.items()}
+    for protocol, answers in ICMP_ANSWERS.items()
+}
+"""The other type of each pair of request and answer, by protocol."""
+
 
 def is_echo(protocol: int, icmp_type: int) -> bool:
     """Tell whether a message is an echo request or reply, which have an echo id."""
@@ -53,6 +66,9 @@ def stays_on_link(protocol: int, icmp_type: int) -> bool:
     """Tell whether a message must never be forwarded from one link to another."""
     return icmp_type in _STAYS_ON_LINK.get(protocol, ())
 
+
+ECHO_ID_AT: Final = 4
+"""Index of the echo id in an ICMP header."""
 
 ORDINARY: Final = 0
 ERROR: Final = 1

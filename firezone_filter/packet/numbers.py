@@ -17,6 +17,9 @@ IPV6_HEADER: Final = 40
 MAX_PORT: Final = 65_535
 """The highest TCP or UDP port."""
 
+MAX_BYTE: Final = 255
+"""The highest ICMP type, and the highest protocol number."""
+
 ICMPV4: Final = 1
 TCP: Final = 6
 UDP: Final = 17
@@ -28,6 +31,9 @@ SYN: Final = 0x02
 RST: Final = 0x04
 ACK: Final = 0x10
 """TCP flags (RFC 9293, section 3.1)."""
+
+TCP_FLAGS_AT: Final = 13
+"""Index of the flags in a TCP header."""
 
 STATE_FLAGS: Final = FIN | SYN | RST
 """Flags that may begin, end or restart a connection."""

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from firezone_filter.packet.headers import Headers
-from firezone_filter.packet.icmp import ICMP_HEADER
+from firezone_filter.packet.icmp import ECHO_ID_AT, ICMP_HEADER
 from firezone_filter.packet.numbers import (
     ICMPV4,
     ICMPV6,
@@ -38,7 +38,6 @@ _IPV4_CHECKSUM_AT: Final = 10
 _CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMPV4: 2, ICMPV6: 2}
 _SOURCE_PORT_AT: Final = 0
 _DESTINATION_PORT_AT: Final = 2
-ECHO_ID_AT: Final = 4
 _ICMP_CHECKSUM_AT: Final = 2
 
 

@@ -24,6 +24,7 @@ from firezone_filter.policy.consistency import (
     check_tunnel_address,
     refuse_domains,
 )
+from firezone_filter.policy.options_json import read_options, write_options
 from firezone_filter.policy.policy import (
     Policy,
     PolicyAuthorization,
@@ -44,6 +45,21 @@ from firezone_filter.values.times import to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
 
+# What the portal sends besides, so that its objects can be pasted in: of the gateway's
+# `interface`, and of a client.
+_IGNORED_OF_GATEWAY: Final = ("upstream_dns", "upstream_do53", "upstream_doh", "search_domain")
+_IGNORED_OF_CLIENT: Final = (
+    "public_key",
+    "preshared_key",
+    "version",
+    "device_serial",
+    "device_os_name",
+    "device_os_version",
+    "device_uuid",
+    "firebase_installation_id",
+    "identifier_for_vendor",
+)
+
 _LONGEST_NAME: Final = 4_096  # of a path on Linux, its end included
 _FILE_NAME: Final = re.compile(r"[^\n]*([/\\][^\n]*|\.[A-Za-z]\w*)")
 
@@ -54,11 +70,14 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
     ```json
     {"gateway": {"ipv4": "100.64.0.1", "ipv6": "fd00:2021:1111::1"},
      "address_plan": {"tunnel": ["100.64.0.0/11"], "dns_resources": ["100.96.0.0/11"]},
+     "options": {"stateful": true, "own_filters": [{"protocol": "icmp"}]},
      "clients": [{"id": "alice", "ipv4": "100.64.0.2", "authorizations": [
        {"resource": {"type": "cidr", "id": "db", "name": "Database",
-                     "address": "10.0.0.0/24",
+                     "address": "10.0.0.0/24", "exclude": ["10.0.0.128/25"],
                      "filters": [{"protocol": "tcp", "port_range_start": 5432,
-                                  "port_range_end": 5432}, {"protocol": "icmp"}]},
+                                  "port_range_end": 5432},
+                                 {"protocol": "icmp", "types": [8], "types_v6": [128]},
+                                 {"protocol": 47}]},
         "expires_at": 1790000000},
        {"resource": {"type": "dns", "id": "git", "address": "git.example.com", "filters": []},
         "domains": [{"name": "git.example.com",
@@ -70,12 +89,17 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
       `clients` and each client's `authorizations` are required, but may be empty.
     - `address_plan` may be missing, and so may either list in it. **An address family that
       a list does not name keeps its default ranges** (`AddressPlan`), as IPv6 does above.
+    - `options` may be missing, and so may each of them: the fields of `GatewayOptions`, with
+      `own_filters` written as the filters of a resource.
     - `expires_at` is in Unix seconds; missing or `null`, it means never.
     - A resource is written as the portal sends it: of type `cidr`, `dns` or `internet`.
       `filters` are required, and **an empty list permits every protocol**. A filter of
       `tcp` or `udp` without `port_range_start` begins at port 0; without `port_range_end`
-      it ends at 65535. `internet` has no filters; it may have `exclude`, an extension of
-      this library: a list of networks that are not the Internet.
+      it ends at 65535. `internet` has no filters.
+    - Extensions of this library, which the portal has not: `exclude` of `cidr` and
+      `internet`, a list of networks that do not belong to the resource; a filter of `icmp`
+      with `types`, `types_v6` or both, lists of ICMP types (`Icmp`); and a filter of another
+      protocol, by its number (`Protocol`).
     - `domains`, for DNS resources only, lists resolved names, with which
       `Gateway.domain_resolved` is called for a new gateway; it may be missing or empty. Each
       entry has all three fields; either list may be empty. The name must match the
@@ -83,9 +107,11 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
       may share it), and a client has at most 1,024 of them. Resolved addresses that a name
       server must not be able to give access to, such as 127.0.0.1, are accepted here; a
       gateway leaves them out.
-    - Unknown fields of `gateway`, clients, resources and filters are ignored, so that
-      objects from portal messages can be pasted in. Anywhere else they are faults: a
-      misspelt `expires_at` would make a permission permanent.
+    - A field that neither this library nor the portal knows there is a fault: a misspelt
+      `expires_at` would make a permission permanent, a misspelt `exclude` would open what it
+      should close. What the portal sends besides (of its `interface` the resolvers and the
+      search domain, of a client keys, version and device) is ignored, so that its objects can
+      be pasted in.
 
     Args:
         source: the JSON text (`bytes`: UTF-8; a byte order mark is ignored), or the mapping
@@ -140,17 +166,20 @@ def dump_policy(policy: Policy) -> str:
 
 
 def _read_policy(node: Node) -> Policy | None:
-    fields = node.fields_only("gateway", "address_plan", "clients")
+    fields = node.fields_only("gateway", "address_plan", "clients", "options")
     if fields is None:
         return None
     plan = _read_plan(fields.get("address_plan"))
+    options = read_options(fields.get("options"))
     addresses = _read_gateway(fields.require("gateway"), plan)
     clients = fields.require("clients").each(lambda client: _read_client(client, plan))
     # `Policy` checks for conflicts again, but knows neither the other faults nor the places
     # of this document.
     if node.faults:
         return None
-    return build_if_complete(Policy, addresses=addresses, address_plan=plan, clients=clients)
+    return build_if_complete(
+        Policy, addresses=addresses, address_plan=plan, clients=clients, options=options
+    )
 
 
 def _read_plan(node: Node | None) -> AddressPlan | None:
@@ -181,12 +210,12 @@ def _read_ranges(node: Node | None, default: tuple[Network, ...]) -> tuple[Netwo
 
 
 def _read_gateway(node: Node, plan: AddressPlan | None) -> TunnelAddresses | None:
-    fields = node.fields()
+    fields = node.fields_only("ipv4", "ipv6", ignored=_IGNORED_OF_GATEWAY)
     return None if fields is None else _read_addresses(fields, plan)
 
 
 def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
-    fields = node.fields()
+    fields = node.fields_only("id", "ipv4", "ipv6", "authorizations", ignored=_IGNORED_OF_CLIENT)
     if fields is None:
         return None
     return build_if_complete(
@@ -310,12 +339,14 @@ def _read_resolved(node: Node) -> tuple[Address, ...] | None:
 
 def _write_policy(policy: Policy) -> dict[str, object]:
     plan = policy.address_plan
+    options = write_options(policy.options)
     return {
         "gateway": _write_addresses(policy.addresses),
         "address_plan": {
             "tunnel": _write_ranges("tunnel", plan.tunnel),
             "dns_resources": _write_ranges("dns_resources", plan.dns_resources),
         },
+        **({"options": options} if options else {}),
         "clients": [_write_client(client) for client in policy.clients],
     }
 

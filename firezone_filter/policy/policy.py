@@ -140,7 +140,7 @@ class PolicyClient:
 
 @frozen
 class Policy:
-    """A gateway's addresses, its clients and their authorizations.
+    """A gateway's addresses, its clients and their authorizations, and its options.
 
     A policy contradicts itself nowhere, whether it was made by hand or from a file. A tunnel
     address belongs to one peer and is inside the plan's tunnel ranges; an id stands for one
@@ -165,6 +165,9 @@ class Policy:
 
     clients: tuple[PolicyClient, ...] = field(default=(), converter=_to_clients)
     """The clients, in order."""
+
+    options: GatewayOptions = field(default=GatewayOptions(), validator=_is_a(GatewayOptions))
+    """The options of the gateway that it describes."""
 
     def __attrs_post_init__(self) -> None:
         top = Node(self, Place(), Faults())
@@ -198,7 +201,7 @@ class Policy:
         self,
         now: float | None = None,
         *,
-        options: GatewayOptions = GatewayOptions(),  # noqa: B008 - immutable
+        options: GatewayOptions | None = None,
     ) -> Gateway:
         """Return a new gateway with every client connected, and its authorizations and domains.
 
@@ -206,7 +209,8 @@ class Policy:
             now: Unix time, in seconds; required if an authorization expires. One that has
                 expired by then is left out, with its domains; the gateway reports that by
                 events.
-            options: settings that are not part of a policy.
+            options: all of the gateway's options, in the place of the policy's own. To change
+                some of them, hand in `attrs.evolve(policy.options, stateful=True)`.
 
         Raises:
             InvalidTime: *now* is not finite, 2**33 or more, or missing although an
@@ -214,7 +218,11 @@ class Policy:
                 expiry is more than 50 years after *now*.
             TypeError: an argument is of the wrong type.
         """
-        gateway = Gateway(self.addresses, address_plan=self.address_plan, options=options)
+        gateway = Gateway(
+            self.addresses,
+            address_plan=self.address_plan,
+            options=self.options if options is None else options,
+        )
         if now is not None:
             gateway.handle_timeout(now)
         for client in self.clients:

@@ -39,10 +39,10 @@ from firezone_filter.values.addresses import Address, TunnelAddresses, to_addres
 from firezone_filter.values.arguments import check_stands_for
 from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import InvalidMessage, InvalidPolicy
+from firezone_filter.values.filters import Filter
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Filter,
     InternetResource,
     Resource,
     to_id,
@@ -218,7 +218,7 @@ def _read_granted(
 
     *client* is `None` if it is faulty or begins a new tunnel session: it has no resources then.
     """
-    sent = read_resource(node, among=None, with_extensions=False)
+    sent = read_resource(node, among=None, from_portal=True)
     if sent is None or client is None:
         return sent
     held = preflight.held(client.id, sent.id)

@@ -47,7 +47,8 @@ class PortalSession:
       the client is connected if it is not connected yet, or if its addresses or public key
       have changed: then it has restarted, and everything of its old tunnel session is dropped.
       A resource that the client has already gets the new filters and expiry, but keeps its
-      network or pattern, and its name. It is handed back for its ICE credentials and keys.
+      network or pattern, its name and what it excludes. It is handed back for its ICE
+      credentials and keys.
     - `allow_access`, of older portals, does the same without keys. If it brings proxy
       addresses it is handed back: resolve the name and call `domain_resolved`. The reply is
       `connection_ready` with only the reference.
@@ -58,10 +59,11 @@ class PortalSession:
       portal sends `create_authorization` again instead.
     - Any other event is handed back.
 
-    Fields that filtering does not use never matter, whatever they hold, and a public key of an
-    odd form counts as unknown. Clients and resources that the gateway does not have are
-    ignored, except in grants. A resource never changes its type while a client has it. An
-    `expires_at` in the past takes effect at once.
+    Fields that filtering does not use never matter, whatever they hold; the extensions of policy
+    files (`exclude`, the types of ICMP) are such fields. A filter of an unknown protocol is a
+    fault. A public key of an odd form counts as unknown. Clients and resources that the gateway
+    does not have are ignored, except in grants. A resource never changes its type while a client
+    has it. An `expires_at` in the past takes effect at once.
 
     **A refused message grants nothing, but may have revoked.** What it takes away goes first,
     whatever else is wrong with it: an `init` whose list can be read revokes what it does not

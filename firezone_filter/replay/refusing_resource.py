@@ -42,8 +42,8 @@ class _Client:
 
     def add(self, authorization: PolicyAuthorization) -> None:
         match authorization.resource:
-            case CidrResource(id=resource_id, network=network, filters=filters):
-                self.networks.allow(network, resource_id, filters)
+            case CidrResource(id=resource_id, network=network, filters=filters, exclude=exclude):
+                self.networks.allow(network, resource_id, filters, exclude)
             case DnsResource(id=resource_id, filters=filters):
                 for domain in authorization.domains:
                     for proxy in domain.proxy_addresses:
@@ -62,10 +62,12 @@ class _Client:
         for ids in self.names.values():
             ids.discard(resource_id)
 
-    def refusing(self, far: bytes, protocol: int, port: int | None, reason: Reason) -> str | None:
+    def refusing(
+        self, far: bytes, port: int | None, flow: FiveTuple, reason: Reason
+    ) -> str | None:
         if reason is Reason.NOT_INTERNET:
             return max(self.internet, default=None)
-        match = self.networks.match(ip_address(far), protocol, port)
+        match = self.networks.match(ip_address(far), flow.protocol, port, icmp_type=flow.icmp_type)
         # The resource of a proxy address may permit what cannot be translated.
         if match is not None and (match.reason is reason or far in self.proxies):
             return match.resource_id
@@ -104,7 +106,7 @@ class RefusingResources:
         ):
             return None
         client = self._clients[refusal.client_id]
-        return client.refusing(far, flow.protocol, port, refusal.reason)
+        return client.refusing(far, port, flow, refusal.reason)
 
 
 def _compiled(client: PolicyClient) -> _Client:

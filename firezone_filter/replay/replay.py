@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from firezone_filter.accounting.refusals import PERIOD
 from firezone_filter.capture.damage import DamagedCaptureError
@@ -24,7 +24,6 @@ from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.replay.writers import FlowWriter, Writer
 from firezone_filter.values.decisions import Decision, Direction, Forward, Translate
 from firezone_filter.values.events import AuthorizationExpired, FlowEvent
-from firezone_filter.values.options import GatewayOptions
 
 
 def replay(
@@ -40,6 +39,8 @@ def replay(
     backwards: a record with an earlier time stamp than one before it, or with one that cannot
     be right, is decided at the latest time so far. Flow records go to *flows*, if given; the
     flows still open at the end are closed as if their clients disconnected.
+
+    The gateway has the policy's options, but for `flow_records`, which *flows* decides.
 
     Returns:
         The counts; with `damage` if *records* ended in a `DamagedCaptureError`, and
@@ -109,7 +110,8 @@ class _Replay:
         earliest_ns = earliest_begin(expiries)
         begin_ns = begin([record.time_ns for record in self._waiting], expiries)
         start_ns = earliest_ns if begin_ns is None else begin_ns
-        options = GatewayOptions(flow_records=self._flows is not None)
+        # Records change no decision, and without a writer nobody reads them.
+        options = evolve(self._policy.options, flow_records=self._flows is not None)
         run = _Run(
             gateway=self._policy.gateway(start_ns / NS_PER_S, options=options),
             clock=CaptureClock(start_ns, earliest_ns, is_set=begin_ns is not None),

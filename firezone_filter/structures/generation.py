@@ -1,5 +1,7 @@
 """Generations: invalidating any number of prepared objects in one step."""
 
+from typing import Final
+
 
 class Generation:
     """A number that grows with each change of something that prepared objects depend on.
@@ -12,3 +14,7 @@ class Generation:
 
     def __init__(self) -> None:
         self.number = 0
+
+
+NEVER_OUTDATED: Final = Generation()
+"""The generation of objects that are never out of date in this way: it never moves on."""

@@ -4,10 +4,8 @@ A name that stands for a range of numbers stands at the few nodes that tile it, 
 looked up along its ancestors. So neither takes longer for more names.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Generic, TypeVar
-
-from firezone_filter.structures.names import Names
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Final, Generic, Protocol, TypeVar
 
 # Each node has four children: with two, a look-up would visit twice as many nodes; with sixteen,
 # most ranges would take twice as many tiles.
@@ -17,7 +15,17 @@ _CHILDREN: Final = 1 << _STEP
 ROOT: Final = 1
 
 
-N = TypeVar("N", bound=Names)
+class HasNames(Sized, Protocol):
+    """Names in ascending order, in some form."""
+
+    def add(self, name: str, /) -> None:
+        """Add a name, unless it is there."""
+
+    def discard(self, name: str, /) -> None:
+        """Remove a name, if it is there."""
+
+
+N = TypeVar("N", bound=HasNames)
 
 
 class TileTree(Generic[N]):

@@ -1,1 +1,1 @@
-"""Connection tracking: lifetimes and TCP state of sessions, which live by their packets."""
+"""Connection tracking: lifetimes, TCP state and limits of what lives by its packets."""

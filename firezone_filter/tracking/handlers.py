@@ -14,9 +14,9 @@ class FlowHandler(Protocol):
     """Decides about the next packets of an established flow, each of which has an effect.
 
     A handler is for one flow in one direction, and is made when its first packet has been
-    allowed. That of a translated flow prolongs the session; that of a counted one adds to the
-    flow record. It checks no permission, so it must be invalidated when the client's
-    permissions change.
+    allowed. That of a translated flow prolongs the session, that of a tracked one (`stateful`)
+    the flow; that of a counted one adds to the flow record. It checks no permission, so it must
+    be invalidated when the client's permissions change.
     """
 
     client_id: str

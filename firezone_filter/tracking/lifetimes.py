@@ -31,6 +31,10 @@ DATAGRAM: Final = 120
 """Seconds after the last packet, either way, of all but TCP (RFC 4787, REQ-5; RFC 5508,
 REQ-2)."""
 
+UNCAPPED: Final = ESTABLISHED - 2 * DATAGRAM
+"""Seconds after the last packet out within which one that comes in prolongs all but TCP by its
+full time, whatever rounding does."""
+
 CLOSING: Final = 240
 """Seconds after the last packet out, once FINs have been seen both ways or a RST has come in:
 TIME-WAIT (RFC 5382, REQ-5), and for as long a connection goes on if the RST was forged (RFC
@@ -100,6 +104,7 @@ class TrackedSession(Link):
     __slots__ = (
         "_seen",
         "group",
+        "is_half_closed",
         "is_open",
         "is_steady",
         "key",
@@ -123,6 +128,9 @@ class TrackedSession(Link):
         """Whether it is one of its group: neither only proposed by the judge, nor ended."""
         self.is_steady = False
         """Whether packets without state flags do nothing but prolong it."""
+        self.is_half_closed = False
+        """The same for TCP that was answered, and to which the client, but not the far end, has
+        said FIN: such a packet is also its last, in the order in which these give way."""
         self.place = NO_PLACE
         self._seen = _IS_TCP if protocol == TCP else 0
 
@@ -130,6 +138,11 @@ class TrackedSession(Link):
     def is_tcp(self) -> bool:
         """Whether it is one of TCP."""
         return self._seen >= _IS_TCP
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether anything came back."""
+        return bool(self._seen & _ANSWERED)
 
     @property
     def kind(self) -> int:
@@ -163,7 +176,7 @@ class TrackedSession(Link):
             now: the time.
         """
         seen = self._seen
-        if flags & (SYN | ACK) == SYN and self._is_restarted_by(resource_port):
+        if flags & (SYN | ACK) == SYN and self.is_restarted_by(resource_port):
             # The client reuses its port: a new connection in the place of one that was over,
             # or of whose end it knows (RFC 9293, section 3.6.1).
             seen &= _IS_TCP
@@ -195,8 +208,8 @@ class TrackedSession(Link):
         # A FIN or RST that comes late makes a moment count that has passed already.
         return _KINDS[seen] == IS_CLOSING and now >= self.expires_at
 
-    def _is_restarted_by(self, resource_port: int) -> bool:
-        """Tell whether a SYN to *resource_port* begins another connection."""
+    def is_restarted_by(self, resource_port: int) -> bool:
+        """Tell whether a SYN without ACK to *resource_port* begins another connection."""
         any_fin = bool(self._seen & _ANY_FIN)
         return self.kind == IS_CLOSING or (any_fin and resource_port == self.resource_port)
 

@@ -120,7 +120,6 @@ class ClientSessions(Generic[S]):
         "_ending",
         "_ends",
         "_said_fin",
-        "_unanswered",
         "_withdrawn",
         "count",
         "datagrams",
@@ -129,6 +128,7 @@ class ClientSessions(Generic[S]):
         "next",
         "place",
         "pool",
+        "unanswered",
     )
 
     def __init__(self, pool: SessionPool[S], connected: int) -> None:
@@ -144,7 +144,7 @@ class ClientSessions(Generic[S]):
         # As the theory above has it.
         self._closing: Lane[S] = Lane()
         self._said_fin: Lane[S] = Lane()
-        self._unanswered: Lane[S] = Lane()
+        self.unanswered: Lane[S] = Lane()
         self.established: Lane[S] = Lane()
         self.datagrams: Lane[S] = Lane()
         self._ends: PlacedHeap[S] = PlacedHeap()
@@ -191,7 +191,7 @@ class ClientSessions(Generic[S]):
         """Return the session whose time is over first."""
         heads = (
             self._ends.first,
-            self._unanswered.first,
+            self.unanswered.first,
             self.datagrams.first,
             self.established.first,
         )
@@ -216,7 +216,7 @@ class ClientSessions(Generic[S]):
 
     def yielding(self) -> Room[S]:
         """Return which session gives way to another where none is gone."""
-        for lane in (self._closing, self._said_fin, self._unanswered):
+        for lane in (self._closing, self._said_fin, self.unanswered):
             if lane.first is not None:
                 return Room(is_there=True, client=self, displaced=lane.first)
         return _NO_ROOM
@@ -246,9 +246,10 @@ class ClientSessions(Generic[S]):
         kind, at = session.kind, session.expires_at
         was_steady = session.is_steady
         session.is_steady = kind == STAYS
+        session.is_half_closed = kind == HAS_SAID_FIN and session.is_answered
         if kind == IS_UNANSWERED:
             # The packet was one out, so it is the last of these to end.
-            self.prolong(session, self._unanswered)
+            self.prolong(session, self.unanswered)
         elif kind != STAYS:
             self._ends.put(session, at)
             (self._said_fin if kind == HAS_SAID_FIN else self._closing).append(session)
@@ -265,11 +266,31 @@ class ClientSessions(Generic[S]):
             self.next = at
             self.pool.upkeep.announce(self, at)
 
+    def see_half_closed(self, session: S, now: float, *, outbound: bool) -> None:
+        """Let a packet without state flags prolong a session that is half closed."""
+        if outbound and now != session.last_outbound:
+            session.last = session.last_outbound = now
+            self._ends.put(session, session.expires_at)
+        lane = self._said_fin
+        if session.after is not lane:
+            lane.append(session)
+
     def prolong(self, session: S, lane: Lane[S]) -> None:
         """Put a session where it ends after all others of a lane."""
         if session.place != NO_PLACE:
             self._ends.remove(session)
         lane.append(session)
+
+    def regroup(self, session: S, group: Group) -> None:
+        """Let a live session end together with those of another group from here on."""
+        before = session.group
+        del before.held[session.key]
+        if not before.held:
+            self._ending.remove(before)
+        session.group = group
+        group.held[session.key] = session
+        if group.ends_at < math.inf:
+            self.set_end(group, group.ends_at)
 
     def set_end(self, group: Group, ends_at: float) -> None:
         """Take note of when policy is going to end a group that has sessions."""
@@ -306,7 +327,7 @@ class ClientSessions(Generic[S]):
         self.ended(session, at)
 
     def _remove(self, session: S) -> None:
-        session.is_open = session.is_steady = False
+        session.is_open = session.is_steady = session.is_half_closed = False
         session.unlink()
         self._ends.remove(session)
         group = session.group
@@ -348,11 +369,13 @@ class ClientSessions(Generic[S]):
     def close(self) -> None:
         """Take leave of the pool: the client has gone, and so have its sessions."""
         self.pool.upkeep.set(self, None)
+        # Whoever still asks, since something has failed, finds none open, and looks no further.
+        self.next = math.inf
         # An empty lane is its own neighbour, a cycle that reference counting does not free.
         for lane in (
             self._closing,
             self._said_fin,
-            self._unanswered,
+            self.unanswered,
             self.established,
             self.datagrams,
         ):

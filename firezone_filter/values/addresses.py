@@ -91,7 +91,7 @@ def _without_scope(network: Network, value: object) -> Network:
     return network
 
 
-def to_networks(values: Iterable[str | Network]) -> tuple[Network, ...]:
+def to_networks(values: Iterable[str | Network | Address]) -> tuple[Network, ...]:
     """Return *values* as network objects, in their order.
 
     Raises:

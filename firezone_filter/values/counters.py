@@ -38,6 +38,9 @@ class Counters:
     fragments: int
     """First fragments whose decision is kept for their later fragments."""
 
+    flows: int = 0
+    """Live flows of `GatewayOptions.stateful`; 0 without it."""
+
     clock_steps_back: int = 0
     """How often a call brought a `now` that was earlier than the latest, since the start."""
 

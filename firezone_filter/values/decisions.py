@@ -70,8 +70,8 @@ class Reason(enum.StrEnum):
     """The resource, or the gateway's own filters, do not permit UDP on this port."""
 
     ICMP = "icmp"
-    """The resource, or the gateway's own filters, do not permit ICMP; or the message is router
-    or neighbour discovery, which must stay on its link."""
+    """The resource, or the gateway's own filters, do not permit ICMP of this type; or the message
+    is router or neighbour discovery, which must stay on its link."""
 
     PROTOCOL = "protocol"
     """The resource, or the gateway's own filters, do not permit this IP protocol; or it cannot
@@ -89,6 +89,13 @@ class Reason(enum.StrEnum):
 
     NAT_EXHAUSTED = "nat-exhausted"
     """A new translated session finds no free port, or the limit of sessions is reached."""
+
+    UNSOLICITED = "unsolicited"
+    """With `stateful`, an inbound packet that belongs to no flow that the client began."""
+
+    FLOWS_EXHAUSTED = "flows-exhausted"
+    """With `stateful`, a new flow finds no room: a limit of flows is reached, and none of the
+    client's, or of the client that has most, gives way."""
 
 
 @final

@@ -6,7 +6,7 @@ import attrs
 from attrs import field, frozen
 
 from firezone_filter.values.errors import InvalidPolicy, shown
-from firezone_filter.values.resources import Filter, Icmp, Tcp, Udp, to_filters
+from firezone_filter.values.filters import Filter, Icmp, Tcp, Udp, to_filters
 from firezone_filter.values.times import is_finite
 
 
@@ -53,11 +53,11 @@ class GatewayOptions:
     """Maximum replies to one client at once."""
 
     own_filters: tuple[Filter, ...] = field(
-        default=(Icmp(), Udp(53535), Tcp(53535)), converter=to_filters
+        default=(Icmp.echo(), Udp(53535), Tcp(53535)), converter=to_filters
     )
     """The filters for packets between clients and the gateway's own tunnel address: unless the
-    host says otherwise, pings, and questions to Firezone's name server on port 53535. **None
-    at all permit every protocol.**"""
+    host says otherwise, pings (no other ICMP), and questions to Firezone's name server on port
+    53535. **None at all permit every protocol.**"""
 
     max_sessions_per_client: int = field(default=16_384, validator=_count)
     """Maximum NAT sessions of one client. For another, one of its own gives way that is closing,
@@ -72,6 +72,20 @@ class GatewayOptions:
     """Maximum decisions remembered for all clients together, at 100 to 150 bytes each; of one
     client at most 4,096 a direction. For another, the client that has most forgets its oldest.
     The number changes no decision; 0 remembers none."""
+
+    stateful: bool = field(default=False, validator=_switch)
+    """Whether only answers come back: an inbound packet passes only if the client began the
+    flow that it belongs to (docs/rules.md, section 7). Otherwise, what a client may reach may
+    also speak to it unasked. docs/stateful.md says when to use it, and what it does not do."""
+
+    max_flows_per_client: int = field(default=16_384, validator=_count)
+    """Maximum flows of one client, with `stateful`. For another, one of its own gives way that is
+    closing, that it has closed from its side, or that was never answered. Without such a one
+    the packet is dropped as `FLOWS_EXHAUSTED`."""
+
+    max_flows: int = field(default=1_048_576, validator=_count)
+    """Maximum flows of all clients together, with `stateful`. For another, one of the client that
+    has most gives way, in the same manner."""
 
     flow_records: bool = field(default=False, validator=_switch)
     """Whether flows are recorded: `Gateway.poll_event` then also returns `FlowStarted`,

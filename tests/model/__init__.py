@@ -6,6 +6,7 @@ Nothing here is fast and nothing is remembered that the rules do not ask for: li
 - `packets`: headers, quotes, checksums, the reply to a refused packet
 - `policy`: filters, which resource matches, patterns
 - `nat`: sessions, ports, rewriting
+- `stateful`: the flows to which only answers come back
 - `gateway`: `Model`, time, lifecycle, events, the tables of checks
 """
 

@@ -116,6 +116,7 @@ class FlowModel(Model):
             "clients": len(clients),
             "authorizations": sum(len(client.authorizations) for client in clients),
             "nat_sessions": sum(len(client.sessions) for client in clients),
+            "flows": self.flows,
             "fragments": sum(len(client.fragments) for client in clients),
             "recorded_flows": len(self._all_open()),
             "tx_packets": tx_packets,

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from . import nat, packets, policy
+from . import nat, packets, policy, stateful
 from .nat import Outside, Proxy, Session, Sessions
 from .policy import within
+from .stateful import Flows
 from .values import INBOUND, OUTBOUND, Address, Given, ModelError, Moment, end_of, moved, over
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Client:
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     proxies: dict[Address, Proxy] = field(default_factory=dict)
     sessions: Sessions = field(default_factory=Sessions)
+    flows: Flows = field(default_factory=Flows)
     # When sessions were forgotten, the first first: kept to name refusals.
     ended: dict[Outside, Moment] = field(default_factory=dict)
     fragments: dict[Given, FirstFragment] = field(default_factory=dict)  # by last start
@@ -74,6 +76,7 @@ class Client:
         for session in self.sessions:
             session.last_out = moved(session.last_out, by)
             session.last = moved(session.last, by)
+        self.flows.move_moments(by)
         self.ended = {outside: moved(at, by) for outside, at in self.ended.items()}
         for first in self.fragments.values():
             first.since = moved(first.since, by)
@@ -250,6 +253,19 @@ class Model:
         if renumbered:
             client.proxies.clear()
             client.sessions = Sessions()
+            for flow in client.flows:
+                if self._in_dns(flow.far):
+                    client.flows.remove(flow)
+        self._assign(client, domain, resource_id, proxies, resolved)
+
+    def _assign(
+        self,
+        client: Client,
+        domain: str,
+        resource_id: str,
+        proxies: list[Address],
+        resolved: list[Address],
+    ) -> None:
         usable = [address for address in resolved if self._may_stand_behind(address)]
         for version in (4, 6):
             targets = [address for address in usable if address.version == version]
@@ -279,6 +295,11 @@ class Model:
         granted = self._client(client_id).authorizations
         return {resource_id: one.expires_at for resource_id, one in granted.items()}
 
+    @property
+    def flows(self) -> int:
+        """How many flows of section 7 live."""
+        return sum(len(client.flows) for client in self._clients.values())
+
     # Time and events -----------------------------------------------------------------
 
     def poll_timeout(self) -> float | None:
@@ -288,6 +309,17 @@ class Model:
             for client in self._clients.values()
             for one in client.authorizations.values()
             if one.expires_at is not None
+        ]
+        return min(ends, default=None)
+
+    def forgotten_from(self) -> float | None:
+        """Say when the next session, or flow of section 7, is over: there is then more to do."""
+        if self._now.seconds is None:
+            return None
+        ends = [
+            end_of(*one.lifetime())
+            for client in self._clients.values()
+            for one in (*client.sessions, *client.flows)
         ]
         return min(ends, default=None)
 
@@ -390,6 +422,9 @@ class Model:
         due = [(end, session) for end, session in ends if now >= end]
         for end, session in sorted(due, key=itemgetter(0)):
             client.end_session(session, Moment(end))
+        for flow in client.flows:
+            if over(*flow.lifetime(), now):
+                client.flows.remove(flow)
         for outside, at in list(client.ended.items()):
             if over(at, nat.REMEMBERED, now):
                 del client.ended[outside]
@@ -411,6 +446,9 @@ class Model:
         for session in client.sessions if gone else ():
             if session.proxy in gone:
                 client.sessions.remove(session)
+        for flow in client.flows:
+            if flow.resource_id == resource_id or flow.far in gone:
+                client.flows.remove(flow)
         if event is not None:
             self._announce(event)
         if not client.authorizations:
@@ -451,10 +489,10 @@ class Model:
         return not policy.is_special(address, self._plan) and not policy.is_local_service(address)
 
     def _match(
-        self, client: Client, address: Address, protocol: int, port: int | None
+        self, client: Client, address: Address, protocol: int, number: int | None
     ) -> policy.Candidate:
-        """Choose by section 5 among the client's resources."""
-        having, wanted = client.authorizations, (protocol, port)
+        """Choose by section 5 among the client's resources; `number` is port or ICMP type."""
+        having, wanted = client.authorizations, (protocol, number)
         if self._in_dns(address):
             # Here only DNS resources count, by the proxies given for them.
             proxy = client.proxies.get(address)
@@ -467,8 +505,9 @@ class Model:
         )
         return policy.best([one for one in candidates if one is not None])
 
-    def _own_refusal(self, protocol: int, port: int | None) -> str | None:
-        return policy.refusal(self._options.own_filters, protocol, port)
+    def _own_refusal(self, packet: Packet, direction: str) -> str | None:
+        number = packet.number(direction)
+        return policy.refusal(self._options.own_filters, packet.protocol, number)
 
     # Packets -------------------------------------------------------------------------
 
@@ -610,14 +649,21 @@ class Model:
         if packet.icmp_type in packets.LINK_ONLY[packet.version]:
             return Ruling("icmp")
         if to_own:
-            reason = self._own_refusal(packet.protocol, packet.destination_port)
-            return Ruling(reason, answer=True)
-        match = self._match(client, packet.destination, packet.protocol, packet.destination_port)
+            return Ruling(self._own_refusal(packet, OUTBOUND), answer=True)
+        number = packet.number(OUTBOUND)
+        match = self._match(client, packet.destination, packet.protocol, number)
         if match.reason is not None:
             return Ruling(match.reason, answer=True)
+        if not self._fits_a_flow(client, packet):
+            return Ruling("flows-exhausted")
+        ruling = Ruling(resource_id=match.resource_id)
         if self._in_dns(packet.destination):
-            return self._translate_outbound(client, packet, match.resource_id)
-        return Ruling(resource_id=match.resource_id)
+            ruling = self._translate_outbound(client, packet, match.resource_id)
+        if ruling.reason is None and self._options.stateful:
+            # It has passed every row: only now anything begins, and room is made.
+            self._make_room_for_a_flow(client, packet)
+            client.flows.sent(packet, match.resource_id, self._now)
+        return ruling
 
     def _translate_outbound(
         self, client: Client, packet: Packet, resource_id: str | None
@@ -688,31 +734,84 @@ class Model:
         if packet.icmp_type in packets.LINK_ONLY[packet.version]:
             return Ruling("icmp")
         if from_own:
-            return Ruling(self._own_refusal(packet.protocol, packet.source_port))
-        session = client.sessions.from_outside(packet, INBOUND)
+            return Ruling(self._own_refusal(packet, INBOUND))
+        session = self._session_from_outside(client, packet, INBOUND)
         if session is not None:
             return self._translate_inbound(client, packet, session)
-        match = self._match(client, packet.source, packet.protocol, packet.source_port)
+        match = self._match(client, packet.source, packet.protocol, packet.number(INBOUND))
         if match.reason is None:
+            if not self._is_asked_for(client, packet, INBOUND):
+                return Ruling("unsolicited")
+            if self._options.stateful:
+                client.flows.received(packet, self._now)
             return Ruling(resource_id=match.resource_id)
         outside = nat.outside_of(packet, INBOUND)
         if outside is not None and outside in client.ended:
             return Ruling("expired-nat-session")
         return Ruling(match.reason)
 
-    def _translate_inbound(self, client: Client, packet: Packet, session: Session) -> Ruling:
+    def _translate_inbound(self, client: Client, came: Packet, session: Session) -> Ruling:
         """Judge by the proxy address: the packet is the translated one from here on."""
-        match = self._match(client, session.proxy, packet.protocol, packet.source_port)
+        packet = nat.from_inside(came, INBOUND, session)
+        match = self._match(client, packet.source, packet.protocol, packet.number(INBOUND))
         if match.reason is not None:
             return Ruling(match.reason)
+        if not self._is_asked_for(client, packet, INBOUND):
+            return Ruling("unsolicited")
+        if self._options.stateful:
+            client.flows.received(packet, self._now)
         # reading: of packets at one moment, the one that was handled later is the later one.
         client.sessions.put_last(session)
         if session.received(packet, self._now):
             # reading: a moment that has passed before FIN or RST made it count is the
             # packet's own, so that its end is remembered for 240 s from there.
             client.end_session(session, self._now)
-        data = nat.rewritten(packet, INBOUND, session.proxy, session.client_port)
-        return Ruling(resource_id=match.resource_id, packet=data, far=session.proxy)
+        return Ruling(resource_id=match.resource_id, packet=packet.data, far=session.proxy)
+
+    # Only answers come back (section 7) ----------------------------------------------
+
+    def _is_asked_for(self, client: Client, packet: Packet, direction: str) -> bool:
+        """Tell whether a packet, or a quote, as the client sees it, belongs to a live flow."""
+        return not self._options.stateful or client.flows.of(packet, direction) is not None
+
+    def _session_from_outside(
+        self, client: Client, packet: Packet, direction: str
+    ) -> Session | None:
+        """Find the session that translates a packet, or a quote, as the resource sees it.
+
+        `None` also where it belongs to a flow as it came, and to none when it is translated.
+        """
+        session = client.sessions.from_outside(packet, direction)
+        if session is None or not self._options.stateful:
+            return session
+        inside = nat.from_inside(packet, direction, session)
+        translated, direct = (client.flows.of(one, direction) for one in (inside, packet))
+        return None if translated is None and direct is not None else session
+
+    def _fits_a_flow(self, client: Client, packet: Packet) -> bool:
+        """Tell whether a permitted packet out has a flow, begins none, or finds room."""
+        crowded = self._crowded(client, packet)
+        return crowded is None or crowded.flows.giving_way() is not None
+
+    def _make_room_for_a_flow(self, client: Client, packet: Packet) -> None:
+        crowded = self._crowded(client, packet)
+        if crowded is not None:
+            flow = crowded.flows.giving_way()
+            assert flow is not None
+            crowded.flows.remove(flow)
+
+    def _crowded(self, client: Client, packet: Packet) -> Client | None:
+        """Find the client of which a flow has to give way to a new one; `None`: there is room."""
+        if not self._options.stateful:
+            return None
+        if client.flows.of(packet, OUTBOUND) is not None or not stateful.begins_one(packet):
+            return None
+        if len(client.flows) >= self._options.max_flows_per_client:
+            return client
+        if self.flows >= self._options.max_flows:
+            # As for sessions: of equals, the one connected first.
+            return max(self._clients.values(), key=lambda one: len(one.flows))
+        return None
 
     # ICMP errors ---------------------------------------------------------------------
 
@@ -731,41 +830,50 @@ class Model:
             return refused
         if quote.is_later_fragment or quote.is_icmp_error:
             return refused
+        away = _opposite(direction)  # the way of the quoted packet
         if direction == INBOUND:
             is_about_it = quote.source == error.destination
-            far, port = quote.destination, quote.destination_port
-            session = client.sessions.from_outside(quote, OUTBOUND)
+            far = quote.destination
+            session = self._session_from_outside(client, quote, away)
         else:
             is_about_it = (quote.destination, quote.source) == (error.source, error.destination)
-            far, port = quote.source, quote.source_port
-            session = client.sessions.from_inside(quote, INBOUND)
+            far = quote.source
+            session = client.sessions.from_inside(quote, away)
         if not is_about_it:
             return refused
         if session is not None:
             return self._translate_error(client, error, direction, quote, session)
         if far in self._own:
-            reason = self._own_refusal(quote.protocol, port)
-            return refused if reason is not None else Ruling()
+            return refused if self._own_refusal(quote, away) is not None else Ruling()
         if self._in_tunnel(far) or self._in_dns(far):
             return refused
-        match = self._match(client, far, quote.protocol, port)
-        return refused if match.reason is not None else Ruling(resource_id=match.resource_id)
+        resource_id, permitted = self._judged_quote(client, far, quote, away)
+        return Ruling(resource_id=resource_id) if permitted else refused
 
     def _translate_error(
         self, client: Client, error: Packet, direction: str, quote: Packet, session: Session
     ) -> Ruling:
         """Translate an error and its quote, if the quoted packet is permitted."""
-        inbound = direction == INBOUND
-        port = quote.destination_port if inbound else quote.source_port
-        match = self._match(client, session.proxy, quote.protocol, port)
-        if match.reason is not None:
+        away = _opposite(direction)
+        if direction == INBOUND:
+            inside = translated = nat.from_inside(quote, away, session)
+            far = session.proxy
+        else:
+            inside, far = quote, session.resolved
+            translated = nat.from_outside(quote, away, session)
+        resource_id, permitted = self._judged_quote(client, session.proxy, inside, away)
+        if not permitted:
             return Ruling("icmp-error")
-        far, near_port = (
-            (session.proxy, session.client_port) if inbound else (session.resolved, session.port)
-        )
-        quoted = nat.rewritten(quote, _opposite(direction), far, near_port)
-        data = nat.rewritten_error(error, direction, far, quoted)
-        return Ruling(resource_id=match.resource_id, packet=data, far=far)
+        data = nat.rewritten_error(error, direction, far, translated.data)
+        return Ruling(resource_id=resource_id, packet=data, far=far)
+
+    def _judged_quote(
+        self, client: Client, far: Address, quote: Packet, away: str
+    ) -> tuple[str | None, bool]:
+        """Say which resource a quote, as the client sees it, has, and if it is permitted."""
+        match = self._match(client, far, quote.protocol, quote.number(away))
+        asked_for = self._is_asked_for(client, quote, away)
+        return match.resource_id, match.reason is None and asked_for
 
 
 def _check_time(time: float) -> None:

@@ -43,10 +43,17 @@ class Options:
     reject_rate: float = 100.0
     reject_burst: int = 100
     own_filters: Given = field(
-        default_factory=lambda: (Icmp(), Udp(Ports(53_535, 53_535)), Tcp(Ports(53_535, 53_535)))
+        default_factory=lambda: (
+            Icmp((0, 8), (128, 129)),
+            Udp(Ports(53_535, 53_535)),
+            Tcp(Ports(53_535, 53_535)),
+        )
     )
     max_sessions_per_client: int = 16_384
     max_sessions: int = 1_048_576
+    stateful: bool = False
+    max_flows_per_client: int = 16_384
+    max_flows: int = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,13 @@ class Udp:
 
 @dataclass(frozen=True)
 class Icmp:
-    pass
+    types: Given = None
+    types_v6: Given = None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    number: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ class CidrResource:
     network: Given
     filters: Given = ()
     name: str = ""
+    exclude: Given = ()
 
 
 @dataclass(frozen=True)

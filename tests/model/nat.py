@@ -169,8 +169,7 @@ def near_port(packet: Packet, direction: str) -> int | None:
         return packet.source_port if direction == OUTBOUND else packet.destination_port
     echo = packets.ECHO_REQUEST if direction == OUTBOUND else packets.ECHO_REPLY
     if packet.is_icmp and packet.icmp_type == echo[packet.version]:
-        at = packet.transport_at + 4
-        return int.from_bytes(packet.data[at : at + 2])
+        return packet.echo_id
     return None
 
 
@@ -306,6 +305,22 @@ def _near_port_at(packet: Packet, direction: str) -> int:
     if packet.is_icmp:
         return 4
     return 0 if direction == OUTBOUND else 2
+
+
+def from_inside(packet: Packet, direction: str, session: Session) -> Packet:
+    """Show a packet, or a quote, as the client sees it."""
+    return _shown(packet, direction, session.proxy, session.client_port)
+
+
+def from_outside(packet: Packet, direction: str, session: Session) -> Packet:
+    """Show a packet, or a quote, as the resource sees it."""
+    return _shown(packet, direction, session.resolved, session.port)
+
+
+def _shown(packet: Packet, direction: str, far: Address, port: int) -> Packet:
+    shown = packets.parse_quote(rewritten(packet, direction, far, port))
+    assert shown is not None
+    return shown
 
 
 def rewritten_error(error: Packet, direction: str, outer: Address, quote: bytes) -> bytes:

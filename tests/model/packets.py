@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from .values import ICMP, TCP, UDP, Address
+from .values import ICMP, OUTBOUND, TCP, UDP, Address
 
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION = 0, 43, 44, 51, 60
 EXTENSIONS = {HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION}
@@ -25,6 +25,8 @@ PASSABLE_ERRORS = {4: {3, 11, 12}, 6: {1, 2, 3, 4}}
 LINK_ONLY = {4: {9, 10}, 6: {133, 134, 135, 136}}
 ECHO_REQUEST = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
+# Other requests, and what answers them.
+ANSWERS = {4: {13: 14, 15: 16, 17: 18, 42: 43}, 6: {139: 140, 160: 161}}
 
 
 class MalformedError(Exception):
@@ -89,6 +91,16 @@ class Packet:
         if self.protocol not in (TCP, UDP) or self.is_later_fragment:
             return None
         return int.from_bytes(self.data[self.transport_at + at : self.transport_at + at + 2])
+
+    def number(self, direction: str) -> int | None:
+        """Return what filters look at beside the protocol: the resource's port, the ICMP type."""
+        if self.is_icmp:
+            return self.icmp_type
+        return self.destination_port if direction == OUTBOUND else self.source_port
+
+    @property
+    def echo_id(self) -> int:
+        return int.from_bytes(self.data[self.transport_at + 4 : self.transport_at + 6])
 
     @property
     def tcp_flags(self) -> int:

@@ -89,21 +89,49 @@ def lies_inside(network: Given, outer: Given) -> bool:
 OTHER = -1
 """Any protocol that filters know nothing of."""
 
+ALL_TYPES = frozenset(range(256))
 
-def refusal(filters: Iterable[Given], protocol: int, port: int | None) -> str | None:
-    """Name the reason why filters refuse a protocol and port; `None` if they permit it."""
+# Naming one type of a pair of request and answer names both (section 3).
+PAIRS = {
+    4: [(8, 0), (13, 14), (15, 16), (17, 18), (42, 43)],
+    6: [(128, 129), (139, 140), (160, 161)],
+}
+
+
+def refusal(filters: Iterable[Given], protocol: int, number: int | None) -> str | None:
+    """Name the reason why filters refuse a protocol; `None` if they permit it.
+
+    `number` is the port of TCP and UDP and the type of ICMP; `None` asks for every one.
+    """
     filters = list(filters)
     if not filters:
         return None  # no filters: every protocol (section 5, rule 4)
     if protocol in (TCP, UDP):
         kind, reason = ("Tcp", "tcp-port") if protocol == TCP else ("Udp", "udp-port")
         ranges = [(f.ports.first, f.ports.last) for f in filters if type(f).__name__ == kind]
-        if port is None:
+        if number is None:
             return None if _covers_every_port(ranges) else reason
-        return None if any(first <= port <= last for first, last in ranges) else reason
+        return None if any(first <= number <= last for first, last in ranges) else reason
     if protocol in ICMP.values():
-        return None if any(type(f).__name__ == "Icmp" for f in filters) else "icmp"
-    return "protocol"
+        types = _icmp_types(filters, 4 if protocol == ICMP[4] else 6)
+        return None if (types == ALL_TYPES if number is None else number in types) else "icmp"
+    named = {f.number for f in filters if type(f).__name__ == "Protocol"}
+    return None if protocol in named else "protocol"
+
+
+def _icmp_types(filters: Iterable[Given], version: int) -> set[int]:
+    """Collect the types that filters permit: several `Icmp` add up."""
+    found: set[int] = set()
+    for one in filters:
+        if type(one).__name__ != "Icmp":
+            continue
+        if one.types is None and one.types_v6 is None:
+            return set(ALL_TYPES)
+        # Where one family is given, none of the other is permitted.
+        types = set((one.types if version == 4 else one.types_v6) or ())
+        found |= types
+        found |= {number for pair in PAIRS[version] if types & {*pair} for number in pair}
+    return found
 
 
 def _covers_every_port(ranges: list[tuple[int, int]]) -> bool:
@@ -134,6 +162,8 @@ def best(candidates: list[Candidate]) -> Candidate:
 def cidr_covers(resource: Given, address: Address, plan: Given) -> bool:
     if address not in resource.network or is_special(address, plan):
         return False
+    if within(address, resource.exclude):
+        return False  # as if the network were not there
     if is_local_service(address):
         return any(lies_inside(resource.network, one) for one in LOCAL_SERVICES)
     return True
@@ -169,33 +199,52 @@ class FilterTable:
     """`ClientFilterTable` by itself: rules 2 to 4, no plan, no special addresses."""
 
     def __init__(self) -> None:
-        self.entries: dict[tuple[Given, str], tuple[Given, ...]] = {}
+        self.entries: dict[tuple[Given, str], tuple[list[Given], list[Given]]] = {}
 
-    def allow(self, network: Given, resource_id: str, filters: Iterable[Given] = ()) -> None:
-        self.entries[network, resource_id] = tuple(filters)
+    def allow(
+        self,
+        network: Given,
+        resource_id: str,
+        filters: Iterable[Given] = (),
+        exclude: Iterable[Given] = (),
+    ) -> None:
+        self.entries[network, resource_id] = list(filters), list(exclude)
 
     def revoke(self, resource_id: str) -> bool:
         before = len(self.entries)
-        self.entries = {key: f for key, f in self.entries.items() if key[1] != resource_id}
+        self.entries = {key: one for key, one in self.entries.items() if key[1] != resource_id}
         return len(self.entries) < before
 
     def match(
-        self, address: Address, protocol: int, port: int | None = None
+        self,
+        address: Address,
+        protocol: int,
+        port: int | None = None,
+        *,
+        icmp_type: int | None = None,
     ) -> tuple[str, Given, str | None] | None:
         """Choose an entry: its resource id, its network, why it refuses."""
-        foreign = 58 if address.version == 4 else 1
+        foreign = ICMP[6 if address.version == 4 else 4]
         asked = OTHER if protocol == foreign else protocol
+        number = port if protocol in (TCP, UDP) else icmp_type
         covering = [
-            (resource_id, network, refusal(filters, asked, port))
-            for (network, resource_id), filters in self.entries.items()
-            if address in network
+            (resource_id, network, refusal(filters, asked, number))
+            for (network, resource_id), (filters, exclude) in self.entries.items()
+            if address in network and not within(address, exclude)
         ]
         return max(
             covering, key=lambda one: (one[2] is None, one[1].prefixlen, one[0]), default=None
         )
 
-    def permits(self, address: Address, protocol: int, port: int | None = None) -> bool:
-        match = self.match(address, protocol, port)
+    def permits(
+        self,
+        address: Address,
+        protocol: int,
+        port: int | None = None,
+        *,
+        icmp_type: int | None = None,
+    ) -> bool:
+        match = self.match(address, protocol, port, icmp_type=icmp_type)
         return match is not None and match[2] is None
 
 

@@ -67,6 +67,9 @@ def tight(size: Size, options: GatewayOptions) -> GatewayOptions:
         options,
         max_sessions_per_client=size.sessions + 2,
         max_sessions=size.clients * size.sessions + 3,
+        # With the direct flows, of which each client begins up to three.
+        max_flows_per_client=size.sessions + 5,
+        max_flows=size.clients * (size.sessions + 3) + 3,
     )
     few: dict[str, Any] = {"max_remembered": 8}
     return evolve(options, **few)
@@ -84,17 +87,6 @@ class Fetching(Twins):
             if ours is None:
                 return number
         return most
-
-    def count(self) -> None:
-        """Compare what the gateway counts with what there is."""
-        ours, clients = self.gateway.counters(), self.model._clients.values()
-        theirs = (
-            sum(len(one.authorizations) for one in clients),
-            sum(len(one.sessions) for one in clients),
-            sum(len(one.fragments) for one in clients),
-        )
-        mine = (ours.authorizations, ours.nat_sessions, ours.fragments)
-        assert mine == theirs, self.explain(mine, theirs)
 
 
 class FetchingRecords(RecordedTwins, Fetching):
@@ -140,14 +132,15 @@ class MuchWaiting:
         *,
         recorded: bool = False,
         limits: bool = False,
+        stateful: bool = False,
     ) -> None:
         self.draw = draw
         self.size = size
-        options = GatewayOptions(reject_rate=0.5, reject_burst=3)
+        options = GatewayOptions(reject_rate=0.5, reject_burst=3, stateful=stateful)
         if limits:
             options = tight(size, options)
         self.twins: Fetching = (FetchingRecords if recorded else Fetching)(OWN[0], options)
-        self.twins.log.insert(0, f"{size} recorded={recorded} limits={limits}")
+        self.twins.log.insert(0, f"{size} {recorded=} {limits=} {stateful=}")
         self.now = END - 240.0
         self.spread = draw.choice((0.0, 0.0, JUST_BEFORE / 1024))
         self.clients = [f"client-{number}" for number in range(size.clients)]
@@ -297,6 +290,7 @@ class MuchWaiting:
         self.twins.check()
         self.twins.count()
         assert self.twins.gateway.counters().nat_sessions == 0
+        assert self.twins.gateway.counters().flows == 0
 
     def settle(self) -> None:
         """Call `handle_timeout` as long as more waits."""

@@ -1,5 +1,7 @@
 """The policy of the property tests: Alice may reach much, the others nothing."""
 
+from attrs import evolve
+
 from firezone_filter import (
     CidrResource,
     DnsResource,
@@ -25,6 +27,9 @@ CIDR_ONLY: tuple[Resource, ...] = (*ROOMY[:2], InternetResource("internet"))
 
 UNLIMITED = GatewayOptions(reject_burst=1_000_000)
 """Options without a limit of replies, so that no reply depends on earlier ones."""
+
+STATEFUL = evolve(UNLIMITED, stateful=True)
+"""The same where only answers come back."""
 
 
 def connected(options: GatewayOptions = UNLIMITED) -> Twins:

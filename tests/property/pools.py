@@ -6,7 +6,7 @@ fractions, on which floats are exact.
 
 from typing import Final
 
-from firezone_filter import Direction, Filter, Icmp, Tcp, TunnelAddresses, Udp
+from firezone_filter import Direction, Filter, Icmp, Protocol, Tcp, TunnelAddresses, Udp
 
 OUTBOUND: Final = Direction.OUTBOUND
 INBOUND: Final = Direction.INBOUND
@@ -78,12 +78,23 @@ FILTERS: Final[tuple[tuple[Filter, ...], ...]] = (
     (Udp(),),
     (Icmp(),),
     (Tcp(), Udp(443)),
+    (Icmp.echo(), Tcp(443), Protocol(47)),
+    (Icmp([13, 16, 40], [139, 200]), Icmp(types_v6=[161]), Udp()),
+    (Protocol(50), Protocol(132), Protocol(255), Icmp([0])),
 )
 NETWORKS: Final = {
     4: ("10.0.0.0/24", "10.0.0.5/32", "10.0.0.0/8", "0.0.0.0/0", "100.0.0.0/8"),
     6: ("fd10::/16", "fd10::5/128", "::/0", "2600::/16"),
 }
 EXCLUDES: Final = ((), ("8.8.0.0/16", "2600::/32"))
+EXCLUDED: Final = {
+    "10.0.0.0/24": ("10.0.0.5/32",),
+    "10.0.0.0/8": ("10.0.0.0/25", "10.0.1.0/24"),
+    "0.0.0.0/0": ("8.8.8.8/32", "10.0.0.4/30"),
+    "fd10::/16": ("fd10::5/128",),
+    "::/0": ("2600::8/128", "fd10::/17"),
+}
+"""What networks may leave out, where they do."""
 PATTERNS: Final = ("*.example.com", "**.example.com", "a.example.com")
 
 

@@ -1,28 +1,32 @@
 """Random stories: hooks, packets and time, interleaved, as one source of randomness has it.
 
-A story follows what goes on: it answers what passed, talks on in translated flows, also
-when they have ended, and moves time to the moments at which something does.
+A story follows what goes on: it answers what passed, talks on in translated flows (a stateful
+one in all flows), also when they have ended, and moves time to the moments at which something
+does.
 """
 
 import random
 
 from firezone_filter import (
     CidrResource,
+    Decision,
     Direction,
     DnsResource,
     Filter,
+    Forward,
     GatewayOptions,
     InternetResource,
     Resource,
     Translate,
     TunnelAddresses,
 )
-from tests.builders import ACK, FIN, RST, SYN, TCP, UDP
+from tests.builders import ACK, FIN, RST, SYN, TCP, UDP, icmp
 from tests.model import packets
 from tests.model.nat import near_port
 from tests.property.pools import (
     CLIENTS,
     DOMAINS,
+    EXCLUDED,
     EXCLUDES,
     FILTERS,
     INBOUND,
@@ -39,19 +43,27 @@ from tests.property.pools import (
     TUNNEL,
 )
 from tests.property.twins import Twins
-from tests.property.wire import Wire, flagged, opposite, turned, with_word
+from tests.property.wire import ANSWERS, Wire, flagged, opposite, turned, with_word
 
 MAX_SEEN = 20
 MAX_FLOWS = 10
 
 # Mostly data; enough ends that both sides of many connections close.
-TALK = (ACK,) * 12 + (FIN | ACK,) * 6 + (RST,) * 2 + (SYN,) * 2 + (SYN | ACK,)
+TALK = (
+    *((ACK,) * 24 + (FIN | ACK,) * 12 + (RST,) * 4 + (SYN,) * 4 + (SYN | ACK,) * 2),
+    *(SYN | FIN, SYN | RST),
+)
 
 
 class Story:
-    """One random story: the same calls to a gateway and to its model."""
+    """One random story: the same calls to a gateway and to its model.
 
-    def __init__(self, draw: random.Random) -> None:
+    Args:
+        draw: what decides everything.
+        stateful: whether only answers come back.
+    """
+
+    def __init__(self, draw: random.Random, *, stateful: bool = False) -> None:
         self.draw = draw
         self.wire = Wire(draw)
         pick = draw.choice
@@ -62,7 +74,11 @@ class Story:
             own_filters=pick(FILTERS),
             max_sessions_per_client=pick((0, 3, 6, *(100,) * 9)),
             max_sessions=pick((4, 8, *(100,) * 8)),
+            stateful=stateful,
+            max_flows_per_client=pick((0, 2, 3, 5, *(100,) * 8)),
+            max_flows=pick((4, 8, *(100,) * 6)),
         )
+        self.stateful = stateful
         self.twins = Twins(OWN[0], options)
         self.now = pick((0.0, -8.0, 1024.0, 2.0**30))
         self.resources = self.draw_resources()
@@ -81,7 +97,8 @@ class Story:
             self.authorize()
         for client_id in CLIENTS:
             for resource in self.resources:
-                if isinstance(resource, DnsResource) and self.sometimes(0.8):
+                likely = 0.8 if isinstance(resource, DnsResource) else 0.4 * self.stateful
+                if self.sometimes(likely):
                     self.twins.call("authorize", client_id, resource, expires_at=None)
             for _ in range(4):
                 self.resolve(client_id)
@@ -95,12 +112,16 @@ class Story:
     def draw_resources(self) -> list[Resource]:
         pick, filters = self.draw.choice, self.draw_filters
         return [
-            *(CidrResource(f"cidr-{n}", pick(NETWORKS[4]), filters()) for n in range(3)),
-            *(CidrResource(f"six-{n}", pick(NETWORKS[6]), filters()) for n in range(2)),
+            *(self.draw_network(f"cidr-{n}", pick(NETWORKS[4])) for n in range(3)),
+            *(self.draw_network(f"six-{n}", pick(NETWORKS[6])) for n in range(2)),
             InternetResource("internet", exclude=pick(EXCLUDES)),
             InternetResource("web"),
             *(DnsResource(f"dns-{n}", pattern, filters()) for n, pattern in enumerate(PATTERNS)),
         ]
+
+    def draw_network(self, resource_id: str, network: str) -> CidrResource:
+        exclude = EXCLUDED.get(network, ()) if self.sometimes(0.2) else ()
+        return CidrResource(resource_id, network, self.draw_filters(), exclude=exclude)
 
     # --- Steps -------------------------------------------------------------------------------
 
@@ -123,6 +144,8 @@ class Story:
             self.twins.check()
         if self.sometimes(0.1):
             self.twins.events()
+        if self.sometimes(0.02):
+            self.twins.count()
 
     def time(self) -> float | None:
         """Draw a `now`: none, the latest, an earlier one, or one after a while."""
@@ -153,6 +176,8 @@ class Story:
     def hook(self) -> None:
         change = (self.revoke, self.update, self.expiry, self.reset)
         self.draw.choice((self.authorize,) * 6 + (self.resolve,) * 3 + change)()
+        if self.sometimes(0.2):
+            self.twins.count()
 
     def reset(self) -> None:
         """Do what takes much away, not too often."""
@@ -261,12 +286,19 @@ class Story:
             return
         self.seen.append((direction, packet))
         whole = read.fragment is None and not read.is_icmp_error
-        if isinstance(decision, Translate) and direction is OUTBOUND and whole:
-            key = decision.client_id, read.protocol, near_port(read, "OUTBOUND"), read.destination
-            self.flows[key] = packet, decision.packet
+        if direction is OUTBOUND and whole and self.is_followed(decision):
+            port = near_port(read, "OUTBOUND")
+            key = decision.client_id, read.protocol, port, read.destination, read.icmp_type
+            self.flows[key] = packet, decision.to_send(packet) or b""
         if len(self.flows) > MAX_FLOWS:
             del self.flows[self.draw.choice(list(self.flows))]
         del self.seen[:-MAX_SEEN]
+
+    def is_followed(self, decision: Decision) -> bool:
+        """Tell whether a packet out is one to talk on about."""
+        if isinstance(decision, Translate):
+            return True
+        return self.stateful and isinstance(decision, Forward) and decision.resource_id is not None
 
     def build(self, direction: Direction) -> bytes:
         """Build a packet that may well be right for *direction*."""
@@ -291,20 +323,41 @@ class Story:
         """Build a packet out of nothing; outbound, often one that the NAT can translate."""
         ways = sorted(self.twins.ways()) if direction is OUTBOUND and self.sometimes(0.4) else []
         if not ways:
+            if self.stateful and direction is OUTBOUND and self.sometimes(0.5):
+                return self.beside()
             return self.wire.fresh(direction)
         near, proxy = self.draw.choice(ways)
         return self.wire.between(6 if ":" in near else 4, near, proxy)
 
     def talk(self, direction: Direction) -> bytes:
-        """Go on in a flow that was translated once, from either end."""
+        """Go on in a flow that was translated once, or began, from either end."""
         inner, outer = self.draw.choice(list(self.flows.values()))
         flags = self.draw.choice(TALK)
         packet = flagged(inner, flags) if direction is OUTBOUND else turned(outer, flags)
         return self.elsewhere(packet, direction) if self.sometimes(0.08) else packet
 
+    def beside(self) -> bytes:
+        """Build a packet to where a name leads, by its address, perhaps from a session's port."""
+        version = self.draw.choice((4, 6))
+        _, outer = self.draw.choice([*self.flows.values(), (b"", b"")])
+        if outer and self.sometimes(0.7):
+            return self.elsewhere(outer, OUTBOUND) if self.sometimes(0.7) else outer
+        near, far = self.draw.choice(TUNNEL[version]), self.draw.choice(RESOLVED[version])
+        if self.sometimes(0.3):
+            kind, rest = self.draw.choice(list(ANSWERS[version])), self.draw.randbytes(4)
+            return icmp(f"{near} > {far}", kind, rest=rest)
+        return self.wire.between(version, near, far)
+
     def elsewhere(self, packet: bytes, direction: Direction) -> bytes:
-        """Let a packet have another port at the resource's end."""
+        """Let a packet have another port at the resource's end, or another ICMP type or id."""
         read = packets.parse(packet)
+        if read is not None and read.is_icmp:
+            if self.sometimes(0.5):
+                word = self.draw.choice(PORTS).to_bytes(2)
+                return with_word(packet, read.transport_at + 4, -2, word)
+            kinds = ANSWERS[read.version]
+            kind = self.draw.choice(list(kinds if direction is OUTBOUND else kinds.values()))
+            return with_word(packet, read.transport_at, 2, bytes([kind, 0]))
         if read is None or read.protocol not in (TCP, UDP):
             return packet
         place = read.transport_at + (2 if direction is OUTBOUND else 0)

@@ -17,6 +17,7 @@ from firezone_filter import (
     Forward,
     Icmp,
     InternetResource,
+    Protocol,
     Resource,
     Tcp,
     Udp,
@@ -41,6 +42,15 @@ PLACES: Final = {
     "l": "169.254.0.0/16",
     "v": "2600::/16",
 }
+LEFT_OUT: Final = {
+    "n": ("10.0.0.4/30",),
+    "o": ("10.0.0.0/24", "10.200.0.0/16"),
+    "p": ("9.9.9.0/25", "8.8.8.8/32", "10.0.1.0/24"),
+    "q": ("9.9.9.128/25",),
+    "v": ("2600:1::/32",),
+}
+"""What a network excludes, if it does."""
+
 CIDR_IDS: Final = tuple(f"{place}{n}" for place in PLACES for n in range(MANY))
 DNS_IDS: Final = tuple(f"d{n}" for n in range(MANY))
 INTERNET_IDS: Final = tuple(f"{letter}{n}" for letter in "ax" for n in range(MANY - 3))
@@ -63,14 +73,18 @@ ADDRESSES: Final = (
 QUESTIONS: Final = (
     *((TCP, port) for port in (22, 443, 65_535)),
     (UDP, 53),
-    (ICMPV4, -1),
-    (ICMPV6, -1),
+    *((ICMPV4, kind) for kind in (8, 13)),
+    *((ICMPV6, kind) for kind in (128, 139)),
     (GRE, -1),
 )
+"""Protocols, and the port or ICMP type."""
 
 which = st.sampled_from(IDS)
 one_filter: st.SearchStrategy[Filter] = st.sampled_from(
-    (Tcp(443), Tcp("1-7999"), Tcp("23-65535"), Tcp(), Udp(53), Udp("53,60-70"), Icmp())
+    (
+        *(Tcp(443), Tcp("1-7999"), Tcp("23-65535"), Tcp(), Udp(53), Udp("53,60-70")),
+        *(Icmp(), Icmp.echo(), Icmp([14]), Icmp(types_v6=[139]), Protocol(47), Protocol(50)),
+    )
 )
 filters = st.one_of(
     st.just((Tcp(1),)), st.lists(one_filter, min_size=1, max_size=3), st.just(())
@@ -89,7 +103,9 @@ def resource(resource_id: str, permitted: tuple[Filter, ...], exclude: list[str]
         return DnsResource(resource_id, "**.example.com", permitted)
     if resource_id in INTERNET_IDS:
         return InternetResource(resource_id, exclude=exclude)
-    return CidrResource(resource_id, PLACES[resource_id[0]], permitted)
+    place = resource_id[0]
+    left_out = LEFT_OUT.get(place, ()) if len(exclude) > 1 else ()
+    return CidrResource(resource_id, PLACES[place], permitted, exclude=left_out)
 
 
 class Access(RuleBasedStateMachine):

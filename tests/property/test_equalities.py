@@ -16,12 +16,13 @@ from firezone_filter import (
     DnsResource,
     Event,
     Forward,
+    GatewayOptions,
     Resource,
     TunnelAddresses,
 )
 from tests.builders import RST, TCP
 from tests.model.packets import parse
-from tests.property.policies import connected, resolve
+from tests.property.policies import STATEFUL, UNLIMITED, connected, resolve
 from tests.property.pools import (
     CLIENTS,
     FAR,
@@ -53,6 +54,11 @@ aimed: st.SearchStrategy[Aimed] = st.one_of(
     whole_packets(INBOUND).map(lambda packet: (INBOUND, packet)),
 )
 several = st.lists(aimed, min_size=1, max_size=6)
+stories = st.builds(
+    lambda seed, stateful: Story(random.Random(seed), stateful=stateful),
+    st.integers(0, 2**32),
+    st.booleans(),
+)
 
 
 # --- As if it never was ----------------------------------------------------------------------
@@ -92,7 +98,8 @@ def test_expiry_at_a_moment_equals_revocation_at_that_moment(
     data: st.DataObject,
 ) -> None:
     extra = evolve(resource, id="extra")
-    expiring, revoked = granted(policy), granted(policy)
+    options = data.draw(st.sampled_from((UNLIMITED, STATEFUL)))
+    expiring, revoked = granted(policy, options), granted(policy, options)
     grant(expiring, extra, expires_at=30.0, name=1)
     grant(revoked, extra, name=1)
 
@@ -125,9 +132,8 @@ def test_the_order_of_grants_does_not_matter(
 # --- All of the difference -------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**32), st.sampled_from(CLIENTS))
-def test_a_client_that_disconnected_gets_nothing_either_way(seed: int, client_id: str) -> None:
-    story = Story(random.Random(seed))
+@given(stories, st.sampled_from(CLIENTS))
+def test_a_client_that_disconnected_gets_nothing_either_way(story: Story, client_id: str) -> None:
     story.tell(100)
     passed = about(story, client_id)
 
@@ -137,11 +143,10 @@ def test_a_client_that_disconnected_gets_nothing_either_way(seed: int, client_id
         assert not story.twins.packet(direction, packet).allowed
 
 
-@given(st.integers(0, 2**32), st.sampled_from(CLIENTS))
+@given(stories, st.sampled_from(CLIENTS))
 def test_a_client_that_comes_back_gets_nothing_but_the_gateway_itself(
-    seed: int, client_id: str
+    story: Story, client_id: str
 ) -> None:
-    story = Story(random.Random(seed))
     story.tell(100)
     passed = about(story, client_id)
 
@@ -162,9 +167,9 @@ def test_a_client_that_comes_back_gets_nothing_but_the_gateway_itself(
 # --- Below -----------------------------------------------------------------------------------
 
 
-def granted(policy: Iterable[Resource]) -> Twins:
+def granted(policy: Iterable[Resource], options: GatewayOptions = UNLIMITED) -> Twins:
     """Let Alice have some resources, and names resolve where she may resolve them."""
-    twins = connected()
+    twins = connected(options)
     for resource in policy:
         grant(twins, resource)
     return twins

@@ -34,10 +34,10 @@ FEW_OPEN, FEW_EVENTS = 3, 12
 """So few that some stories come to the limits."""
 
 
-def told_story(seed: int, steps: int = STEPS) -> RecordedTwins:
+def told_story(seed: int, steps: int = STEPS, *, stateful: bool = False) -> RecordedTwins:
     """Tell a story to recorded twins, to its end."""
     with patch.object(story, "Twins", RecordedTwins):
-        one = Story(random.Random(seed))
+        one = Story(random.Random(seed), stateful=stateful)
     twins = one.twins
     assert isinstance(twins, RecordedTwins)
     twins.log.insert(0, f"seed {seed}")
@@ -57,6 +57,8 @@ def tally(*, thorough: bool) -> Counter[str]:
             twins = told_story(seed + 2)
         hit.update(twins.tally)
         hit["lost"] += twins.gateway.counters().flow_events_lost
+    for seed in range(0, THOROUGH if thorough else QUICK, 6):
+        hit.update(told_story(seed, stateful=True).tally)
     return hit
 
 
@@ -95,10 +97,10 @@ def forgetful(*_: object, **__: object) -> None:
     """Remember nothing."""
 
 
-@given(st.integers(0, 2**32))
-def test_records_are_the_same_if_nothing_is_remembered(seed: int) -> None:
+@given(st.integers(0, 2**32), st.booleans())
+def test_records_are_the_same_if_nothing_is_remembered(seed: int, stateful: bool) -> None:  # noqa: FBT001
     with patch.object(ClientFlowCache, "store", forgetful):
-        told_story(seed, 100)
+        told_story(seed, 100, stateful=stateful)
 
 
 # --- Against dpkt ------------------------------------------------------------------------------

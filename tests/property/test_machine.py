@@ -7,31 +7,28 @@ from collections.abc import Sequence
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from firezone_filter import (
     CidrResource,
     Direction,
     DnsResource,
     Filter,
-    GatewayOptions,
     Icmp,
     Resource,
     Tcp,
     Translate,
     TunnelAddresses,
 )
-from tests.builders import icmp_error
+from tests.property.clocked import Clocked, numbers
 from tests.property.pools import (
     CLIENTS,
     DOMAINS,
     INBOUND,
-    JUST_BEFORE,
     OUTBOUND,
     OWN,
     PROXIES,
     RESOLVED,
-    STEPS,
     TUNNEL,
 )
 from tests.property.strategies import (
@@ -44,8 +41,7 @@ from tests.property.strategies import (
     whole,
     whole_packets,
 )
-from tests.property.twins import Twins
-from tests.property.wire import ends_of, flow_of, opposite, turned, version_of
+from tests.property.wire import error_about, opposite, turned
 from tests.scenes import at
 
 Filters = tuple[Filter, ...]
@@ -53,7 +49,6 @@ Filters = tuple[Filter, ...]
 clients = st.sampled_from((*CLIENTS, "nobody"))
 ids = st.sampled_from(("cidr-0", "cidr-1", "internet", "dns-0", "dns-1"))
 lifetimes = st.sampled_from((None, None, -1.0, 0.0, 30.0, 1000.0))
-numbers = st.integers(0, 7)
 mostly_none = st.one_of(st.just(()), st.just(()), filters)
 packets_out, packets_in = whole_packets(OUTBOUND), whole_packets(INBOUND)
 
@@ -63,53 +58,6 @@ ROOMY = (
     DnsResource("dns-0", "*.example.com"),
 )
 """What lets most packets pass."""
-
-
-class Clocked(RuleBasedStateMachine):
-    """Time, and what is compared after each step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.twins = Twins(OWN[0], self.options())
-
-    def options(self) -> GatewayOptions:
-        return GatewayOptions(
-            reject_rate=0.5,
-            reject_burst=3,
-            own_filters=[Tcp(443), Icmp()],
-            max_sessions_per_client=4,
-            max_sessions=6,
-        )
-
-    def until(self, lifetime: float | None) -> float | None:
-        return None if lifetime is None else self.now + lifetime
-
-    @rule(seconds=st.sampled_from(STEPS))
-    def let_time_pass(self, seconds: float) -> None:
-        self.now += seconds
-
-    @rule(seconds=st.sampled_from((-4096.0, -7.0, 0.0, 30.0, 240.0, 8192.0)))
-    def the_clock_is_set(self, seconds: float) -> None:
-        self.now += seconds
-        self.twins.call("clock_set", self.now)
-
-    @rule(number=numbers, early=st.sampled_from((0.0, JUST_BEFORE)))
-    def let_time_come_to_an_end_of_something(self, number: int, early: float) -> None:
-        ahead = sorted(moment for moment in self.twins.moments() if moment > self.now)
-        if ahead:
-            self.now = max(self.now, ahead[number % len(ahead)] - early)
-
-    @rule(events=st.booleans())
-    def look_what_happened(self, *, events: bool) -> None:
-        if events:
-            self.twins.events()
-        else:
-            self.twins.call("handle_timeout", self.now)
-
-    @invariant()
-    def what_there_is_is_the_same_and_nobody_wakes_too_late(self) -> None:
-        self.twins.check()
 
 
 class Lifecycle(Clocked):
@@ -326,15 +274,25 @@ class Translations(Clocked):
         self.twins.packet(OUTBOUND, error_about(turned(inner), cut), self.now)
 
 
-def error_about(quote: bytes, cut: int | None) -> bytes:
-    """Build "fragmentation needed" or "packet too big", from the quote's destination."""
-    source, destination = ends_of(quote)
-    kind, code = (3, 4) if version_of(quote) == 4 else (2, 0)
-    return icmp_error(flow_of(destination, source), kind, code, quoting=quote[:cut])
+class StatefulLifecycle(Lifecycle):
+    """The same where only answers come back."""
+
+    stateful = True
+
+
+class StatefulTranslations(Translations):
+    """The same where only answers come back."""
+
+    stateful = True
 
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(stateful_step_count=30)
 
+TestStatefulLifecycle = StatefulLifecycle.TestCase
+TestStatefulLifecycle.settings = TestLifecycle.settings
+
 TestTranslations = Translations.TestCase
 TestTranslations.settings = settings(max_examples=2 * settings().max_examples)
+
+TestStatefulTranslations = StatefulTranslations.TestCase

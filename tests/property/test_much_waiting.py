@@ -26,6 +26,7 @@ LARGE = (
     how=st.sampled_from(HOWS),
     recorded=st.booleans(),
     limits=st.booleans(),
+    stateful=st.booleans(),
     acts=acts,
 )
 def test_nobody_notices_what_still_waits(  # noqa: PLR0913 - what makes a story
@@ -35,27 +36,36 @@ def test_nobody_notices_what_still_waits(  # noqa: PLR0913 - what makes a story
     how: str,
     recorded: bool,
     limits: bool,
+    stateful: bool,
     acts: list[tuple[str, int]],
 ) -> None:
-    story = MuchWaiting(random.Random(seed), size, recorded=recorded, limits=limits)
+    story = MuchWaiting(
+        random.Random(seed), size, recorded=recorded, limits=limits, stateful=stateful
+    )
     story.end(how)
     for kind, particulars in acts:
         story.act(kind, particulars)
     story.finish()
 
 
-@pytest.mark.parametrize("recorded", [False, True], ids=["plain", "recorded"])
+@pytest.mark.parametrize("kind", ["plain", "recorded", "stateful"])
 @pytest.mark.parametrize("size", LARGE, ids=str)
-def test_nobody_notices_thousands_that_wait(size: Size, *, recorded: bool, thorough: bool) -> None:
+def test_nobody_notices_thousands_that_wait(size: Size, kind: str, *, thorough: bool) -> None:
     if not thorough:  # pragma: no branch
         size = evolve(size, sessions=max(size.sessions // 2, 6), networks=size.networks // 2)
     draw = random.Random(size.ends)
-    story = MuchWaiting(draw, size, recorded=recorded, limits=size.clients < 100)
+    story = MuchWaiting(
+        draw,
+        size,
+        recorded=kind == "recorded",
+        limits=size.clients < 100,
+        stateful=kind == "stateful",
+    )
     assert story.sessions_at_the_end >= 0.9 * size.clients * size.sessions
 
     story.end(draw.choice(HOWS))
-    for kind in draw.choices(sorted(ACTS), k=60):
-        story.act(kind, draw.randrange(2**16))
+    for act in draw.choices(sorted(ACTS), k=60):
+        story.act(act, draw.randrange(2**16))
     story.finish()
 
 
@@ -63,19 +73,24 @@ def test_nobody_notices_thousands_that_wait(size: Size, *, recorded: bool, thoro
 @pytest.mark.parametrize("how", ["packet", "timeout"])
 def test_each_thing_may_come_first(act: str, how: str) -> None:
     for seed in range(2):
-        story = MuchWaiting(random.Random(seed), SMALL[seed], limits=seed == 1)
+        story = MuchWaiting(
+            random.Random(seed), SMALL[seed], limits=seed == 1, stateful=how == "timeout"
+        )
         story.end(how)
         story.act(act, seed)
         story.act("talk on", seed)
         story.finish()
 
 
-def test_the_stories_end_what_they_are_about() -> None:
+@pytest.mark.parametrize("stateful", [False, True], ids=["stateless", "stateful"])
+def test_the_stories_end_what_they_are_about(*, stateful: bool) -> None:
     size = Size(clients=2, names=5, networks=5, sessions=30)
-    story = MuchWaiting(random.Random(0), size)
+    story = MuchWaiting(random.Random(0), size, stateful=stateful)
     assert story.now < END
     before = story.twins.gateway.counters()
     assert before.nat_sessions == 60
+    # Those of the sessions; of each client three that are direct, and three of fragments.
+    assert before.flows == (60 + 2 * 6 if stateful else 0)
     assert before.fragments > 0
     assert before.authorizations == 2 * 10 + 2
     story.end("packet")

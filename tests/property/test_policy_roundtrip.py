@@ -20,15 +20,13 @@ from firezone_filter.policy import (
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.values.domains import to_domain
 from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.filters import Icmp, PortRange, Protocol, Tcp, Udp
+from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Icmp,
     InternetResource,
-    PortRange,
     Resource,
-    Tcp,
-    Udp,
 )
 from tests.property.damage import Json, damaged
 
@@ -39,8 +37,20 @@ names = st.text(max_size=8)
 ports = st.integers(0, 65_535)
 ranges = st.tuples(ports, ports).map(lambda pair: PortRange(*sorted(pair)))
 given_ports = st.one_of(ranges, st.lists(st.one_of(ports, ranges), min_size=1, max_size=3))
+types = st.lists(st.integers(0, 255), min_size=1, max_size=4)
+icmp = st.one_of(
+    st.just(Icmp()),
+    st.builds(Icmp, types, st.one_of(st.none(), types)),
+    st.builds(Icmp, types_v6=types),
+)
+protocols = st.integers(0, 255).filter(lambda number: number not in {1, 6, 17, 58})
 filters = st.lists(
-    st.one_of(st.builds(Tcp, given_ports), st.builds(Udp, given_ports), st.just(Icmp()))
+    st.one_of(
+        st.builds(Tcp, given_ports),
+        st.builds(Udp, given_ports),
+        icmp,
+        st.builds(Protocol, protocols),
+    )
 )
 
 
@@ -54,8 +64,21 @@ networks = st.one_of(network(IPv4Network, 32), network(IPv6Network, 128))
 patterns = st.from_regex(
     r"(\*\*?\.)?[a-zA-Z0-9?_-]{1,9}(\.[a-z*]{1}[a-z]{0,5}){0,2}\.?", fullmatch=True
 )
+
+
+@st.composite
+def cidr_resources(draw: st.DrawFn) -> CidrResource:
+    whole = draw(networks)
+    exclude = []
+    for _ in range(draw(st.integers(0, 3)) if whole.prefixlen < whole.max_prefixlen else 0):
+        longer = draw(st.integers(whole.prefixlen + 1, whole.max_prefixlen))
+        first = int(whole.network_address) + draw(st.integers(0, whole.num_addresses - 1))
+        exclude.append(type(whole)((first, longer), strict=False))
+    return CidrResource(draw(ids), whole, draw(filters), draw(names), exclude)
+
+
 resources = st.one_of(
-    st.builds(CidrResource, ids, networks, filters, names),
+    cidr_resources(),
     st.builds(DnsResource, ids, patterns, filters, names),
     st.builds(InternetResource, ids, names, st.lists(networks, max_size=3)),
 )
@@ -124,7 +147,25 @@ def policies(draw: st.DrawFn) -> Policy:
         PolicyClient(client_id, draw(part_of(peer)), draw(authorizations()))
         for client_id, peer in zip(client_ids, peers, strict=True)
     ]
-    return Policy(draw(part_of(own)), draw(plans), clients)
+    return Policy(draw(part_of(own)), draw(plans), clients, draw(options))
+
+
+counts = st.integers(0, 2**70)
+rates = st.one_of(counts, st.floats(0, allow_infinity=False))
+options = st.builds(
+    GatewayOptions,
+    reject=st.booleans(),
+    reject_rate=rates,
+    reject_burst=counts,
+    own_filters=filters,
+    max_sessions_per_client=counts,
+    max_sessions=counts,
+    flow_records=st.booleans(),
+    max_remembered=counts,
+    stateful=st.booleans(),
+    max_flows_per_client=counts,
+    max_flows=counts,
+)
 
 
 def addresses(number: int) -> TunnelAddresses:
@@ -175,6 +216,12 @@ def endless(client: PolicyClient) -> dict[str, None]:
 DOCUMENT: dict[str, object] = {
     "gateway": {"ipv4": "100.64.0.1", "ipv6": "fd00:2021:1111::1"},
     "address_plan": {"tunnel": ["100.64.0.0/11"], "dns_resources": ["100.96.0.0/11"]},
+    "options": {
+        "stateful": True,
+        "reject_rate": 2.5,
+        "max_flows": 1000,
+        "own_filters": [{"protocol": "icmp", "types_v6": [128]}, {"protocol": 47}],
+    },
     "clients": [
         {
             "id": "alice",
@@ -189,8 +236,10 @@ DOCUMENT: dict[str, object] = {
                         "filters": [
                             {"protocol": "tcp", "port_range_start": 80, "port_range_end": 90},
                             {"protocol": "udp"},
-                            {"protocol": "icmp"},
+                            {"protocol": "icmp", "types": [13]},
+                            {"protocol": 50},
                         ],
+                        "exclude": ["10.0.0.128/25"],
                     },
                     "expires_at": 1790000000,
                 },
@@ -217,7 +266,7 @@ DOCUMENT: dict[str, object] = {
 }
 
 WORDS = ["gateway", "clients", "id", "ipv4", "tunnel", "filters", "expires_at", "cidr", "udp", ""]
-WORDS += ["domains", "name", "proxy_addresses"]
+WORDS += ["domains", "name", "proxy_addresses", "options", "exclude", "types", "stateful"]
 
 # From close by, where the next branch is, and from anywhere.
 numbers = [True, 0, -1, 65_535, 65_536, 80.0, math.nan, math.inf, 10**400]

@@ -17,8 +17,8 @@ from tests.property.story import Story
 from tests.scenes import refusal
 
 STEPS = 200
-QUICK, THOROUGH = 80, 1_200
-"""Stories; each has about 175 packets, and 25 hooks in between."""
+QUICK, THOROUGH = {False: 80, True: 80}, {False: 1_200, True: 1_800}
+"""Stories, stateless and stateful ones; each has about 175 packets, and 25 hooks in between."""
 
 ALLOWED = [
     f"{direction} {decision} {what} v{version}"
@@ -76,13 +76,32 @@ DNS = DnsResource("dns-0", "*.example.com")
 
 EVENTS = ["event authorization-expired", "event access-exhausted"]
 
+STATEFUL = [
+    "inbound drop unsolicited",
+    "outbound drop flows-exhausted",
+    "a flow gave way",
+    "a flow began anew",
+    "a flow ended with a packet out",
+    "a flow ended with a packet in",
+    "a packet went as it came",
+    "a quote went as it came",
+    *(
+        f"a flow of {protocol}"
+        for protocol in ("tcp", "udp", "icmp echo", "icmp request", "other")
+    ),
+]
+
 
 @pytest.fixture(scope="module")
-def tally(*, thorough: bool) -> Counter[str]:
-    """Tell the stories, and return what was hit how often."""
+def tallies(*, thorough: bool) -> dict[bool, Counter[str]]:
+    """Tell the stories, and return what was hit how often, without `stateful` and with it."""
+    return {stateful: told(stateful=stateful, thorough=thorough) for stateful in (False, True)}
+
+
+def told(*, stateful: bool, thorough: bool) -> Counter[str]:
     hit: Counter[str] = Counter()
-    for seed in range(THOROUGH if thorough else QUICK):
-        story = Story(random.Random(seed))
+    for seed in range((THOROUGH if thorough else QUICK)[stateful]):
+        story = Story(random.Random(seed), stateful=stateful)
         story.twins.log.insert(0, f"seed {seed}")
         story.tell(STEPS)
         hit.update(story.twins.tally)
@@ -119,19 +138,36 @@ def test_a_difference_is_told_with_its_story() -> None:
         twins.packet(OUTBOUND, tcp("100.64.0.2:1 > 10.0.0.5:443"))
 
 
-def test_a_gateway_and_its_model_decide_alike(tally: Counter[str], *, thorough: bool) -> None:
+@pytest.mark.parametrize(("stateful", "least"), [(False, 200_000), (True, 300_000)])
+def test_a_gateway_and_its_model_decide_alike(
+    tallies: dict[bool, Counter[str]], least: int, *, stateful: bool, thorough: bool
+) -> None:
+    tally = tallies[stateful]
     packets = sum(n for what, n in tally.items() if what.startswith(("outbound", "inbound")))
 
-    assert packets >= (200_000 if thorough else 10_000)
+    assert packets >= (least if thorough else 10_000)
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_stories_give_each_reason(reason: Reason, tally: Counter[str], *, thorough: bool) -> None:
-    given = sum(n for what, n in tally.items() if what.endswith(f" {reason}"))
+def test_stories_give_each_reason(
+    reason: Reason, tallies: dict[bool, Counter[str]], *, thorough: bool
+) -> None:
+    given = sum(n for what, n in tallies[True].items() if what.endswith(f" {reason}"))
 
     assert given >= (150 if thorough else 3)
 
 
+@pytest.mark.parametrize("stateful", [False, True], ids=["stateless", "stateful"])
 @pytest.mark.parametrize("outcome", ALLOWED + REPLIES + BOTH_WAYS + HOOKS + EVENTS)
-def test_stories_reach_each_outcome(outcome: str, tally: Counter[str], *, thorough: bool) -> None:
-    assert tally[outcome] >= (30 if thorough else 1)
+def test_stories_reach_each_outcome(
+    outcome: str, tallies: dict[bool, Counter[str]], *, stateful: bool, thorough: bool
+) -> None:
+    assert tallies[stateful][outcome] >= (30 if thorough else 1)
+
+
+@pytest.mark.parametrize("outcome", STATEFUL)
+def test_stateful_stories_reach_each_outcome(
+    outcome: str, tallies: dict[bool, Counter[str]], *, thorough: bool
+) -> None:
+    assert tallies[True][outcome] >= (30 if thorough else 2)
+    assert tallies[False][outcome] == 0

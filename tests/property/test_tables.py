@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firezone_filter import ClientFilterTable, Filter
-from tests.builders import ESP, ICMPV4, ICMPV6, TCP, UDP
+from tests.builders import ESP, GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.model.policy import FilterTable
 from tests.property.pools import FAR, PORTS
 from tests.property.strategies import filters
 
-"""The one that belongs to the address."""
+Network = IPv4Network | IPv6Network
+
+UNNAMED = 41
+"""A protocol that no filter here names."""
 
 which = st.integers(0, 1)
 # More than are asked in turn, and often of one network.
@@ -25,6 +28,17 @@ networks = st.one_of(
         lambda end: ip_network(end if ":" not in end[0] else (end[0], 4 * end[1]), strict=False)
     ),
 )
+left_out = st.integers(0, 3)
+
+
+def parts_of(network: Network, number: int) -> list[Network]:
+    """Choose what a network excludes: nothing, one half or the other, or a single address."""
+    if network.prefixlen == network.max_prefixlen or not number:
+        return []
+    if number == 3:
+        return [ip_network(network[5 if network.prefixlen < 29 else 0])]
+    halves: list[Network] = [*network.subnets()]
+    return [halves[number - 1]]
 
 
 class Tables(RuleBasedStateMachine):
@@ -37,24 +51,23 @@ class Tables(RuleBasedStateMachine):
 
     @rule(number=which, network=networks, permitted=st.lists(filters, min_size=8, max_size=8))
     def allow_all(
-        self,
-        number: int,
-        network: IPv4Network | IPv6Network,
-        permitted: list[tuple[Filter, ...]],
+        self, number: int, network: Network, permitted: list[tuple[Filter, ...]]
     ) -> None:
-        for resource_id, of_one in zip(IDS, permitted, strict=True):
-            self.allow(number, network, resource_id, of_one)
+        for place, (resource_id, of_one) in enumerate(zip(IDS, permitted, strict=True)):
+            self.allow(number, network, resource_id, of_one, place % 4)
 
-    @rule(number=which, network=networks, resource_id=ids, permitted=filters)
+    @rule(number=which, network=networks, resource_id=ids, permitted=filters, left_out=left_out)
     def allow(
         self,
         number: int,
-        network: IPv4Network | IPv6Network,
+        network: Network,
         resource_id: str,
         permitted: tuple[Filter, ...],
+        left_out: int,
     ) -> None:
-        self.tables[number].allow(network, resource_id, permitted)
-        self.models[number].allow(network, resource_id, permitted)
+        exclude = parts_of(network, left_out)
+        self.tables[number].allow(network, resource_id, permitted, exclude)
+        self.models[number].allow(network, resource_id, permitted, exclude)
 
     @rule(number=which, resource_id=ids)
     def revoke(self, number: int, resource_id: str) -> None:
@@ -69,24 +82,28 @@ class Tables(RuleBasedStateMachine):
 
     @rule(
         address=addresses,
-        protocol=st.sampled_from((TCP, UDP, ICMPV4, ICMPV6, ESP)),
+        protocol=st.sampled_from((TCP, UDP, ICMPV4, ICMPV4, ICMPV6, ICMPV6, ESP, GRE)),
         port=st.one_of(st.none(), st.sampled_from(PORTS)),
+        kind=st.one_of(st.none(), st.sampled_from((0, 8, 14, 40, 128, 139, 200))),
     )
-    def match(self, address: str, protocol: int, port: int | None) -> None:
+    def match(self, address: str, protocol: int, port: int | None, kind: int | None) -> None:
         for table, model in zip(self.tables, self.models, strict=True):
-            expected = model.match(ip_address(address), protocol, port)
-            match = table.match(address, protocol, port)
+            expected = model.match(ip_address(address), protocol, port, icmp_type=kind)
+            match = table.match(address, protocol, port, icmp_type=kind)
 
             found = None if match is None else (match.resource_id, match.network, match.reason)
             assert found == expected
-            assert table.permits(address, protocol, port) is model.permits(
-                ip_address(address), protocol, port
+            assert table.permits(address, protocol, port, icmp_type=kind) is model.permits(
+                ip_address(address), protocol, port, icmp_type=kind
             )
 
     @invariant()
     def entries_are_the_same(self) -> None:
         for table, model in zip(self.tables, self.models, strict=True):
-            entries = {(network, resource_id): held for network, resource_id, held in table}
+            entries = {
+                (one.network, one.resource_id): (list(one.filters), list(one.exclude))
+                for one in table
+            }
             assert entries == model.entries
             assert len(table) == len(model.entries)
             for resource_id in IDS:
@@ -104,4 +121,4 @@ def test_icmp_of_the_other_family_is_like_any_other_protocol(
     table.allow("::/0" if ":" in address else "0.0.0.0/0", "a", permitted)
     other = ICMPV4 if ":" in address else ICMPV6
 
-    assert table.match(address, other) == table.match(address, ESP)
+    assert table.match(address, other) == table.match(address, UNNAMED)

@@ -24,6 +24,7 @@ from tests.model.gateway import FRAGMENTS_KEPT
 from tests.model.nat import REMEMBERED
 from tests.model.packets import parse
 from tests.model.values import end_of
+from tests.property.watched import WatchedModel
 
 MANY_CALLS = 100_000
 """More than a host ever has to call `handle_timeout` until nothing waits any more."""
@@ -42,10 +43,12 @@ class Twins:
     ) -> None:
         plan = AddressPlan()
         self.gateway = Gateway(addresses, address_plan=plan, options=options)
-        self.model = Model(addresses, address_plan=plan, options=options)
         self.log = [f"Twins({addresses}, {options})"]
         self.tally: Counter[str] = Counter()
         """How often which kind of packet got which kind of decision, in which direction."""
+        self.model: Model = WatchedModel(
+            addresses, address_plan=plan, options=options, tally=self.tally
+        )
 
     # --- Calls -------------------------------------------------------------------------------
 
@@ -105,6 +108,7 @@ class Twins:
             found += [one.expires_at for one in client.authorizations.values()]
             if self.model._now.seconds is not None:
                 found += [end_of(*one.lifetime()) for one in client.sessions]
+                found += [end_of(*one.lifetime()) for one in client.flows]
                 found += [end_of(at, REMEMBERED) for at in client.ended.values()]
                 found += [end_of(one.since, FRAGMENTS_KEPT) for one in client.fragments.values()]
         return [moment for moment in found if moment is not None]
@@ -129,6 +133,22 @@ class Twins:
             assert granted == self.model.authorizations(client_id), self.explain(granted, ())
         ours, theirs = self.gateway.poll_timeout(), self.model.poll_timeout()
         assert theirs is None or (ours is not None and ours <= theirs), self.explain(ours, theirs)
+        # What is over is announced within a second.
+        forgotten = self.model.forgotten_from()
+        late = forgotten is not None and (ours is None or ours > forgotten + 1.0)
+        assert not late, self.explain(ours, forgotten)
+
+    def count(self) -> None:
+        """Compare what the gateway counts with what there is."""
+        ours, clients = self.gateway.counters(), self.model._clients.values()
+        theirs = (
+            sum(len(one.authorizations) for one in clients),
+            sum(len(one.sessions) for one in clients),
+            sum(len(one.fragments) for one in clients),
+            self.model.flows,
+        )
+        mine = (ours.authorizations, ours.nat_sessions, ours.fragments, ours.flows)
+        assert mine == theirs, self.explain(mine, theirs)
 
     def events(self) -> None:
         """Fetch the events of both."""

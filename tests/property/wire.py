@@ -14,6 +14,7 @@ from tests.builders import (
     DESTINATION_OPTIONS,
     ESP,
     FIN,
+    GRE,
     ICMPV4,
     ICMPV6,
     RST,
@@ -41,12 +42,22 @@ from tests.scenes import at
 
 T = TypeVar("T")
 
-FLAGS = (SYN, ACK, ACK, ACK | 0x08, FIN | ACK, FIN, RST, RST | ACK, SYN | ACK, SYN | RST)
+FLAGS = (
+    *(SYN, ACK, ACK, ACK | 0x08, FIN | ACK, FIN),
+    *(RST, RST | ACK, SYN | ACK, SYN | RST, SYN | FIN),
+)
 ICMP_TYPES = {
-    4: (8,) * 9 + (0, 0, 0, 3, 4, 5, 9, 10, 11, 12, 13),
-    6: (128,) * 9 + (129, 129, 129, 0, 1, 2, 3, 4, 5, 127, 133, 136, 137, 138),
+    4: (8,) * 9 + (0, 0, 0, 3, 4, 5, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 18, 40, 42, 43),
+    6: (128,) * 9
+    + (129, 129, 129, 0, 1, 2, 3, 4, 5, 127, 133, 136, 137, 138, 139, 139, 140, 160, 161, 200),
 }
-OTHERS = (ESP, ICMPV6, ICMPV4, 255)
+ANSWERS = {
+    4: {8: 0, 13: 14, 15: 16, 17: 18, 42: 43},
+    6: {128: 129, 139: 140, 160: 161},
+}
+"""By request."""
+
+OTHERS = (ESP, GRE, 132, ICMPV6, ICMPV4, 255)
 """Protocols without ports, and the ICMP of the other family."""
 
 ICMP = {4: ICMPV4, 6: ICMPV6}
@@ -85,7 +96,7 @@ def flow_of(source: bytes, destination: bytes) -> str:
 
 
 def turned(packet: bytes, flags: int | None = None) -> bytes:
-    """Answer a packet: swap its ends; an echo request becomes its reply.
+    """Answer a packet: swap its ends; a request becomes its answer, and the reverse.
 
     Everything else stays, checksums included: they do not mind the order of their words.
 
@@ -105,7 +116,8 @@ def turned(packet: bytes, flags: int | None = None) -> bytes:
         packet = patched(packet, transport, ports[2:] + ports[:2])
     elif read.is_icmp:
         kind = packet[transport]
-        other = {8: 0, 0: 8, 128: 129, 129: 128}.get(kind, kind)
+        pairs = ANSWERS[read.version]
+        other = (pairs | {answer: request for request, answer in pairs.items()}).get(kind, kind)
         packet = with_word(packet, transport, 2, bytes([other, packet[transport + 1]]))
     return packet if flags is None else flagged(packet, flags)
 
@@ -125,6 +137,13 @@ def with_word(packet: bytes, place: int, checksum: int, new: bytes) -> bytes:
     old, total_at = packet[place : place + 2], place + checksum
     total = updated(int.from_bytes(packet[total_at : total_at + 2]), old, new)
     return patched(patched(packet, place, new), total_at, total.to_bytes(2))
+
+
+def error_about(quote: bytes, cut: int | None) -> bytes:
+    """Build "fragmentation needed" or "packet too big", from the quote's destination."""
+    source, destination = ends_of(quote)
+    kind, code = (3, 4) if version_of(quote) == 4 else (2, 0)
+    return icmp_error(flow_of(destination, source), kind, code, quoting=quote[:cut])
 
 
 class Wire:

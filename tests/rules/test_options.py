@@ -16,7 +16,7 @@ COUNTS: Final = {
     "max_sessions_per_client": 16_384,
     "max_sessions": 1_048_576,
 }
-OWN_FILTERS: Final = (Icmp(), Udp(53535), Tcp(53535))
+OWN_FILTERS: Final = (Icmp.echo(), Udp(53535), Tcp(53535))
 DEFAULTS: Final[dict[str, object]] = {**SWITCHES, **RATES, **COUNTS, "own_filters": OWN_FILTERS}
 
 

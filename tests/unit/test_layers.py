@@ -18,7 +18,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"packet", "structures"}),
     frozenset({"values", "capture"}),
     frozenset({"tracking"}),
-    frozenset({"documents", "nat", "accounting", "logs"}),
+    frozenset({"documents", "nat", "stateful", "accounting", "logs"}),
     frozenset({"access"}),
     frozenset({"gateway"}),
     frozenset({"policy", "portal"}),
@@ -32,7 +32,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # What a lower floor would allow, and the design does not.
 NEVERS = {
-    "nat": {"accounting", "gateway"},
+    "nat": {"accounting", "stateful"},
+    "stateful": {"accounting", "nat"},
     "packet": {"structures"},
     "structures": {"packet"},
     "capture": {"values"},
@@ -53,6 +54,7 @@ DECISION_PATH = (
     "gateway.fragments",
     "nat.nat",
     "nat.flows",
+    "stateful.handlers",
     "tracking.lifetimes",
     "tracking.sessions",
     "accounting.flow_counting",

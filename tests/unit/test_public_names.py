@@ -43,6 +43,7 @@ NAMES = [
     "PortalEvent",
     "PortalReply",
     "PortalSession",
+    "Protocol",
     "Reason",
     "Reject",
     "Resource",

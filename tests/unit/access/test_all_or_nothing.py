@@ -13,29 +13,37 @@ import pytest
 
 from firezone_filter.access import authorizations, table
 from firezone_filter.access.authorizations import ClientAccess
-from firezone_filter.access.internet import ExcludedNetworks, InternetAccess
+from firezone_filter.access.excluding import ExcludedNetworks
+from firezone_filter.access.internet import InternetAccess
 from firezone_filter.access.permit_index import FEW, PermitIndex
 from firezone_filter.access.special_ranges import address_flags
 from firezone_filter.access.table import ClientFilterTable, NetworkTree
 from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.packet.numbers import ICMPV4, TCP, UDP
 from firezone_filter.values.addresses import AddressPlan
+from firezone_filter.values.filters import Filter, Icmp, Protocol, Tcp
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Filter,
-    Icmp,
     InternetResource,
     Resource,
-    Tcp,
 )
+from tests.builders import GRE
 
 FLAGS = address_flags(AddressPlan())
-ADDRESSES = ("10.0.0.5", "10.5.0.5", "169.254.1.1", "9.9.9.9", "8.8.8.8", "100.96.0.1")
+ADDRESSES = (
+    "10.0.0.5",
+    "10.0.0.200",
+    "10.5.0.5",
+    "169.254.1.1",
+    "9.9.9.9",
+    "8.8.8.8",
+    "100.96.0.1",
+)
 PROXIES = tuple(ip_address(f"100.96.0.{number}").packed for number in (1, 2, 3))
-QUESTIONS = ((TCP, 443), (TCP, 80), (TCP, 22), (UDP, 53), (ICMPV4, -1))
+QUESTIONS = ((TCP, 443), (TCP, 80), (TCP, 22), (UDP, 53), (ICMPV4, 8), (ICMPV4, 13), (GRE, -1))
 OLD: list[Filter] = [Tcp(443)]
-NEW: list[Filter] = [Tcp(80), Icmp()]
+NEW: list[Filter] = [Tcp(80), Icmp.echo(), Protocol(GRE)]
 
 few_or_many = pytest.mark.parametrize("others", [0, 1, 2, FEW - 1, FEW, FEW + 1, 2 * FEW])
 
@@ -133,6 +141,11 @@ def cidr(resource_id: str, filters: list[Filter]) -> Resource:
     return CidrResource(resource_id, "10.0.0.0/24", filters)
 
 
+def excluding(resource_id: str, filters: list[Filter]) -> Resource:
+    exclude = "10.0.0.0/29" if filters is NEW else "10.0.0.128/25"
+    return CidrResource(resource_id, "10.0.0.0/24", filters, exclude=[exclude])
+
+
 def local(resource_id: str, filters: list[Filter]) -> Resource:
     return CidrResource(resource_id, "169.254.0.0/16", filters)
 
@@ -180,7 +193,7 @@ class Client:
         )
 
 
-kinds = pytest.mark.parametrize("kind", [cidr, local, internet, dns])
+kinds = pytest.mark.parametrize("kind", [cidr, excluding, local, internet, dns])
 
 
 @kinds
@@ -207,7 +220,7 @@ def test_replacing(kind: Kind, others: int, fuse: Fuse) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [cidr, local, internet])
+@pytest.mark.parametrize("kind", [cidr, excluding, local, internet])
 @few_or_many
 def test_revoking(kind: Kind, others: int, fuse: Fuse) -> None:
     def make() -> Client:
@@ -252,6 +265,19 @@ def told(filled: ClientFilterTable) -> object:
 def test_allowing(network: str, others: int, fuse: Fuse) -> None:
     fail_each_call(
         lambda: table_with(others), lambda filled: filled.allow(network, "m", NEW), told, fuse
+    )
+
+
+@few_or_many
+@pytest.mark.parametrize("before", [[], ["10.0.0.0/29"], ["10.0.0.128/25"]])
+def test_excluding(before: list[str], others: int, fuse: Fuse) -> None:
+    def make() -> ClientFilterTable:
+        filled = table_with(others)
+        filled.allow("10.0.0.0/24", "m", OLD, before)
+        return filled
+
+    fail_each_call(
+        make, lambda filled: filled.allow("10.0.0.0/24", "m", NEW, ["10.0.0.0/30"]), told, fuse
     )
 
 

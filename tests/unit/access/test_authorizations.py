@@ -11,14 +11,12 @@ from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.addresses import AddressPlan
 from firezone_filter.values.decisions import Forward, Reason
+from firezone_filter.values.filters import Icmp, Tcp, Udp
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Icmp,
     InternetResource,
     Resource,
-    Tcp,
-    Udp,
 )
 from tests.builders import GRE
 
@@ -307,10 +305,10 @@ def test_a_dns_resource_covers_the_proxies_given_for_it_and_nothing_else(proxy: 
         pytest.param(PROXY_4, TCP, 442, Reason.TCP_PORT, id="tcp-port"),
         pytest.param(PROXY_4, UDP, 443, Reason.UDP_PORT, id="udp"),
         pytest.param(PROXY_4, GRE, NO_PORT, Reason.PROTOCOL, id="gre"),
-        pytest.param(PROXY_4, ICMPV4, NO_PORT, "web", id="icmp4"),
-        pytest.param(PROXY_6, ICMPV6, NO_PORT, "web", id="icmp6"),
-        pytest.param(PROXY_4, ICMPV6, NO_PORT, Reason.PROTOCOL, id="icmp6-over-ipv4"),
-        pytest.param(PROXY_6, ICMPV4, NO_PORT, Reason.PROTOCOL, id="icmp4-over-ipv6"),
+        pytest.param(PROXY_4, ICMPV4, 8, "web", id="icmp4"),
+        pytest.param(PROXY_6, ICMPV6, 128, "web", id="icmp6"),
+        pytest.param(PROXY_4, ICMPV6, 128, Reason.PROTOCOL, id="icmp6-over-ipv4"),
+        pytest.param(PROXY_6, ICMPV4, 8, Reason.PROTOCOL, id="icmp4-over-ipv6"),
     ],
 )
 def test_a_dns_resource_permits_what_its_filters_say(

@@ -6,7 +6,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 from attrs import frozen
 
-from firezone_filter.access.internet import ExcludedNetworks, InternetAccess
+from firezone_filter.access.excluding import ExcludedNetworks
+from firezone_filter.access.internet import InternetAccess
 from firezone_filter.access.liveness import Liveness
 from firezone_filter.access.permit_index import FEW
 
@@ -59,7 +60,7 @@ def test_taking_all_away_leaves_nothing(others: list[ExcludedNetworks]) -> None:
     access.remove(f"{len(others) - 1:02}")
     assert not access
     assert access.best(ASKED, is_public=True) is None
-    assert access._trees is None
+    assert access._many is None
 
 
 @both_numbers
@@ -80,11 +81,12 @@ def test_whoever_is_over_does_not_answer_and_those_that_come_later_do(
     access.put("zz", ELSEWHERE)
     ends["zz"] = Ends(6.0)
     assert access.best(ASKED, is_public=True, liveness=after) == (True, "zz")
-    assert access.best(ASKED, is_public=True, liveness=Liveness(ends, 6.0)) == (False, "01")
+    later = Liveness(ends, 6.0)
+    assert access.best(ASKED, is_public=True, liveness=later) == (False, "01")
     # Withdrawn one after the other, an address may be asked about after each.
     for resource_id in [*ids, "zz"]:
         access.remove(resource_id)
         left = "01" if "01" in access._ids else "00+"
-        assert access.best(ASKED, is_public=True, liveness=after) == (False, left)
+        assert access.best(ASKED, is_public=True, liveness=later) == (False, left)
     access.put("00+", ELSEWHERE)
     assert access.best(ASKED, is_public=True) == (True, "00+")

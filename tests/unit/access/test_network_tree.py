@@ -12,7 +12,7 @@ from firezone_filter.access.permit_index import FEW, PermitIndex
 from firezone_filter.access.table import Entry, Match, NetworkTree, SingleEntry
 from firezone_filter.packet.numbers import TCP
 from firezone_filter.values.decisions import Reason
-from firezone_filter.values.resources import Filter, Tcp, Udp
+from firezone_filter.values.filters import Filter, Tcp, Udp
 from tests.builders import GRE
 
 # --- Entries of one network ---------------------------------------------------------------

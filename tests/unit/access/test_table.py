@@ -22,7 +22,7 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.addresses import Network
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.errors import InvalidAddress, InvalidPolicy
-from firezone_filter.values.resources import Filter, Icmp, Tcp, Udp
+from firezone_filter.values.filters import Filter, Icmp, Protocol, Tcp, Udp
 
 Given = tuple[str, str, Iterable[Filter]]
 
@@ -113,6 +113,7 @@ QUESTIONS = [
     pytest.param("10.0.0.5", UDP, 8_101, Reason.UDP_PORT, id="UDP port above"),
     pytest.param("10.0.0.5", UDP, None, Reason.UDP_PORT, id="UDP without a port"),
     pytest.param("10.0.0.5", ICMPV4, 7, None, id="ICMPv4, port ignored"),
+    pytest.param("10.9.0.5", GRE, 7, Reason.PROTOCOL, id="GRE, port ignored"),
     pytest.param("10.0.0.5", ICMPV6, None, Reason.PROTOCOL, id="ICMPv6 over IPv4"),
     pytest.param("10.0.0.5", GRE, None, Reason.PROTOCOL, id="GRE"),
     pytest.param("10.0.0.5", 0, None, Reason.PROTOCOL, id="protocol 0"),
@@ -154,6 +155,133 @@ def test_no_filters_permit_every_protocol(protocol: int) -> None:
 def test_an_address_that_nothing_covers_is_not_permitted() -> None:
     assert ClientFilterTable().match("10.0.0.5", TCP, 443) is None
     assert table_of(("10.0.0.0/24", "web", NONE)).permits("10.0.1.0", TCP, 443) is False
+
+
+# Filters, protocol, ICMP type, and why that is refused; at an address of each family.
+OF_TYPES: list[tuple[list[Filter], int, int | None, Reason | None]] = [
+    ([Icmp()], ICMPV4, 8, None),
+    ([Icmp()], ICMPV4, None, None),
+    ([Icmp.echo()], ICMPV4, 8, None),
+    ([Icmp.echo()], ICMPV4, 0, None),
+    ([Icmp.echo()], ICMPV4, 13, Reason.ICMP),
+    ([Icmp.echo()], ICMPV4, None, Reason.ICMP),
+    ([Icmp.echo()], ICMPV6, 128, None),
+    ([Icmp.echo()], ICMPV6, 129, None),
+    ([Icmp.echo()], ICMPV6, 130, Reason.ICMP),
+    ([Icmp.echo()], ICMPV6, 8, Reason.ICMP),
+    ([Icmp([8])], ICMPV6, 128, Reason.ICMP),
+    ([Icmp(types_v6=[128])], ICMPV4, 8, Reason.ICMP),
+    ([Icmp([8]), Icmp([13])], ICMPV4, 14, None),
+    ([Icmp(range(100)), Icmp(range(100, 256))], ICMPV4, None, None),
+    ([Protocol(GRE)], ICMPV4, 8, Reason.ICMP),
+    ([Protocol(GRE)], GRE, None, None),
+    ([Protocol(GRE)], GRE, 8, None),
+    ([Protocol(50)], GRE, None, Reason.PROTOCOL),
+    ([Tcp(), Udp(), Icmp()], GRE, None, Reason.PROTOCOL),
+]
+
+
+@pytest.mark.parametrize(("filters", "protocol", "icmp_type", "reason"), OF_TYPES)
+def test_a_table_looks_at_icmp_types_and_other_protocols(
+    filters: list[Filter], protocol: int, icmp_type: int | None, reason: Reason | None
+) -> None:
+    table = table_of(("10.0.0.0/24", "a", filters), ("fd00::/64", "a", filters))
+    for address, foreign in (("10.0.0.5", ICMPV6), ("fd00::5", ICMPV4)):
+        for port in (None, 443):
+            found = table.match(address, protocol, port, icmp_type=icmp_type)
+            expected = Reason.PROTOCOL if protocol == foreign else reason
+            assert found is not None
+            assert found.reason is expected
+            permits = table.permits(address, protocol, port, icmp_type=icmp_type)
+            assert permits is (expected is None)
+
+
+def test_one_entry_has_to_permit_every_type_if_none_is_named() -> None:
+    halves = [[Icmp(range(128))], [Icmp(range(128, 256))]]
+    table = table_of(("10.0.0.0/24", "a", halves[0]), ("10.0.0.0/24", "b", halves[1]))
+    assert [table.permits("10.0.0.5", ICMPV4, icmp_type=one) for one in (127, 128)] == [True] * 2
+    assert table.match("10.0.0.5", ICMPV4) == refusing("b", "10.0.0.0/24", Reason.ICMP)
+
+
+# --- What is excluded --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "excluded", "last_before", "first", "last", "first_behind"),
+    [
+        ("10.0.0.0/8", "10.1.0.0/16", "10.0.255.255", "10.1.0.0", "10.1.255.255", "10.2.0.0"),
+        ("0.0.0.0/0", "10.0.0.5", "10.0.0.4", "10.0.0.5", "10.0.0.5", "10.0.0.6"),
+        ("fd00::/64", "fd00::8/125", "fd00::7", "fd00::8", "fd00::f", "fd00::10"),
+    ],
+)
+def test_what_is_excluded_is_not_covered_and_its_neighbours_are(  # noqa: PLR0913, PLR0917 - a table
+    network: str, excluded: str, last_before: str, first: str, last: str, first_behind: str
+) -> None:
+    table = ClientFilterTable()
+    table.allow(network, "a", [Tcp(443)], [excluded])
+    for covered in (last_before, first_behind):
+        assert table.match(covered, TCP, 443) == permitting("a", network)
+        assert table.match(covered, TCP, 22) == refusing("a", network, Reason.TCP_PORT)
+    for outside in (first, last):
+        assert table.match(outside, TCP, 443) is None
+        assert table.match(outside, TCP, 22) is None
+        assert table.permits(outside, TCP, 443) is False
+
+
+# Who has what besides "m", which has 10.0.0.0/16 without 10.0.1.0/24 and permits TCP 443; who
+# answers for TCP 443 and 22 at 10.0.1.5; and the same at 10.0.2.5, which "m" covers.
+BESIDE: list[tuple[str, list[Given], str, str]] = [
+    ("nobody", [], "- -", "+m -m"),
+    ("a shorter prefix", [("10.0.0.0/8", "a", [Tcp(443)])], "+a -a", "+m -m"),
+    ("a longer one", [("10.0.1.0/24", "a", [Tcp(22)])], "-a +a", "+m -m"),
+    ("a lower id", [("10.0.0.0/16", "a", [Tcp(22)])], "-a +a", "+m +a"),
+    ("a greater id", [("10.0.0.0/16", "z", [Tcp(22)])], "-z +z", "+m +z"),
+    (
+        "many others of the network",
+        [("10.0.0.0/16", f"a{number}", [Tcp(number)]) for number in range(20, 30)],
+        "-a29 +a22",
+        "+m +a22",
+    ),
+    (
+        "some below and one behind",
+        [("10.0.0.0/16", "a", [Udp()]), ("10.0.0.0/8", "z", [Tcp(443)])],
+        "+z -a",
+        "+m -m",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("others", "outside", "inside"), [one[1:] for one in BESIDE], ids=[one[0] for one in BESIDE]
+)
+def test_others_answer_for_what_one_excludes_as_if_that_were_not_there(
+    others: list[Given], outside: str, inside: str
+) -> None:
+    table = table_of(*others)
+    table.allow("10.0.0.0/16", "m", [Tcp(443)], ["10.0.1.0/24"])
+    for address, expected in (("10.0.1.5", outside), ("10.0.2.5", inside)):
+        found = [table.match(address, TCP, port) for port in (443, 22)]
+        told = ["-" if one is None else "-+"[one.permitted] + one.resource_id for one in found]
+        assert told == expected.split()
+
+
+def test_allowing_again_replaces_what_is_excluded_and_one_network_is_nothing_to_another() -> None:
+    table = ClientFilterTable()
+    table.allow("10.0.0.0/8", "a", exclude=["10.0.1.0/24"])
+    table.allow("10.0.0.0/16", "a", exclude=["10.0.1.0/25"])
+    addresses = ("10.0.1.5", "10.0.1.200", "10.1.0.5")
+    assert [table.permits(one, TCP, 1) for one in addresses] == [False, True, True]
+    table.allow("10.0.0.0/16", "a", exclude=["10.0.1.128/25"])
+    assert [table.permits(one, TCP, 1) for one in addresses] == [True, False, True]
+    table.allow("10.0.0.0/8", "a")
+    assert [table.permits(one, TCP, 1) for one in addresses] == [True, True, True]
+    assert len(table) == 2
+
+
+def test_excluded_networks_may_overlap_and_leave_nothing() -> None:
+    table = ClientFilterTable()
+    table.allow("10.0.0.0/8", "a", exclude=["10.0.0.0/9", "10.0.0.0/10", "10.128.0.0/9"])
+    assert [table.match(one, TCP, 1) for one in ("10.0.0.0", "10.255.255.255")] == [None, None]
 
 
 # --- Who answers -------------------------------------------------------------------------
@@ -370,7 +498,7 @@ def test_revoking_leaves_others_of_the_same_network(revoked: str) -> None:
         ("10.0.0.0/24", "a", NONE), ("10.0.0.0/24", "b", NONE), ("10.0.0.0/24", "c", NONE)
     )
     table.revoke(revoked)
-    assert {resource_id for _, resource_id, _ in table} == {"a", "b", "c"} - {revoked}
+    assert {resource_id for _, resource_id, _, _ in table} == {"a", "b", "c"} - {revoked}
 
 
 def test_revoking_uncovers_the_shorter_prefix() -> None:
@@ -415,17 +543,24 @@ def test_the_length_counts_every_network_of_every_id() -> None:
     assert len(table) == 1
 
 
-def test_iterating_yields_network_id_and_filters() -> None:
-    table = table_of(("10.0.0.0/24", "db", iter([Tcp(5432)])), ("fd00::/64", "web", NONE))
-    assert sorted(table, key=str) == [
-        (IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),)),
-        (IPv6Network("fd00::/64"), "web", ()),
+def test_iterating_yields_network_id_filters_and_what_is_excluded() -> None:
+    table = table_of(("10.0.0.0/24", "db", iter([Tcp(5432)])))
+    table.allow("fd00::/64", "web", exclude=iter(["fd00::8/125", "fd00::"]))
+    holes = (IPv6Network("fd00::8/125"), IPv6Network("fd00::/128"))
+    entries = sorted(table, key=str)
+    assert entries == [
+        (IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),), ()),
+        (IPv6Network("fd00::/64"), "web", (), holes),
+    ]
+    assert [one._asdict() for one in entries] == [
+        dict(zip(("network", "resource_id", "filters", "exclude"), one, strict=True))
+        for one in entries
     ]
 
 
 def test_a_table_can_be_changed_while_it_is_iterated() -> None:
     table = table_of(("10.0.0.0/24", "a", NONE), ("10.0.1.0/24", "b", NONE))
-    assert [table.revoke(resource_id) for _, resource_id, _ in table] == [True, True]
+    assert [table.revoke(resource_id) for _, resource_id, _, _ in table] == [True, True]
 
 
 def test_a_table_contains_the_ids_that_are_allowed() -> None:
@@ -439,6 +574,10 @@ def test_a_table_contains_the_ids_that_are_allowed() -> None:
 def test_a_table_shows_its_ids_and_networks() -> None:
     table = table_of(("10.0.0.0/24", "db", NONE), ("::/0", "all", NONE))
     assert repr(table) == "<ClientFilterTable db: 10.0.0.0/24, all: ::/0>"
+    table.allow("10.0.0.0/24", "db", exclude=["10.0.0.5", "10.0.0.128/25"])
+    table.revoke("all")
+    without = "10.0.0.0/24 without 10.0.0.5/32 without 10.0.0.128/25"
+    assert repr(table) == f"<ClientFilterTable db: {without}>"
     assert repr(ClientFilterTable()) == "<ClientFilterTable empty>"
 
 
@@ -455,6 +594,15 @@ MISTAKES = [
     *[
         (TypeError, ("allow", "10.0.0.0/24", "db", one))
         for one in (None, "", dict[str, str](), Tcp(443), [None])
+    ],
+    # An excluded network lies inside, and is not all of it.
+    *[
+        (InvalidAddress, ("allow", "10.0.0.0/24", "db", (), [one]))
+        for one in ("10.0.0.0/24", "10.0.0.0/23", "10.0.1.0/32", "fd00::", "10.0.0.5/31", "x")
+    ],
+    *[
+        (TypeError, ("allow", "10.0.0.0/24", "db", (), one))
+        for one in (None, "", "10.0.0.0/25", IPv4Network("10.0.0.0/25"), dict[str, str](), [1])
     ],
     *[(TypeError, ("revoke", one)) for one in (None, 1, b"db", ["db"])],
     *[(TypeError, ("match", one, TCP, 443)) for one in (None, 0, b"\x0a\x00\x00\x05")],
@@ -478,7 +626,23 @@ def test_a_mistake_raises_and_changes_nothing(
     name, *arguments = call
     with pytest.raises(error):
         getattr(table, name)(*arguments)
-    assert list(table) == [(IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),))]
+    assert list(table) == [(IPv4Network("10.0.0.0/24"), "db", (Tcp(5432),), ())]
+
+
+@pytest.mark.parametrize("protocol", [ICMPV4, ICMPV6, TCP, GRE])
+def test_an_icmp_type_is_a_number_from_0_to_255_whatever_the_protocol(protocol: int) -> None:
+    table = table_of(("10.0.0.0/24", "db", NONE))
+    for wrong in (-1, 256, 10**5_000):
+        with pytest.raises(InvalidPolicy):
+            table.match("10.0.0.5", protocol, icmp_type=wrong)
+        with pytest.raises(InvalidPolicy):
+            table.permits("10.0.0.5", protocol, icmp_type=wrong)
+    for strange in (True, False, 8.0, "8", b"\x08"):
+        with pytest.raises(TypeError):
+            table.match("10.0.0.5", protocol, icmp_type=strange)  # type: ignore[arg-type]
+    assert table.permits("10.0.0.5", protocol, icmp_type=255)
+    with pytest.raises(TypeError):
+        table.match("10.0.0.5", protocol, None, 8)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("port", [0, 65_535])

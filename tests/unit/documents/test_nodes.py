@@ -36,6 +36,8 @@ READERS: dict[str, Read] = {
     "a list": lambda node: node.each(lambda item: item.whole("a port", 9)),
     "an object": lambda node: node.fields_only("x"),
     "a time": lambda node: node.number("a time"),
+    "true or false": lambda node: node.switch(),
+    "a count": lambda node: node.whole("a count"),
     "a port": lambda node: node.whole("a port", 65_535),
     "'a', 'b' or 'c'": lambda node: node.one_of({"a": 1, "b": 2, "c": 3}),
 }
@@ -43,6 +45,8 @@ ACCEPTED: dict[str, list[tuple[Given, Given]]] = {
     "a text": [("", ""), ("é", "é")],
     "a list": [([], ()), ([1, 2], (1, 2)), ((3,), (3,))],
     "a time": [(7, 7), (-1.5, -1.5), (0, 0)],
+    "true or false": [(True, True), (False, False)],
+    "a count": [(0, 0), (10**300, 10**300)],
     "a port": [(0, 0), (65_535, 65_535)],
     "'a', 'b' or 'c'": [("a", 1), ("c", 3)],
 }
@@ -51,6 +55,8 @@ REFUSED: dict[str, list[tuple[Given, str]]] = {
     "a list": [({}, "an object"), ("", "''"), (None, "null")],
     "an object": [([], "a list"), ("x", "'x'"), (0, "0"), (None, "null")],
     "a time": [("7", "'7'"), (True, "true"), (None, "null"), ([7], "a list")],
+    "true or false": [(1, "1"), (0, "0"), (None, "null"), ("true", "'true'"), ([], "a list")],
+    "a count": [(-1, "-1"), (1.0, "1.0"), (True, "true"), (None, "null"), ("1", "'1'")],
     "a port": [
         (65_536, "65536"),
         (-1, "-1"),
@@ -89,9 +95,12 @@ def test_a_missing_field_is_one_fault_whoever_reads_it(reader: Read) -> None:
     assert caught.value.value == {"y": 1}
 
 
+@pytest.mark.parametrize("number", [float("inf"), 10**400], ids=["infinity", "too long"])
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS.keys())
-def test_a_number_that_is_not_finite_is_one_fault_whoever_reads_it(reader: Read) -> None:
-    assert len(error_of(float("inf"), reader).faults) == 1
+def test_a_number_that_is_not_finite_is_one_fault_whoever_reads_it(
+    reader: Read, number: float
+) -> None:
+    assert len(error_of(number, reader).faults) == 1
 
 
 @pytest.mark.parametrize("half", ["\ud800", "a\udc00"])
@@ -138,6 +147,7 @@ def test_a_field_that_is_null_is_there_unless_null_counts_as_missing() -> None:
     ("name", "fault"),
     [
         ("expire_at", "expire_at: unknown field, did you mean 'expires_at'?"),
+        ("EXPIRES_AT", "EXPIRES_AT: unknown field, did you mean 'expires_at'?"),
         ("x", "x: unknown field, known are resource, expires_at"),
         (7, "[7]: unknown field, known are resource, expires_at"),
         ("a b\n", "['a b\\n']: unknown field, known are resource, expires_at"),
@@ -150,6 +160,29 @@ def test_an_unknown_field_is_a_fault_with_the_name_that_was_meant(name: Given, f
         )
     assert caught.value.faults == (fault,)
     assert caught.value.value == name
+
+
+def test_an_ignored_field_is_no_fault_and_is_meant_by_what_resembles_it() -> None:
+    def reader(node: Node) -> object:
+        return node.fields_only("id", ignored=("version",))
+
+    assert read_document({"id": 1, "version": None}, reader)
+    with pytest.raises(InvalidPolicy) as caught:
+        read_document({"vresion": 1, "x": 2}, reader)
+    assert caught.value.faults == (
+        "vresion: unknown field, did you mean 'version'?",
+        "x: unknown field, known are id",
+    )
+
+
+def test_fields_without_some_names_lack_these_alone() -> None:
+    def found(node: Node) -> object:
+        fields = node.fields()
+        assert fields is not None
+        kept = fields.without(("b", "d"))
+        return [name for name in "abc" if kept.get(name) is not None]
+
+    assert read_document({"a": 1, "b": 2, "c": 3}, found) == ["a", "c"]
 
 
 def test_faults_of_fields_stand_in_the_order_of_the_document_with_missing_ones_last() -> None:

@@ -1,6 +1,7 @@
 """Resources and filters as JSON: read as the portal sends them, their faults, and written."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -11,22 +12,23 @@ from firezone_filter.documents.parsing import read_document
 from firezone_filter.documents.resource_json import peek_kind, read_resource, write_resource
 from firezone_filter.values.domains import DomainPattern
 from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.filters import Filter, Icmp, PortRange, Protocol, Tcp, Udp
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Filter,
-    Icmp,
     InternetResource,
-    PortRange,
     Resource,
-    Tcp,
-    Udp,
 )
 
 
-def read(value: Mapping[str, object]) -> Resource:
+def read(value: Mapping[str, object], *, from_portal: bool = False) -> Resource:
     # The type checker makes `object` of a union in a type variable.
-    return cast("Resource", read_document(value, lambda node: read_resource(node, among=None)))
+    return cast(
+        "Resource",
+        read_document(
+            value, lambda node: read_resource(node, among=None, from_portal=from_portal)
+        ),
+    )
 
 
 Json: TypeAlias = Any
@@ -34,9 +36,9 @@ Json: TypeAlias = Any
 TCP = {"protocol": "tcp", "port_range_start": 80, "port_range_end": 90}
 
 
-def faults_of(value: Json) -> tuple[str, ...]:
+def faults_of(value: Json, *, from_portal: bool = False) -> tuple[str, ...]:
     with pytest.raises(InvalidPolicy) as caught:
-        read(value)
+        read(value, from_portal=from_portal)
     return caught.value.faults
 
 
@@ -111,10 +113,6 @@ def test_a_missing_port_is_the_first_or_the_last(
     assert filters_of({"protocol": protocol, **ports}) == (kind(expected),)
 
 
-def test_ports_of_icmp_are_ignored() -> None:
-    assert filters_of({"protocol": "icmp", "port_range_start": "x"}) == (Icmp(),)
-
-
 def test_filters_keep_their_order() -> None:
     kinds = ["udp", "icmp", "tcp", "icmp"]
     assert filters_of(*({"protocol": kind} for kind in kinds)) == (Udp(), Icmp(), Tcp(), Icmp())
@@ -129,18 +127,16 @@ def test_a_name_may_be_missing(name: dict[str, object]) -> None:
     assert read(cidr(**name)).name == ""
 
 
-@pytest.mark.parametrize("resource", [cidr(filters=[TCP | {"y": 1}]), dns(), internet()])
-def test_unknown_fields_are_ignored(resource: dict[str, object]) -> None:
-    assert read(resource | {"x": {"y": [None]}}) == read(resource)
-
-
-def test_address_and_filters_of_an_internet_resource_are_unknown_fields() -> None:
-    assert read(internet(address=5, filters=[{"protocol": "tcp"}])) == InternetResource("web")
-
-
 def test_an_internet_resource_may_exclude_networks() -> None:
     value = {"type": "internet", "id": "net", "exclude": ["203.0.113.0/24", "2001:db8::/32"]}
     assert read(value) == InternetResource("net", "", ["203.0.113.0/24", "2001:db8::/32"])
+
+
+def test_a_cidr_resource_may_exclude_parts_of_its_network() -> None:
+    value = cidr(exclude=["10.0.0.128/25", "10.0.0.1/32"])
+    expected = CidrResource("db", "10.0.0.0/24", exclude=["10.0.0.128/25", "10.0.0.1/32"])
+    assert read(value) == expected
+    assert read(cidr(exclude=[])) == CidrResource("db", "10.0.0.0/24")
 
 
 def test_a_pattern_is_kept_as_it_is_written() -> None:
@@ -152,9 +148,15 @@ def test_a_pattern_is_kept_as_it_is_written() -> None:
 # --- Faults -------------------------------------------------------------------------------
 
 KINDS = "is not 'cidr', 'dns' or 'internet'"
-PROTOCOLS = "is not 'tcp', 'udp' or 'icmp'"
+PROTOCOLS = "is not 'tcp', 'udp', 'icmp' or the number of another protocol"
+SENT_PROTOCOLS = "is not 'tcp', 'udp' or 'icmp'"
 NOT_NETWORK = "is not a network with a prefix length"
 NOT_PATTERN = "is not a domain pattern"
+OF_CIDR = "type, id, name, address, filters, exclude"
+OF_DNS = "type, id, name, address, filters"
+OF_INTERNET = "type, id, name, exclude"
+OF_PORTS = "protocol, port_range_start, port_range_end"
+OF_ICMP = "protocol, types, types_v6"
 
 FAULTS: list[tuple[Json, str]] = [
     ('"db"', "document: 'db' is not an object"),
@@ -180,12 +182,28 @@ FAULTS: list[tuple[Json, str]] = [
     (dns(filters=""), "filters: '' is not a list"),
     (cidr(filters=["tcp"]), "filters[0]: 'tcp' is not an object"),
     (cidr(filters=[{}]), "filters[0].protocol: is missing"),
-    (cidr(filters=[{"protocol": 6}]), f"filters[0].protocol: 6 {PROTOCOLS}"),
+    (cidr(filters=[{"protocol": 6}]), "filters[0].protocol: 6 is written 'tcp'"),
     (cidr(filters=[{"protocol": "sctp"}]), f"filters[0].protocol: 'sctp' {PROTOCOLS}"),
     (cidr(filters=[{"protocol": "TCP"}]), f"filters[0].protocol: 'TCP' {PROTOCOLS}"),
     # Nothing but a missing list excludes nothing.
-    (internet(exclude=None), "exclude: null is not a list"),
-    (internet(exclude=["192.0.2.1"]), f"exclude[0]: '192.0.2.1' {NOT_NETWORK}"),
+    *[
+        (resource(exclude=exclude), f"exclude{fault}")
+        for resource in (cidr, internet)
+        for exclude, fault in (
+            (None, ": null is not a list"),
+            ("10.0.0.0/25", ": '10.0.0.0/25' is not a list"),
+            (["10.0.0.1"], f"[0]: '10.0.0.1' {NOT_NETWORK}"),
+            ([7], "[0]: 7 is not a text"),
+        )
+    ],
+    # What lies outside would exclude nothing.
+    *[
+        (
+            cidr(exclude=["10.0.0.0/25", outside]),
+            f"exclude[1]: {outside} is not inside 10.0.0.0/24, or is all of it",
+        )
+        for outside in ("10.0.1.0/25", "10.0.0.0/24", "10.0.0.0/8", "fd00::/25")
+    ],
     # Networks have prefix lengths.
     *[
         (cidr(address=text), f"address: {text!r} {NOT_NETWORK}")
@@ -225,7 +243,41 @@ FAULTS: list[tuple[Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("resource", "fault"), FAULTS)
+# Fields that neither the library nor the portal knows at this place.
+UNKNOWN: list[tuple[Json, str]] = [
+    (cidr(filter=[]), "filter: unknown field, did you mean 'filters'?"),
+    (cidr(nmae="db"), "nmae: unknown field, did you mean 'name'?"),
+    (cidr(exlude=["10.0.0.0/25"]), "exlude: unknown field, did you mean 'exclude'?"),
+    (cidr(x=1), f"x: unknown field, known are {OF_CIDR}"),
+    (dns(adress="a.b"), "adress: unknown field, did you mean 'address'?"),
+    (dns(exclude=[]), f"exclude: unknown field, known are {OF_DNS}"),
+    (internet(exlude=["192.0.2.0/24"]), "exlude: unknown field, did you mean 'exclude'?"),
+    # Whoever writes them believes that they restrict something.
+    (internet(filters=[TCP]), f"filters: unknown field, known are {OF_INTERNET}"),
+    (internet(address="10.0.0.0/8"), f"address: unknown field, known are {OF_INTERNET}"),
+    (
+        cidr(filters=[{"protocol": "tcp", "port_range_ends": 80}]),
+        "filters[0].port_range_ends: unknown field, did you mean 'port_range_end'?",
+    ),
+    *[
+        (
+            cidr(filters=[{"protocol": protocol, "ports": [80]}]),
+            f"filters[0].ports: unknown field, known are {OF_PORTS}",
+        )
+        for protocol in ("tcp", "udp")
+    ],
+    (
+        dns(filters=[{"protocol": "icmp", "port_range_start": 8}]),
+        f"filters[0].port_range_start: unknown field, known are {OF_ICMP}",
+    ),
+    (
+        dns(filters=[{"protocol": "icmp", "code": 0}]),
+        f"filters[0].code: unknown field, known are {OF_ICMP}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "fault"), FAULTS + UNKNOWN)
 def test_a_fault_has_its_place_and_value(resource: Json, fault: str) -> None:
     assert faults_of(resource) == (fault,)
 
@@ -236,10 +288,36 @@ def test_a_fault_of_a_network_says_why_it_is_none(address: str) -> None:
     assert fault.startswith(f"address: '{address}' is not a network: ")
 
 
+def test_no_network_is_outside_one_that_is_faulty_itself() -> None:
+    faulty = cidr(address="10.0.0.0", exclude=["10.0.1.0/25", "x"])
+    assert faults_of(faulty) == (
+        f"address: '10.0.0.0' {NOT_NETWORK}",
+        f"exclude[1]: 'x' {NOT_NETWORK}",
+    )
+
+
 @pytest.mark.parametrize("wrong", ["type", "address", "filters"])
 def test_a_faulty_field_hides_no_fault_of_another(wrong: str) -> None:
     faults = faults_of(cidr(id="", name=5) | {wrong: 5})
     assert {fault.partition(":")[0] for fault in faults} == {wrong, "id", "name"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "places"),
+    [
+        (cidr(type="cdir", exclude=[], adress="x"), {"type", "adress"}),
+        (dns(type=None, x=1), {"type", "x"}),
+        (
+            cidr(filters=[TCP | {"protocol": "tpc", "port_range_strat": 1}]),
+            {"filters[0].protocol", "filters[0].port_range_strat"},
+        ),
+        (cidr(filters=[{"port_range_end": 1, "x": 1}]), {"filters[0].protocol", "filters[0].x"}),
+    ],
+)
+def test_of_an_unknown_kind_only_those_fields_are_faults_that_no_kind_has(
+    resource: Json, places: set[str]
+) -> None:
+    assert {fault.partition(": ")[0] for fault in faults_of(resource)} == places
 
 
 def test_two_resources_of_one_scope_have_different_ids() -> None:
@@ -250,24 +328,55 @@ def test_two_resources_of_one_scope_have_different_ids() -> None:
         read_document(json.dumps([cidr(), dns(id="db"), dns()]), each)
 
 
+# --- Of the portal ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resource", [cidr(filters=[TCP | {"y": 1}]), dns(), internet()])
+def test_unknown_fields_that_the_portal_sends_are_ignored(resource: dict[str, object]) -> None:
+    unknown: Json = {"x": {"y": [None]}, "ip_stack": "dual"}
+    assert read(resource | unknown, from_portal=True) == read(resource, from_portal=True)
+
+
 @pytest.mark.parametrize("name", [5, ["x"], "\ud800", {}])
 @pytest.mark.parametrize("resource", [cidr, dns])
-def test_a_name_that_is_no_text_may_be_left_unread(
+def test_a_name_that_is_no_text_is_none_if_the_portal_sends_it(
     resource: Callable[..., Json], name: Json
 ) -> None:
-    found = read_document(
-        resource(name=name), lambda node: read_resource(node, among=None, with_extensions=False)
-    )
-    assert isinstance(found, CidrResource | DnsResource)
-    assert found.name == ""
+    assert read(resource(name=name), from_portal=True) == read(resource())
 
 
-def test_extensions_may_be_left_unread() -> None:
-    value = internet(name=5, exclude=5)
-    assert len(faults_of(value)) == 2
-    assert read_document(
-        value, lambda node: read_resource(node, among=None, with_extensions=False)
-    ) == InternetResource("web")
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (internet(name=5, exclude=5, address=5, filters=5), InternetResource("web")),
+        (
+            cidr(
+                filters=[{"protocol": "icmp", "port_range_start": "x", "types": [8]}],
+                exclude=["10.0.0.0/25"],
+            ),
+            CidrResource("db", "10.0.0.0/24", [Icmp()]),
+        ),
+        (cidr(exclude=5), CidrResource("db", "10.0.0.0/24")),
+        (dns(exclude=["10.0.0.0/25"]), DnsResource("git", "a.b")),
+    ],
+)
+def test_extensions_of_this_library_are_ignored_if_the_portal_sends_them(
+    sent: Json, expected: Resource
+) -> None:
+    assert read(sent, from_portal=True) == expected
+
+
+@pytest.mark.parametrize("protocol", ["sctp", "TCP", 47, 6, None, ["tcp"]])
+@pytest.mark.parametrize("resource", [cidr, dns])
+def test_an_unknown_protocol_refuses_the_resource_that_the_portal_sends(
+    resource: Callable[..., Json], protocol: Json
+) -> None:
+    sent = resource(filters=[TCP, {"protocol": protocol}])
+    (fault,) = faults_of(sent, from_portal=True)
+    assert re.fullmatch(rf"filters\[1\]\.protocol: .* {SENT_PROTOCOLS}", fault)
+
+
+# --- Peeking ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -321,10 +430,13 @@ def test_an_internet_resource_is_written_as_the_portal_does() -> None:
     "resource",
     [
         CidrResource("db", "fd00:5::/64", [Tcp("8000-8100"), Udp(53), Icmp()], "Zürich"),
+        CidrResource(
+            "lab", "fd00:5::/64", [Icmp.echo(), Protocol(47)], "", ["fd00:5::/65", "fd00:5::1/128"]
+        ),
         DnsResource("git", "*.Example.com", [Tcp(443)], "Git"),
         InternetResource("web", "Web", ["203.0.113.0/24", "2001:db8::/32"]),
     ],
-    ids=["cidr", "dns", "internet"],
+    ids=["cidr", "cidr with extensions", "dns", "internet"],
 )
 def test_a_resource_is_read_as_it_was_written(resource: Resource) -> None:
     assert read(write_resource(resource)) == resource

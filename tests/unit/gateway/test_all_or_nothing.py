@@ -259,7 +259,12 @@ def first_and_last(places: list[str]) -> set[int]:
     }
 
 
-OPTIONS = {"plain": GatewayOptions(), "recorded": GatewayOptions(flow_records=True)}
+OPTIONS = {
+    "plain": GatewayOptions(),
+    "recorded": GatewayOptions(flow_records=True),
+    "stateful": GatewayOptions(stateful=True),
+    "all": GatewayOptions(stateful=True, flow_records=True),
+}
 
 CANNOT_FAIL = {
     "Agenda.__len__",
@@ -323,3 +328,36 @@ def test_a_hook_that_fails_leaves_no_access_that_nobody_gave_and_nothing_that_ra
         fail(hook, again, number)
         hook(again)
         assert use(again) == [], f"called again after call {number}, of {place}"
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("hook", ["disconnect", "connect-again", "end"])
+def test_what_is_remembered_counts_no_more_even_if_forgetting_it_fails(
+    hook: str, options: GatewayOptions
+) -> None:
+    places = fail(HOOKS[hook], make(options), MANY)
+    for number in [n for n, place in enumerate(places) if place == "_Queue.remove"]:
+        made = make(options)
+        fail(HOOKS[hook], made, number)
+        if hook != "end":
+            made.client_disconnected("alice")
+        assert use(made) == []
+
+
+@pytest.mark.parametrize("flow_records", [False, True], ids=["plain", "recorded"])
+def test_a_flow_does_not_live_on_where_its_end_fails(*, flow_records: bool) -> None:
+    options = GatewayOptions(stateful=True, flow_records=flow_records)
+    made = make(options)
+    answer = INBOUND, came(HOSTS["net"], OTHER)
+    assert made.handle_packet(*answer, NOW).allowed
+
+    places = fail(HOOKS["revoke-last"], make(options), MANY)
+    place = places.index("ClientFlows.withdraw_resource")
+    fail(HOOKS["revoke-last"], made, place)
+
+    assert made.authorizations("bob") == {}
+    assert not made.handle_packet(*answer).allowed
+    assert not made.handle_packet(OUTBOUND, sent(OTHER, HOSTS["net"])).allowed
+    # Nor does it come back with the next authorization.
+    made.authorize("bob", resource("net"))
+    assert not made.handle_packet(*answer).allowed

@@ -1,6 +1,7 @@
 """`ClientTable`: upkeep in the smallest steps, and which events come of it in which order."""
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +14,7 @@ from firezone_filter import (
     Tcp,
 )
 from firezone_filter.gateway import clients, gateway
+from firezone_filter.gateway.expiries import Expiries
 from tests.scenes import OUTBOUND, V4, gateway_for_alice
 
 MANY = 100
@@ -165,3 +167,19 @@ def test_a_client_that_disconnects_takes_its_events_along_and_leaves_the_others(
     assert of_alice(made) == []
     settle(made, 10.0)
     assert made.poll_timeout() is None
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["new", "held"])
+def test_an_authorization_whose_expiry_cannot_be_set_is_taken_back(*, held: bool) -> None:
+    made = gateway_for_alice()
+    made.handle_timeout(0.0)
+    if held:
+        made.authorize("alice", V4.db(Tcp(443)))
+    failing = patch.object(Expiries, "set", side_effect=MemoryError)
+    with failing, pytest.raises(MemoryError):
+        made.authorize("alice", V4.db(Tcp(80)), expires_at=10.0)
+    assert made.authorizations("alice") == ({"db": None} if held else {})
+    found = {
+        port: made.handle_packet(OUTBOUND, V4.tcp(OUTBOUND, port)).allowed for port in (80, 443)
+    }
+    assert found == {80: False, 443: held}

@@ -10,12 +10,15 @@ from firezone_filter import (
     CidrResource,
     Decision,
     Direction,
+    Drop,
     FlowEnd,
     FlowEnded,
     FlowStarted,
     Forward,
     Gateway,
     GatewayOptions,
+    Reason,
+    TunnelAddresses,
 )
 from firezone_filter.accounting import flow_records
 from firezone_filter.accounting.event_queue import EventQueue
@@ -71,6 +74,15 @@ def test_established_flows_of_others_go_on_and_are_counted() -> None:
         (INBOUND, "forward"): 2,
         (INBOUND, "translate"): 6,
     }
+
+
+def test_a_flow_that_is_over_is_judged_while_others_wait() -> None:
+    made = gateway_for_alice(V4.db(), options=GatewayOptions(stateful=True))
+    made.client_connected("bob", TunnelAddresses(V4.neighbour))
+    for direction in (OUTBOUND, INBOUND):
+        made.handle_packet(direction, V4.udp(direction), 1.0)
+    let_one_wait(made, 121.0)
+    assert made.handle_packet(INBOUND, V4.udp(INBOUND)) == Drop(Reason.UNSOLICITED, "alice")
 
 
 def test_records_of_a_resource_that_is_over_make_room_for_others() -> None:

@@ -168,10 +168,12 @@ SEVERITIES = {
     Reason.SOURCE_NOT_ALLOWED: "WARN",
     Reason.PEER_ADDRESS: "WARN",
     Reason.NAT_EXHAUSTED: "WARN",
+    Reason.FLOWS_EXHAUSTED: "WARN",
     # Normal noise.
     Reason.MULTICAST: "DEBUG",
     Reason.NOT_A_PEER: "DEBUG",
     Reason.EXPIRED_NAT_SESSION: "DEBUG",
+    Reason.UNSOLICITED: "DEBUG",
 }
 
 

@@ -8,6 +8,7 @@ from firezone_filter.policy import load_policy
 from tests.unit.policy.documents import (
     DOMAIN,
     EVERYTHING,
+    EXPIRY,
     REMOVED,
     Json,
     authorization,
@@ -100,9 +101,23 @@ FAULTS = [
         1.79e12,
         "1790000000000.0 is later than any clock in seconds: milliseconds?",
     ),
-    # Unknown fields of our own objects
+    # Fields that neither the library nor the portal knows there
+    ("option", {}, "unknown field, did you mean 'options'?"),
     ("gatewy", None, "unknown field, did you mean 'gateway'?"),
-    ("remark", None, "unknown field, known are gateway, address_plan, clients"),
+    ("remark", None, "unknown field, known are gateway, address_plan, clients, options"),
+    ("gateway.IPv4", "100.64.0.9", "unknown field, did you mean 'ipv4'?"),
+    ("gateway.search_domian", "x", "unknown field, did you mean 'search_domain'?"),
+    ("gateway.x", "x", "unknown field, known are ipv4, ipv6"),
+    (f"{ALICE}.authorization", [], "unknown field, did you mean 'authorizations'?"),
+    (f"{ALICE}.expires_at", EXPIRY, "unknown field, known are id, ipv4, ipv6, authorizations"),
+    (f"{CIDR}.resource.filter", [], "unknown field, did you mean 'filters'?"),
+    (
+        f"{CIDR}.resource.filters[0].port_range_strat",
+        80,
+        "unknown field, did you mean 'port_range_start'?",
+    ),
+    (f"{DNS}.resource.adress", "x", "unknown field, did you mean 'address'?"),
+    ("clients[0].authorizations[2].resource.exlude", [], "unknown field, did you mean 'exclude'?"),
     ("address_plan.tunel", None, "unknown field, did you mean 'tunnel'?"),
     ("address_plan.x", None, "unknown field, known are tunnel, dns_resources"),
     (f"{CIDR}.expire_at", None, "unknown field, did you mean 'expires_at'?"),
@@ -194,7 +209,7 @@ def test_all_faults_are_listed_in_the_order_of_the_document() -> None:
         "clients[1].id: an id is not empty",
         "address_plan.tunnel[1]: 'x' is not a network with a prefix length",
         "address_plan.tunnel[2]: 5 is not a text",
-        "extra: unknown field, known are gateway, address_plan, clients",
+        "extra: unknown field, known are gateway, address_plan, clients, options",
         "gateway.ipv6: '?' is not an IP address",
     )
     assert str(error) == "\n".join(error.faults)

@@ -15,14 +15,13 @@ from firezone_filter.policy import (
 )
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.values.errors import InvalidPolicy
+from firezone_filter.values.filters import Icmp, Protocol, Tcp, Udp
+from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
     CidrResource,
     DnsResource,
-    Icmp,
     InternetResource,
     Resource,
-    Tcp,
-    Udp,
 )
 from tests.unit.policy.documents import (
     DOMAIN,
@@ -108,7 +107,17 @@ def test_bytes_and_parsed_mappings_say_the_same_as_text(form: bytes | dict[str, 
 
 def test_the_documented_example_is_read() -> None:
     example = str(load_policy.__doc__).split("```")[1].removeprefix("json")
-    assert load_policy(example).clients[0].authorizations[1].domains == (GIT,)
+    policy = load_policy(example)
+    assert policy.options == GatewayOptions(stateful=True, own_filters=[Icmp()])
+    database, git = policy.clients[0].authorizations
+    assert database.resource == CidrResource(
+        "db",
+        "10.0.0.0/24",
+        [Tcp(5432), Icmp.echo(), Protocol(47)],
+        "Database",
+        ["10.0.0.128/25"],
+    )
+    assert git.domains == (GIT,)
 
 
 @pytest.mark.parametrize(
@@ -149,10 +158,29 @@ def test_an_authorization_without_an_expiry_never_ends(expiry: dict[str, object]
     assert policy.clients[0].authorizations[0].expires_at is None
 
 
-def test_unknown_fields_of_the_gateway_and_of_clients_are_ignored() -> None:
-    gateway: Json = {"ipv4": "100.64.0.1", "upstream_dns": [], "search_domain": None}
-    alice = client(public_key="fiAj", device_serial=["x", {"y": 1.5}])
-    assert load_policy(document(alice, gateway=gateway)) == load_policy(document(client()))
+def test_what_the_portal_sends_of_the_gateway_and_of_clients_may_be_pasted_in() -> None:
+    interface: Json = {
+        "ipv4": "100.64.0.1",
+        "ipv6": None,
+        "upstream_dns": [],
+        "upstream_do53": [{"ip": "9.9.9.9"}],
+        "upstream_doh": [],
+        "search_domain": None,
+    }
+    # As docs/portal.md has them, with what the portal sends besides.
+    alice = client(
+        ipv6=None,
+        public_key="fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",
+        preshared_key="BzPiNE9qszKczZcZzGsyieLYeJ2EQfkfdibls/l3beM=",
+        version="1.5.0",
+        device_serial=["x", {"y": 1.5}],
+        device_os_name="Linux",
+        device_os_version=None,
+        device_uuid=None,
+        firebase_installation_id=None,
+        identifier_for_vendor=None,
+    )
+    assert load_policy(document(alice, gateway=interface)) == load_policy(document(client()))
 
 
 def test_clients_and_authorizations_keep_their_order() -> None:
@@ -209,6 +237,7 @@ def test_resolved_addresses_that_a_gateway_leaves_out_are_read() -> None:
 EVERY_KIND: list[Resource] = [
     CidrResource("net4", "10.0.0.0/24"),
     CidrResource("net6", "fd00:5::/64", [Tcp(), Tcp("8000-8100"), Udp(53), Icmp()], "Zürich"),
+    CidrResource("lab", "10.1.0.0/16", [Icmp([13]), Protocol(47)], exclude=["10.1.2.0/24"]),
     DnsResource("git", "*.Example.com", [Tcp(443)]),
     DnsResource("wiki", "wiki.example.com", (), "Wiki"),
     InternetResource("web", "Web", ["203.0.113.0/24", "2001:db8::/32"]),

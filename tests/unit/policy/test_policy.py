@@ -23,8 +23,9 @@ from firezone_filter.values.errors import (
     InvalidTime,
 )
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
+from firezone_filter.values.filters import Tcp
 from firezone_filter.values.options import GatewayOptions
-from firezone_filter.values.resources import CidrResource, DnsResource, Resource, Tcp
+from firezone_filter.values.resources import CidrResource, DnsResource, Resource
 from tests.builders import tcp
 from tests.unit.policy.documents import EXAMPLE, EXPIRY, REBINDING
 

@@ -237,6 +237,16 @@ VALUES = [
     (ALLOW, "resource.address", "a..b", "'a..b' is not a domain pattern"),
     (CREATE, "resource.type", "device_pool", "'device_pool' is not 'cidr', 'dns' or 'internet'"),
     (UPDATED, "filters", [TCP_443 | {"port_range_end": 65536}], "65536 is not a port"),
+    # Without the filter nothing might be left but an empty list, which permits everything.
+    *[
+        (text, "filters" if text is UPDATED else "resource.filters", [{"protocol": value}], what)
+        for text in (CREATE, ALLOW, UPDATED)
+        for value, what in (
+            ("sctp", "'sctp' is not 'tcp', 'udp' or 'icmp'"),
+            (47, "47 is not 'tcp', 'udp' or 'icmp'"),
+            (6, "6 is not 'tcp', 'udp' or 'icmp'"),
+        )
+    ],
     (ALLOW, "payload.name", "a b", "'a b' is not a domain name"),
     (ALLOW, "payload.proxy_ips", ["100.96.0.1", "x"], "'x' is not an IP address"),
 ]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import evolve
 
 from firezone_filter import (
     AccessExhausted,
@@ -30,6 +31,7 @@ from tests.portal import (
     CORP,
     CREATE,
     EXPIRY,
+    ICMP,
     INBOUND,
     INTERNET,
     NAMED,
@@ -48,6 +50,7 @@ from tests.portal import (
     reaches,
     resolve,
     session,
+    updated,
 )
 from tests.scenes import refusal
 
@@ -187,6 +190,14 @@ def test_unknown_fields_are_ignored_everywhere() -> None:
     assert reaches(told)
 
 
+@pytest.mark.parametrize("exclude", [["172.20.0.0/24"], ["10.0.0.0/8"], None])
+def test_extensions_of_policy_files_are_unknown_fields(exclude: object) -> None:
+    pings = {"protocol": "icmp", "types": [8], "types_v6": None}
+    told, _ = session(grant(corp(pings, TCP_443 | {"types": [8]}, exclude=exclude)))
+    plain, _ = session(grant(corp(ICMP, TCP_443)))
+    assert held(told, CORP) == held(plain, CORP)
+
+
 # --- Clients that restart or come back ----------------------------------------------------
 
 
@@ -292,6 +303,15 @@ def test_a_network_stays_where_it_is_under_the_same_id() -> None:
     assert reaches(told)
     assert not reaches(told, "10.0.0.5:443")
     assert held(told, CORP).name == "MyCorp Network"
+
+
+def test_a_network_keeps_what_the_host_excluded_from_it() -> None:
+    told, portal = session(grant())
+    narrow = CidrResource(CORP, "172.20.0.0/16", exclude=["172.20.1.0/24"])
+    told.authorize(ALICE, narrow)
+    for sent in (grant(corp(TCP_443, exclude=[])), updated(corp(TCP_443))):
+        portal.receive(sent, NOW)
+        assert held(told, CORP) == evolve(narrow, filters=[Tcp(443)])
 
 
 def test_a_pattern_stays_as_it_is_under_the_same_id() -> None:

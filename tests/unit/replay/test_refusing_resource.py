@@ -12,7 +12,8 @@ from tests.builders import icmp_echo, tcp, udp
 from tests.captures import CLIENT, CLIENT_6, GATEWAY, START_S, ipv4, record
 
 EXPIRY_S = START_S + 100
-PROXY, PROXY_2, PROXY_6 = "100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"
+PROXY, PROXY_2, PROXY_3 = "100.96.0.1", "100.96.0.2", "100.96.0.3"
+PROXY_6 = "fd00:2021:1111:8000::1"
 REAL = "10.9.0.80"
 
 
@@ -29,14 +30,32 @@ def name(resource_id: str, *filters: object, **domain: object) -> dict[str, obje
     return {**given, "domains": [{"name": "a.example.com", **domain}]}
 
 
+def icmp(source: str, destination: str, kind: int) -> bytes:
+    return ipv4(source, destination, 1, bytes([kind, *bytes(7)]))
+
+
 AUTHORIZATIONS: list[dict[str, Any]] = [
     resource("cidr", "wide", address="10.0.0.0/8", filters=[ports("tcp", 80)]),
     resource("cidr", "net", address="10.1.0.0/16", filters=[ports("tcp", 81)]),
     resource("cidr", "web", address="10.1.0.0/16", filters=[ports("tcp", 82), ports("udp", 5)]),
+    resource(
+        "cidr",
+        "pings",
+        address="10.3.0.0/16",
+        filters=[{"protocol": "icmp", "types": [8]}, {"protocol": 47}],
+        exclude=["10.3.9.0/24"],
+    ),
     resource("cidr", "six", address="2001:db8::/32", filters=[ports("tcp", 80)]),
     {**resource("cidr", "brief", address="10.1.1.0/24", filters=[]), "expires_at": EXPIRY_S},
     name("git", ports("tcp", 443), proxy_addresses=[PROXY, PROXY_6], resolved_addresses=[REAL]),
     name("all", proxy_addresses=[PROXY, PROXY_2], resolved_addresses=[REAL]),
+    name(
+        "stamps",
+        {"protocol": "icmp", "types": [13]},
+        proxy_addresses=[PROXY_3],
+        resolved_addresses=["10.9.0.81"],
+    ),
+    name("tls", ports("tcp", 443), proxy_addresses=[PROXY_3], resolved_addresses=["10.9.0.81"]),
     resource("internet", "internet-a"),
     resource("internet", "internet-b"),
 ]
@@ -76,6 +95,9 @@ def refused_by(*packets: bytes, seconds: float = START_S) -> tuple[str | None, s
         pytest.param(udp(f"{CLIENT}:1 > 10.1.0.1:6"), "web", "udp-port", id="UDP"),
         pytest.param(icmp_echo(f"{CLIENT} > 10.1.0.1"), "web", "icmp", id="ICMP"),
         pytest.param(ipv4(CLIENT, "10.2.0.1", 47), "wide", "protocol", id="GRE"),
+        pytest.param(icmp(CLIENT, "10.3.0.1", 13), "pings", "icmp", id="type of ICMP"),
+        pytest.param(ipv4(CLIENT, "10.3.0.1", 50), "pings", "protocol", id="ESP"),
+        pytest.param(icmp(CLIENT, "10.3.9.1", 13), "wide", "icmp", id="excluded"),
         pytest.param(tcp(f"[{CLIENT_6}]:1 > [2001:db8::1]:22"), "six", "tcp-port", id="IPv6"),
         pytest.param(
             tcp(f"{CLIENT}:1 > 192.168.0.1:22"), "internet-b", "not-internet", id="Internet"
@@ -87,6 +109,10 @@ def refused_by(*packets: bytes, seconds: float = START_S) -> tuple[str | None, s
             tcp(f"[{CLIENT_6}]:1 > [{PROXY_6}]:443"), "git", "no-translation", id="untranslated"
         ),
         pytest.param(ipv4(CLIENT, PROXY, 47), "all", "protocol", id="not translated"),
+        pytest.param(
+            icmp(CLIENT, PROXY_3, 13), "stamps", "protocol", id="type that is not translated"
+        ),
+        pytest.param(icmp(CLIENT, PROXY_3, 8), "tls", "icmp", id="type of a proxy address"),
     ],
 )
 def test_a_refusal_names_the_resource_that_won(
@@ -117,6 +143,8 @@ def test_a_refusal_that_no_resource_makes_names_none(packet: bytes, reason: str)
 
 def test_what_passes_names_its_resource() -> None:
     assert refused_by(tcp(f"{CLIENT}:1 > 10.1.1.1:22")) == ("brief", None)
+    assert refused_by(icmp(CLIENT, "10.3.0.1", 8)) == ("pings", None)
+    assert refused_by(ipv4(CLIENT, "10.3.0.1", 47)) == ("pings", None)
 
 
 def test_an_expired_resource_refuses_nothing() -> None:

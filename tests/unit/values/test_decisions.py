@@ -59,6 +59,8 @@ def test_the_values_of_reasons_are_stable() -> None:
         "NO_TRANSLATION": "no-translation",
         "EXPIRED_NAT_SESSION": "expired-nat-session",
         "NAT_EXHAUSTED": "nat-exhausted",
+        "UNSOLICITED": "unsolicited",
+        "FLOWS_EXHAUSTED": "flows-exhausted",
     }
 
 

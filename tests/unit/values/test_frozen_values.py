@@ -28,21 +28,14 @@ from firezone_filter.values.events import (
     AccessExhausted,
     AuthorizationExpired,
 )
+from firezone_filter.values.filters import Icmp, PortRange, Protocol, Tcp, Udp
 from firezone_filter.values.options import GatewayOptions
-from firezone_filter.values.resources import (
-    CidrResource,
-    DnsResource,
-    Icmp,
-    InternetResource,
-    PortRange,
-    Tcp,
-    Udp,
-)
+from firezone_filter.values.resources import CidrResource, DnsResource, InternetResource
 from tests.flow_events import ENDED, REFUSED, STARTED
 
 Given: TypeAlias = Any
 
-CIDR = CidrResource("db", "10.0.0.0/8", [Tcp(5432)], "Database")
+CIDR = CidrResource("db", "10.0.0.0/8", [Tcp(5432), Icmp.echo()], "Database", ["10.1.0.0/16"])
 DNS = DnsResource("web", "*.example.com", [Udp(443), Icmp()], "Web")
 INTERNET = InternetResource("internet", "Internet", ["8.8.8.0/24"])
 PEER = TunnelAddresses("100.64.0.2", "fd00:2021:1111::2")
@@ -61,7 +54,7 @@ COUNTERS = Counters(
 
 HASHABLE = [
     *(PEER, AddressPlan(), DomainPattern.parse("*.example.com"), GatewayOptions()),
-    *(PortRange(1, 9), Tcp(443), Udp(53), Icmp(), CIDR, DNS, INTERNET),
+    *(PortRange(1, 9), Tcp(443), Udp(53), Icmp(), Icmp.echo(), Protocol(47), CIDR, DNS, INTERNET),
     *(DOMAIN, AUTHORIZATION, CLIENT, Policy(TunnelAddresses("100.64.0.1"), clients=[CLIENT])),
     *(Forward("alice", "db"), Reject(b"unreachable", Reason.TCP_PORT, "alice")),
     *(Translate(b"translated", "alice", "git"), make_translate(b"translated", "alice", "git")),
@@ -125,7 +118,10 @@ def test_a_pickled_resource_leaves_its_cached_hash_behind(
         (Icmp(), "Icmp()"),
         (
             CidrResource("db", "10.0.0.0/8", name="DB"),
-            "CidrResource(id='db', network=IPv4Network('10.0.0.0/8'), filters=(), name='DB')",
+            (
+                "CidrResource(id='db', network=IPv4Network('10.0.0.0/8'), filters=(), "
+                "name='DB', exclude=())"
+            ),
         ),
         (Forward("alice", "db"), "Forward(client_id='alice', resource_id='db')"),
         (AccessExhausted("alice"), "AccessExhausted(client_id='alice')"),

@@ -1,0 +1,1 @@
+"""Stateful filtering: the flows that clients have begun, and to which packets belong."""

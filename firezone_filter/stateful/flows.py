@@ -1,0 +1,196 @@
+"""The flows of one client, which packets begin, prolong and end (docs/rules.md, section 7).
+
+A flow lives by its packets, as a session of the NAT does (`tracking`), and besides no longer
+than the authorization that permitted its first packet: those of one resource are a group, which
+ends at once with the authorization.
+
+Reading and writing are separate. `find` and `new_flow` only read, at the caller's `now`; a flow
+that is gone counts as gone there, whether or not it has been forgotten. `open`, `see` and the
+`withdraw*` methods write, and packets get to these only once they have been allowed.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+from firezone_filter.packet.numbers import ACK, SYN
+from firezone_filter.structures.generation import Generation
+from firezone_filter.tracking.lifetimes import Group, TrackedSession
+from firezone_filter.tracking.sessions import ClientSessions, SessionPool
+
+_NO_PORT = 0
+"""A flow has one far port, so which one makes no difference to its lifetime."""
+
+
+class FlowGroup(Group):
+    """The flows that one authorization permitted."""
+
+    __slots__ = ("resource_id",)
+
+    held: dict[bytes, "Flow"]
+
+    def __init__(self, resource_id: str, ends_at: float) -> None:
+        super().__init__(ends_at)
+        self.resource_id = resource_id
+
+
+class Flow(TrackedSession):
+    """A flow that the client has begun; its key is its identity."""
+
+    __slots__ = ("inbound_key", "outbound_key")
+
+    group: FlowGroup
+    key: bytes
+
+    def __init__(self, group: FlowGroup, identity: bytes) -> None:
+        super().__init__(group, identity, identity[-1])
+        self.outbound_key: bytes | None = None
+        self.inbound_key: bytes | None = None
+        """Under which keys its handlers are stored; the flow cache sets them."""
+
+
+class ClientFlows(ClientSessions[Flow]):
+    """The flows of one client."""
+
+    __slots__ = ("_by_identity", "_ends_at", "_groups", "_release", "generation")
+
+    def __init__(
+        self,
+        pool: SessionPool[Flow],
+        connected: int,
+        ends_at: Callable[[str], float],
+        release: Callable[[Flow, int], None],
+        generation: Generation,
+    ) -> None:
+        """Begin without any.
+
+        Args:
+            pool: the flows of all clients.
+            connected: numbers the clients in the order of their coming.
+            ends_at: returns when the authorization for a resource ends; infinity for never.
+            release: removes what is stored for a flow that has ended, given its protocol.
+            generation: moves on when translated flows may have taken over direct ones.
+        """
+        super().__init__(pool, connected)
+        # Those that are gone included, until they are forgotten.
+        self._by_identity: dict[bytes, Flow] = {}
+        # Those that policy has not withdrawn. None is without flows.
+        self._groups: dict[str, FlowGroup] = {}
+        self._ends_at = ends_at
+        self._release = release
+        self.generation = generation
+
+    # --- Reading ---------------------------------------------------------------------------
+
+    def find(self, identity: bytes | None, now: float) -> Flow | None:
+        """Return the live flow of a packet, or `None`."""
+        # (No flow has the identity `None`.)
+        flow = self._by_identity.get(identity)  # type: ignore[arg-type]
+        return flow if flow is not None and not flow.is_gone(now) else None
+
+    def new_flow(self, identity: bytes, resource_id: str, now: float) -> Flow | None:
+        """Return the flow that `open` would begin; `None` if there is no room.
+
+        Args:
+            identity: its identity, of which no flow lives.
+            resource_id: the resource that permits its first packet.
+            now: the time.
+        """
+        if not self.room(now).is_there:
+            return None
+        return Flow(self._group(resource_id), identity)
+
+    def _group(self, resource_id: str) -> FlowGroup:
+        group = self._groups.get(resource_id)
+        return group or FlowGroup(resource_id, self._ends_at(resource_id))
+
+    # --- Changing --------------------------------------------------------------------------
+
+    def open(self, flow: Flow, flags: int, now: float) -> None:
+        """Begin a flow that `new_flow` returned, with its first packet, at the same time.
+
+        Arguments as `see`.
+        """
+        before = self._by_identity.get(flow.key)
+        if before is not None:
+            # It is gone, or `new_flow` would not have been asked.
+            self.take_apart(before, now)
+        room = self.room(now)
+        if room.displaced is not None:
+            cast("ClientSessions[Flow]", room.client).take_apart(room.displaced, now)
+        # (Those may have been the last of their group.)
+        self._groups[flow.group.resource_id] = flow.group
+        self._by_identity[flow.key] = flow
+        is_over = flow.see_outbound(_NO_PORT, flags, now)
+        self.add(flow)
+        if is_over:
+            self.end(flow, now)
+
+    def see(self, flow: Flow, resource_id: str, flags: int, now: float, *, outbound: bool) -> None:
+        """Let an allowed packet confirm, prolong, restart or end its flow.
+
+        Args:
+            flow: the packet's.
+            resource_id: the resource that permits the packet.
+            flags: its TCP flags; 0 for other protocols.
+            now: the time.
+            outbound: whether the client sent it.
+        """
+        if outbound:
+            if (
+                flags & (SYN | ACK) == SYN
+                and flow.group.resource_id != resource_id
+                and flow.is_restarted_by(_NO_PORT)
+            ):
+                # Another connection, so it lives by the authorization that permits it.
+                before, group = flow.group, self._group(resource_id)
+                self._groups[resource_id] = group
+                self.regroup(flow, group)
+                self._drop_if_empty(before)
+            is_over = flow.see_outbound(_NO_PORT, flags, now)
+        else:
+            is_over = flow.see_inbound(_NO_PORT, flags, now)
+        if is_over:
+            self.end(flow, now)
+        else:
+            self.note(flow, outbound=outbound)
+
+    def ended(self, session: Flow, at: float | None) -> None:  # noqa: ARG002 - leaves no trace
+        """Remove a flow that has left its group."""
+        flows = self._by_identity
+        del flows[session.key]
+        if not flows:
+            flows.clear()  # an empty dict keeps its memory
+        self._drop_if_empty(session.group)
+        if session.outbound_key is not None or session.inbound_key is not None:
+            self._release(session, session.key[-1])
+
+    def _drop_if_empty(self, group: FlowGroup) -> None:
+        # (Policy has removed it already if it has withdrawn it.)
+        if not group.held and group.withdrawn_at is None:
+            del self._groups[group.resource_id]
+
+    def note_expiry(self, resource_id: str) -> None:
+        """Take note that the expiry of an authorization has been set."""
+        group = self._groups.get(resource_id)
+        if group is not None:
+            self.set_end(group, self._ends_at(resource_id))
+
+    def withdraw_resource(self, resource_id: str, at: float) -> None:
+        """End the flows that the authorization for a resource permitted, at *at*."""
+        group = self._groups.pop(resource_id, None)
+        if group is not None:
+            self.withdraw(group, at)
+
+    def close(self) -> None:
+        """Remove everything of this client from what all clients share, flow by flow."""
+        for flow in self._by_identity.values():
+            self._remove(flow)
+        self._by_identity.clear()
+        self._groups.clear()
+        super().close()
+
+    def shift_clock(self, by: float) -> None:
+        """Move every moment by so many seconds: the host's clock has been set, or has begun."""
+        for flow in self._by_identity.values():
+            flow.shift_clock(by)
+        super().shift_clock(by)
