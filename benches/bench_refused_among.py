@@ -29,6 +29,7 @@ from firezone_filter import (
     Drop,
     Gateway,
     GatewayOptions,
+    Icmp,
     InternetResource,
     Reason,
     Resource,
@@ -89,6 +90,23 @@ def _of_network_with_own_ports(number: int) -> Resource:
     return CidrResource(f"resource-{number:05}", V4.network, [Tcp(f"{first}-{last}")])
 
 
+def _of_icmp_types(number: int) -> Resource:
+    types = [13] if number % 2 else [15]
+    return CidrResource(f"resource-{number:05}", V4.network, [Icmp(types), Tcp(1_000 + number)])
+
+
+def _excluding(number: int) -> Resource:
+    # Each excludes another address of the network; the packet goes to one that all cover.
+    network = f"10.0.{number >> 8 & 255}.{number & 255}"
+    exclude = [] if network == V4.host else [network]
+    return CidrResource(f"resource-{number:05}", "10.0.0.0/8", FILTERS, exclude=exclude)
+
+
+def _excluding_the_address(number: int) -> Resource:
+    own = f"10.{1 + (number >> 8)}.{number & 255}.0/24"
+    return CidrResource(f"resource-{number:05}", "10.0.0.0/8", FILTERS, exclude=[V4.network, own])
+
+
 def _of_proxy_address(number: int) -> Resource:
     return DnsResource(f"resource-{number:05}", "*.example.com", FILTERS)
 
@@ -105,6 +123,17 @@ _PLACES = [
         for name, make in (
             ("network", _of_network),
             ("network, own ports", _of_network_with_own_ports),
+            ("network, ICMP types", _of_icmp_types),
+            ("network, each without a part", _excluding),
+        )
+        for direction in (OUTBOUND, INBOUND)
+    ),
+    *(
+        Place(
+            "network, all without the address",
+            _excluding_the_address,
+            direction,
+            reason=Reason.NO_RESOURCE,
         )
         for direction in (OUTBOUND, INBOUND)
     ),

@@ -123,6 +123,7 @@ TARGETS: Final = (
     _at_most(1.1, "another's flow after a scan", "scan", "after", "before"),
     _at_most(1, "`handle_packets`", "batch", "batch", "loop"),
     _at_most(2.5, "flow records on", "flow records", "on", "off"),
+    _at_most(2, "`stateful`", "stateful", "on", "off"),
     _at_most(5, "worst states: the longest packet, ms", "worst packet", "milliseconds", None),
     _at_most(
         0.5, "worst states: 99.99 % of packets, ms", "worst percentile", "milliseconds", None
@@ -159,8 +160,13 @@ OTHERS: Final = (
     _times_as_long("each of many: expiry", "many: expire", "2,000", "100"),
     _times_as_long("each of many: `update_resource`", "many: update_resource", "2,000", "100"),
     _times_as_long("each of many: retained", "many: retain_authorizations", "2,000", "100"),
-    _times_as_long("flow records on, translated", "records of translated", "on", "off"),
-    _times_as_long("flow records on, refused", "records of refused", "on", "off"),
+    *(
+        _times_as_long(f"{name}, {what}", f"{feature}, {what}", "on", "off")
+        for feature, name in (("flow records", "flow records on"), ("stateful", "`stateful`"))
+        for what in ("in turn", "translated", "refused")
+    ),
+    _times_as_long("flow records on, first packet", "first packet with flow records", "on", "off"),
+    _times_as_long("`stateful`, first packet", "first packet with stateful", "on", "off"),
     Row("worst states: the longest call when idle, ms", "worst upkeep", "milliseconds", None),
     Row("`gc.collect` with 100,000 clients, ms", "collector", "milliseconds", None),
 )

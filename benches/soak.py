@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 from itertools import cycle, islice
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from attrs import asdict, fields_dict, frozen
+from attrs import asdict, frozen
 
 from benches.latencies import Latencies, took
 from benches.memory import in_memory
@@ -76,18 +76,27 @@ _PAUSES: Final = (1.0, 600.0, 30.0, 240.0, 60.0, 120.0)
 _SLACK: Final = 4 << 20
 """Bytes: the allocator does not give every page back."""
 
-_STEADY: Final = ("nat_sessions", "cached_flows", "fragments", "recorded_flows", "authorizations")
+_STEADY: Final = (
+    "nat_sessions",
+    "flows",
+    "cached_flows",
+    "fragments",
+    "recorded_flows",
+    "authorizations",
+)
 """What may not grow in the long run."""
 
 
-def options(*, flow_records: bool) -> GatewayOptions:
+def options(*, flow_records: bool, stateful: bool) -> GatewayOptions:
     """Return limits that a soak reaches in its first third."""
-    few: dict[str, Any] = {"max_remembered": 20_000}
     return GatewayOptions(
         max_sessions_per_client=512,
         max_sessions=4_000,
+        max_remembered=20_000,
         flow_records=flow_records,
-        **few if "max_remembered" in fields_dict(GatewayOptions) else {},
+        stateful=stateful,
+        max_flows_per_client=512,
+        max_flows=4_000,
     )
 
 
@@ -103,9 +112,17 @@ class Sample:
 class Soak:
     """A gateway, and everybody who wishes it ill."""
 
-    def __init__(self, *, clients: int = 200, seed: int = 1, flow_records: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        clients: int = 200,
+        seed: int = 1,
+        flow_records: bool = True,
+        stateful: bool = False,
+    ) -> None:
         self.gateway = Gateway(
-            TunnelAddresses("100.64.0.1"), options=options(flow_records=flow_records)
+            TunnelAddresses("100.64.0.1"),
+            options=options(flow_records=flow_records, stateful=stateful),
         )
         self.packets, self.hooks, self.idle = Latencies(), Latencies(), Latencies()
         self.collector = Latencies()
@@ -385,11 +402,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without-flow-records", action="store_true")
+    parser.add_argument("--stateful", action="store_true")
     parser.add_argument("--longest", type=float, help="milliseconds that a packet may take")
     parser.add_argument("--percentile", type=float, help="milliseconds for 99.99 %% of them")
     chosen = parser.parse_args(arguments)
     one = Soak(
-        clients=chosen.clients, seed=chosen.seed, flow_records=not chosen.without_flow_records
+        clients=chosen.clients,
+        seed=chosen.seed,
+        flow_records=not chosen.without_flow_records,
+        stateful=chosen.stateful,
     )
     start = time.monotonic()
     seconds: float = math.inf if chosen.seconds is None else chosen.seconds

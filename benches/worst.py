@@ -196,6 +196,9 @@ class Scene:
     def sessions(self) -> int:
         return self.gateway.counters().nat_sessions
 
+    def flows(self) -> int:
+        return self.gateway.counters().flows
+
     def permissions(self) -> int:
         return self.gateway.counters().authorizations
 
@@ -306,6 +309,77 @@ def ends_that_are_remembered(scaled: Scaled) -> Worst:
     for place in range(ends):
         scene.send(tcp(client_ip(0), _FIRST_PORT + place, _PROXIES, 443, _RST))
     return scene.worst(START + REMEMBERED, ends)
+
+
+# --- Flows that are over -----------------------------------------------------------------
+
+
+def _flows(clients: int, each: int, options: GatewayOptions) -> Scene:
+    """Begin so many flows of each client, to which nothing comes back."""
+    scene = Scene(options)
+    for number in range(clients):
+        scene.connect(number)
+        scene.give(number, CidrResource("company", "10.200.0.0/16"))
+        _go_on(scene, number, each)
+    return scene
+
+
+def _go_on(scene: Scene, number: int, each: int) -> None:
+    near = client_ip(number)
+    for place in range(each):
+        scene.send(udp(near, _FIRST_PORT + place, _HOST, 53))
+
+
+def _probes_of_flows(number: int) -> tuple[Probe, ...]:
+    near = client_ip(number)
+    ports, new_ports = cycled(_FIRST_PORT, 15_000), cycled(_NEW_PORT, 20_000)
+    return (
+        Probe("flow out", OUTBOUND, lambda n: udp(near, ports(n), _HOST, 53)),
+        Probe("flow in", INBOUND, lambda n: udp(_HOST, 53, near, ports(n + 7))),
+        Probe("new flow", OUTBOUND, lambda n: udp(near, new_ports(n), _HOST, 53)),
+        Probe("unasked", INBOUND, lambda n: udp(_HOST, 53, near, new_ports(n + 7))),
+        Probe(
+            "ICMP error about a flow",
+            INBOUND,
+            lambda n: unreachable(_STRANGER, near, udp(near, ports(n), _HOST, 53)),
+        ),
+    )
+
+
+def flows_of_stateful_end_at_once(scaled: Scaled) -> Worst:
+    """A million flows of 64 clients that nothing came back to."""
+    clients = 64
+    scene = _flows(clients, scaled(1_000_000) // clients, _stateful())
+    return scene.worst(START + UNANSWERED, scene.flows(), *_probes_of_flows(0))
+
+
+def flows_of_one_authorization_end(scaled: Scaled) -> Worst:
+    """As many flows as one client can have: the authorization of all of them expires."""
+    scene, until = Scene(_stateful()), START + 30.0
+    scene.connect(0)
+    scene.give(0, CidrResource("company", "10.200.0.0/16"), until)
+    _go_on(scene, 0, scaled(16_384))
+    size = scene.flows()
+    # What permits the packets that come then.
+    scene.give(0, CidrResource("hosts", "10.200.0.0/24"))
+    return scene.worst(until, size, *_probes_of_flows(0))
+
+
+def all_flows_prolonged_at_max_flows(scaled: Scaled) -> Worst:
+    """The limit of all reached by 64 clients, who have gone on in every flow."""
+    clients = 64
+    each = scaled(1_000_000) // clients
+    # The bystander's two flows have room.
+    scene = _flows(clients, each, _stateful(max_flows=clients * each + 2))
+    scene.now += 10.0
+    for number in range(clients):
+        _go_on(scene, number, each)
+    return scene.worst(START + 30.0, scene.flows(), *_probes_of_flows(0), *_probes_of_flows(63))
+
+
+def _stateful(**options: int) -> GatewayOptions:
+    given: dict[str, Any] = {"stateful": True, **options}
+    return GatewayOptions(**given if "stateful" in fields_dict(GatewayOptions) else {})
 
 
 # --- Authorizations that are over --------------------------------------------------------
@@ -546,6 +620,9 @@ STATES: Final[dict[str, Build]] = {
         sessions_of_one_client,
         names_with_sessions,
         ends_that_are_remembered,
+        flows_of_stateful_end_at_once,
+        flows_of_one_authorization_end,
+        all_flows_prolonged_at_max_flows,
         networks_of_one_client,
         networks_and_proxies,
         authorizations_of_few,

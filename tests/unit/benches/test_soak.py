@@ -17,21 +17,24 @@ def test_the_same_seed_gives_the_same_story() -> None:
     assert counts(1) != counts(2)
 
 
-def test_a_soak_reaches_what_it_is_about() -> None:
-    one = Soak(clients=10)
+@pytest.mark.parametrize("stateful", [False, True], ids=["plain", "stateful"])
+def test_a_soak_reaches_what_it_is_about(*, stateful: bool) -> None:
+    one = Soak(clients=10, stateful=stateful)
     (sample,) = soak(one, lambda packets: packets < 30_000)
     assert sample.packets >= 25_000
     assert sample.resident > 10_000_000
     assert all(sample.counted[name] for name in ("nat_sessions", "recorded_flows"))
+    assert bool(sample.counted["flows"]) is stateful
     counters = one.gateway.counters()
     assert all(counters.allowed.values())
     refused = {str(reason) for (_, reason), count in counters.refusals.items() if count}
     assert refused >= {"no-resource", "fragment", "icmp-error", "malformed", "expired-nat-session"}
+    assert ("unsolicited" in refused) is stateful
 
 
 def sample(resident: int, sessions: int) -> Sample:
     counted = dict.fromkeys(
-        ("cached_flows", "fragments", "recorded_flows", "authorizations"), 10_000
+        ("flows", "cached_flows", "fragments", "recorded_flows", "authorizations"), 10_000
     )
     return Sample(0, resident << 20, {"nat_sessions": sessions, **counted})
 
