@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -84,7 +85,7 @@ def _source(packet: bytes) -> Address | None:
         return None
 
 
-def main() -> None:
+def main(make_client: Callable[..., TunClient] = TunClient) -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("id", help="who to say that this is")
@@ -95,11 +96,16 @@ def main() -> None:
     parser.add_argument("--access", type=ip_network, action="append", default=[])
     parser.add_argument("--device", default="tun-client", help="name of the TUN device")
     parser.add_argument("--mtu", type=int, default=1280, help="its MTU")
-    run(parser.parse_args())
+    run(parser.parse_args(), make_client)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Open what a client needs, let it work, and close everything."""
+def run(arguments: argparse.Namespace, make_client: Callable[..., TunClient] = TunClient) -> None:
+    """Open what a client needs, let it work, and close everything.
+
+    Args:
+        arguments: what the command line says.
+        make_client: makes the `TunClient`; tests put another one in its place.
+    """
     log_to_stdout()
     family, *_, gateway = socket.getaddrinfo(
         arguments.gateway, arguments.port, type=socket.SOCK_DGRAM
@@ -109,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
         carrier = stack.enter_context(closing(Carrier(here)))
         tun = Tun(arguments.device, arguments.mtu, arguments.address, arguments.route)
         stack.enter_context(closing(tun))
-        client = TunClient(arguments.id, gateway, arguments.access, carrier, tun)
+        client = make_client(arguments.id, gateway, arguments.access, carrier, tun)
         asyncio.run(client.run())
     _LOG.info("Stopped")
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, assert_never
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from examples.tun_gateway.carrier import Carrier, Tunnel
 from examples.tun_gateway.daemon import log_to_stdout, work
@@ -58,6 +58,7 @@ class Settings:
     device: str
     mtu: int
     metrics: int | None
+    stateful: bool
 
 
 class TunGateway:
@@ -177,7 +178,8 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         make_gateway: makes the `Gateway`; tests put another one in its place.
     """
     policy = load_policy(settings.policy.read_bytes())
-    gateway = make_gateway(policy.addresses, address_plan=policy.address_plan, options=_OPTIONS)
+    options = evolve(_OPTIONS, stateful=settings.stateful)
+    gateway = make_gateway(policy.addresses, address_plan=policy.address_plan, options=options)
     with ExitStack() as stack:
         carrier = stack.enter_context(closing(Carrier(settings.listen, settings.port)))
         tun = Tun(
@@ -209,6 +211,7 @@ def main(make_gateway: Callable[..., Gateway] = Gateway) -> None:
     parser.add_argument("--device", default="tun-gateway", help="name of the TUN device")
     parser.add_argument("--mtu", type=int, default=1280, help="its MTU")
     parser.add_argument("--metrics", type=int, metavar="PORT", help="counters, on loopback")
+    parser.add_argument("--stateful", action="store_true", help="let only answers reach clients")
     settings = Settings(**vars(parser.parse_args()))
     log_to_stdout()
     try:

@@ -57,19 +57,19 @@ class Site:
         self.gateway = self.start_logging("gateway", command)
         return self.gateway
 
-    def connect(self, client: str, *access: str) -> Logging:
+    def connect(self, client: str, *access: str, module: str = CLIENT) -> Logging:
         """Start a client that knows to what it has access, and wait until it is connected."""
-        program = self.launch(client, *access)
+        program = self.launch(client, *access, module=module)
         self.gateway.logs("Started")
         program.logs("Registered")
         return program
 
-    def launch(self, client: str, *access: str) -> Logging:
+    def launch(self, client: str, *access: str, module: str = CLIENT) -> Logging:
         """Start a client."""
         lists = (("--address", TUNNELS[client]), ("--route", ROUTES), ("--access", access))
         options = [word for option, values in lists for one in values for word in (option, one)]
         device = ("--device", self.network.device("tun"), "--mtu", str(TUNNEL_MTU))
-        command = python(CLIENT, client, "--gateway", CARRIERS[client][0], *device, *options)
+        command = python(module, client, "--gateway", CARRIERS[client][0], *device, *options)
         return self.start_logging(client, command)
 
     def start(self, role: str, *command: str) -> Program:

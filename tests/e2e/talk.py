@@ -24,6 +24,11 @@ _TRIES: Final = 40
 both_families = pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 """Tells a story once in each IP version: addresses stand in pairs."""
 
+stateful_or_not = pytest.mark.parametrize(
+    "options", [(), ("--stateful",)], ids=["stateless", "stateful"]
+)
+"""Tells a story once with a gateway that takes from outside only what clients have asked for."""
+
 
 def url(address: str, port: int = 80, path: str = "/") -> str:
     """Return where the host serves."""

@@ -2,8 +2,18 @@
 
 from tests.e2e.network import FILES, NETWORKS, OTHER, ROUTER, TUNNEL_RANGES, TUNNELS
 from tests.e2e.policies import PING, cidr, policy, tcp, udp
+from tests.e2e.programs import wait_for
 from tests.e2e.site import Site
-from tests.e2e.talk import COULD_NOT_CONNECT, CURL_SAYS, PING_SAYS, both_families, fetch, ping, url
+from tests.e2e.talk import (
+    COULD_NOT_CONNECT,
+    CURL_SAYS,
+    PING_SAYS,
+    both_families,
+    fetch,
+    ping,
+    stateful_or_not,
+    url,
+)
 
 HEADERS = (28, 48)  # of IP and ICMP, in bytes
 
@@ -20,8 +30,11 @@ def test_at_first_nothing_is_allowed_and_fails_at_once(site: Site, family: int) 
 
 
 @both_families
-def test_what_is_authorized_works_and_nothing_else(site: Site, family: int) -> None:
-    site.start_gateway(policy(alice=[]))
+@stateful_or_not
+def test_what_is_authorized_works_and_nothing_else(
+    site: Site, family: int, options: tuple[str, ...]
+) -> None:
+    site.start_gateway(policy(alice=[]), *options)
     site.connect("alice", *NETWORKS)
     site.authorize(policy(alice=[cidr("files", FILES[family], tcp(80), PING)]))
     alice = site.network["alice"]
@@ -31,6 +44,21 @@ def test_what_is_authorized_works_and_nothing_else(site: Site, family: int) -> N
     for closed in (url(FILES[family], 8080), url(OTHER[family])):
         status, says = fetch(alice, closed, "-v")
         assert (status, CURL_SAYS[family] in says) == (COULD_NOT_CONNECT, True), says
+
+
+@both_families
+def test_nothing_reaches_a_client_unasked_through_a_stateful_gateway(
+    site: Site, family: int
+) -> None:
+    site.start_gateway(policy(alice=[]), "--metrics", "9100", "--stateful")
+    site.connect("alice", *NETWORKS)
+    site.authorize(policy(alice=[cidr("files", FILES[family], PING)]))
+    alice, host = site.network["alice"], site.network["host"]
+    assert ping(alice, FILES[family])[0] == 0
+    from_files = ("-I", FILES[family], "-W", "1")
+    status, says = ping(host, TUNNELS["alice"][family], *from_files)
+    assert (status, "100% packet loss" in says) == (1, True), says
+    wait_for("the refusal", lambda: site.refused("inbound", "unsolicited") == 1)
 
 
 @both_families
@@ -97,8 +125,9 @@ def test_clients_may_ping_the_gateway_itself_and_nothing_else_of_it(
 
 
 @both_families
-def test_tracepath_finds_the_way(site: Site, family: int) -> None:
-    site.start_gateway(policy(alice=[]))
+@stateful_or_not
+def test_tracepath_finds_the_way(site: Site, family: int, options: tuple[str, ...]) -> None:
+    site.start_gateway(policy(alice=[]), *options)
     site.connect("alice", *NETWORKS, *TUNNEL_RANGES)
     site.authorize(policy(alice=[cidr("files", FILES[family], udp(1, 65_535))]))
     path = site.network["alice"].run("tracepath", "-n", FILES[family]).stdout

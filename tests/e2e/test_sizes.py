@@ -8,7 +8,7 @@ from tests.e2e.network import DNS_RANGES, FILES, NARROW, NARROW_MTU, NETWORKS, T
 from tests.e2e.policies import cidr, named, policy, tcp, udp
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
-from tests.e2e.talk import ask, both_families, datagrams, fetch, url
+from tests.e2e.talk import ask, both_families, datagrams, fetch, stateful_or_not, url
 
 PROXIES = ("100.96.0.1", "fd00:2021:1111:8000::1")
 LARGE = bytes(range(250)) * 32
@@ -20,10 +20,11 @@ SIZE = 3_000_000
 
 @both_families
 @pytest.mark.parametrize("addresses", [FILES, PROXIES], ids=["direct", "translated"])
+@stateful_or_not
 def test_datagrams_of_8000_bytes_pass_both_ways(
-    site: Site, family: int, addresses: tuple[str, str]
+    site: Site, family: int, addresses: tuple[str, str], options: tuple[str, ...]
 ) -> None:
-    site.start_gateway(policy(alice=[]))
+    site.start_gateway(policy(alice=[]), *options)
     site.connect("alice", *NETWORKS, *DNS_RANGES)
     files = cidr("files", FILES[family], udp(ECHO_PORT))
     echo = named("echo", "echo.example.com", [*PROXIES], [*FILES], udp(ECHO_PORT))
@@ -37,10 +38,11 @@ def test_datagrams_of_8000_bytes_pass_both_ways(
 
 
 @both_families
+@stateful_or_not
 def test_a_large_upload_finds_out_the_mtu_of_its_path(
-    site: Site, family: int, tmp_path: Path
+    site: Site, family: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    site.start_gateway(policy(alice=[]))
+    site.start_gateway(policy(alice=[]), *options)
     site.connect("alice", *NETWORKS)
     site.authorize(policy(alice=[cidr("narrow", NARROW[family], tcp(80))]))
     alice, router = site.network["alice"], site.network["router"]
