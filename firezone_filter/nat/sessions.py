@@ -220,22 +220,6 @@ class SessionTable(ClientSessions[Session]):
         if is_over:
             self.end(session, now)
 
-    def see(self, session: Session, port: int, flags: int, now: float, *, outbound: bool) -> None:
-        """Let an allowed packet confirm, prolong or end its session.
-
-        Args:
-            session: the packet's.
-            port: the resource's port; `NO_PORT` for ICMP echo.
-            flags: the packet's TCP flags; 0 for other protocols.
-            now: the time.
-            outbound: whether the client sent it.
-        """
-        see = session.see_outbound if outbound else session.see_inbound
-        if see(port, flags, now):
-            self.end(session, now)
-        else:
-            self.note(session, outbound=outbound)
-
     def ended(self, session: Session, at: float | None) -> None:
         """Remember the end of a session that ended at *at* by its own rules.
 

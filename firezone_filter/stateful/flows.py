@@ -5,7 +5,7 @@ than the authorization that permitted its first packet: those of one resource ar
 ends at once with the authorization.
 
 Reading and writing are separate. `find` and `new_flow` only read, at the caller's `now`; a flow
-that is gone counts as gone there, whether or not it has been forgotten. `open`, `see` and the
+that is gone counts as gone there, whether or not it has been forgotten. `open`, `follow` and the
 `withdraw*` methods write, and packets get to these only once they have been allowed.
 """
 
@@ -108,7 +108,7 @@ class ClientFlows(ClientSessions[Flow]):
     def open(self, flow: Flow, flags: int, now: float) -> None:
         """Begin a flow that `new_flow` returned, with its first packet, at the same time.
 
-        Arguments as `see`.
+        Arguments as `follow`.
         """
         before = self._by_identity.get(flow.key)
         if before is not None:
@@ -125,7 +125,9 @@ class ClientFlows(ClientSessions[Flow]):
         if is_over:
             self.end(flow, now)
 
-    def see(self, flow: Flow, resource_id: str, flags: int, now: float, *, outbound: bool) -> None:
+    def follow(
+        self, flow: Flow, resource_id: str, flags: int, now: float, *, outbound: bool
+    ) -> None:
         """Let an allowed packet confirm, prolong, restart or end its flow.
 
         Args:
@@ -135,24 +137,18 @@ class ClientFlows(ClientSessions[Flow]):
             now: the time.
             outbound: whether the client sent it.
         """
-        if outbound:
-            if (
-                flags & (SYN | ACK) == SYN
-                and flow.group.resource_id != resource_id
-                and flow.is_restarted_by(_NO_PORT)
-            ):
-                # Another connection, so it lives by the authorization that permits it.
-                before, group = flow.group, self._group(resource_id)
-                self._groups[resource_id] = group
-                self.regroup(flow, group)
-                self._drop_if_empty(before)
-            is_over = flow.see_outbound(_NO_PORT, flags, now)
-        else:
-            is_over = flow.see_inbound(_NO_PORT, flags, now)
-        if is_over:
-            self.end(flow, now)
-        else:
-            self.note(flow, outbound=outbound)
+        if (
+            outbound
+            and flags & (SYN | ACK) == SYN
+            and flow.group.resource_id != resource_id
+            and flow.is_restarted_by(_NO_PORT)
+        ):
+            # Another connection, so it lives by the authorization that permits it.
+            before, group = flow.group, self._group(resource_id)
+            self._groups[resource_id] = group
+            self.regroup(flow, group)
+            self._drop_if_empty(before)
+        self.see(flow, _NO_PORT, flags, now, outbound=outbound)
 
     def ended(self, session: Flow, at: float | None) -> None:  # noqa: ARG002 - leaves no trace
         """Remove a flow that has left its group."""

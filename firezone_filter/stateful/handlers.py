@@ -10,8 +10,9 @@ and because `handle` looks at the flow's time and end with every packet.
 `handle` has a quick way for the packets of a steady flow (`TrackedSession.is_steady`) at a time
 before which none of the client's can be gone (`ClientSessions.next`): it only notes the time, as
 far as that counts. There is one class for each way in which it may count, written out in full,
-since each call in between would add a tenth. Datagrams that are never answered have one too: they
-may be many (syslog), and each would cost four times as much as without `stateful`.
+since each call in between would add a tenth. Connections that the client has closed from its
+side, while the far end still sends, have one too, and so have datagrams that are never answered
+(syslog): either would cost four to five times as much as without `stateful`.
 
 Where another handler decides about the flow too, since it is translated or counted, `Tracking`
 asks it as well: a packet passes only if both let it.
@@ -66,7 +67,7 @@ class TrackedFlow:
         """Apply an allowed packet to its flow, and begin that if it is new; return whether."""
         flags = packet[self._flags_at] if self.is_tcp else 0
         if self.flow.is_open:
-            self._flows.see(self.flow, self._resource_id, flags, now, outbound=self.is_outbound)
+            self._flows.follow(self.flow, self._resource_id, flags, now, outbound=self.is_outbound)
             return False
         self._flows.open(self.flow, flags, now)
         return True

@@ -241,6 +241,22 @@ class ClientSessions(Generic[S]):
         self._count(1)
         self.note(session, outbound=True)
 
+    def see(self, session: S, port: int, flags: int, now: float, *, outbound: bool) -> None:
+        """Let an allowed packet confirm, prolong or end its session.
+
+        Args:
+            session: the packet's.
+            port: the resource's port; where there is but one or none, the same number each time.
+            flags: the packet's TCP flags; 0 for other protocols.
+            now: the time.
+            outbound: whether the client sent it.
+        """
+        see = session.see_outbound if outbound else session.see_inbound
+        if see(port, flags, now):
+            self.end(session, now)
+        else:
+            self.note(session, outbound=outbound)
+
     def note(self, session: S, *, outbound: bool) -> None:
         """Take note of a packet that a session has seen; *outbound* if the client sent it."""
         kind, at = session.kind, session.expires_at

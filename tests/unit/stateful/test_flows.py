@@ -71,8 +71,8 @@ def test_a_resource_whose_flows_are_over_or_another_s_has_no_end_to_wait_for(
     flows = Flows()
     flow = flows.begun(ONE, "guest")
     if regrouped:
-        flows.see(flow, "guest", FIN, 1.0, outbound=True)
-        flows.see(flow, "db", SYN, 1.0, outbound=True)
+        flows.follow(flow, "guest", FIN, 1.0, outbound=True)
+        flows.follow(flow, "db", SYN, 1.0, outbound=True)
     else:
         flows.end(flow, 1.0)
     # It is set anew, and comes.
@@ -102,20 +102,20 @@ def test_a_restarted_flow_ends_with_the_authorization_that_permits_the_restart(
     flow = flows.begun(ONE, "guest")
     if shared:
         flows.begun(OTHER, "guest")
-    flows.see(flow, "db", SYN, 1.0, outbound=True)
+    flows.follow(flow, "db", SYN, 1.0, outbound=True)
     assert flow.group.resource_id == "guest"
-    flows.see(flow, "db", FIN, 1.0, outbound=True)
-    flows.see(flow, "db", SYN | ACK, 1.0, outbound=True)
+    flows.follow(flow, "db", FIN, 1.0, outbound=True)
+    flows.follow(flow, "db", SYN | ACK, 1.0, outbound=True)
     assert flow.group.resource_id == "guest"
-    flows.see(flow, "db", SYN, 1.0, outbound=True)
+    flows.follow(flow, "db", SYN, 1.0, outbound=True)
     assert flow.group.resource_id == "db"
     flows.withdraw_resource("guest", 2.0)
     assert flows.find(ONE, 2.0) is flow
     assert flows.find(OTHER, 2.0) is None
     # And back, to a group of which the end is known.
-    flows.see(flow, "guest", FIN, 3.0, outbound=True)
-    flows.see(flow, "guest", SYN, 3.0, outbound=True)
-    flows.see(flow, "guest", ACK, 3.0, outbound=False)
+    flows.follow(flow, "guest", FIN, 3.0, outbound=True)
+    flows.follow(flow, "guest", SYN, 3.0, outbound=True)
+    flows.follow(flow, "guest", ACK, 3.0, outbound=False)
     assert flows.find(ONE, ENDS["guest"] - TICK) is flow
     assert flows.find(ONE, ENDS["guest"]) is None
     assert flows.forget(ENDS["guest"], 10) == (2 if shared else 1)
@@ -219,7 +219,7 @@ def test_of_two_half_closed_flows_the_one_that_the_client_uses_ends_later() -> N
     for at, number in enumerate((1, 2)):
         flow = flows.begun(bytes([number] * 12) + bytes([TCP]), now=float(at))
         for outbound, flags in ((False, ACK), (True, FIN)):
-            flows.see(flow, "db", flags, float(at), outbound=outbound)
+            flows.follow(flow, "db", flags, float(at), outbound=outbound)
     used = flows.find(bytes([1] * 12) + bytes([TCP]), 1.0)
     assert used is not None
     handler = track(flows, used, TRANSPORT, PERMITTED, outbound=True)
