@@ -256,7 +256,7 @@ def resized(packet: bytes, by: int = 0) -> bytes:
     """Set the length field to the packet's length and *by* more."""
     if packet[0] >> 4 == 4:
         return patched(packet, 2, pack("!H", len(packet) + by))
-    return patched(packet, 4, pack("!H", len(packet) - 40 + by))
+    return patched(packet, 4, pack("!H", (len(packet) - 40 + by) & 0xFFFF))
 
 
 # --- Checksums ---------------------------------------------------------------------------

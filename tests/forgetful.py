@@ -21,7 +21,11 @@ def remembers(
     gateway: Gateway, direction: Direction, packet: bytes, client_id: str | None = None
 ) -> bool:
     """Tell whether a packet is decided without a judge, alone and in a batch."""
-    with patch.object(gateway, "_judge", None):
+    # Without clients the first packet of a flow finds none, and is the judge's.
+    with (
+        patch.object(gateway, "_judge", None),
+        patch.dict(gateway._clients.by_address, clear=True),
+    ):
         try:
             gateway.handle_packet(direction, packet, client_id=client_id)
             gateway.handle_packets(direction, [packet], client_id=client_id)

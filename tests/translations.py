@@ -20,6 +20,8 @@ from firezone_filter import (
     Reason,
     Translate,
 )
+from firezone_filter.nat.ends import ReverseKey
+from firezone_filter.nat.sessions import SessionTable
 from tests.builders import ACK, Extension, icmp_echo, patched, tcp, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, at, gateway_for_alice
 
@@ -181,3 +183,8 @@ def gateway_in_use(names: Names, kind: str = "udp", *, now: float = 0.0) -> Gate
 def without_checksum(packet: bytes) -> bytes:
     """Take the checksum of a plain UDP packet away."""
     return patched(packet, (20 if packet[0] >> 4 == 4 else 40) + 6, bytes(2))
+
+
+def may_match(table: SessionTable, key: ReverseKey) -> bool:
+    """Tell whether a session or a remembered end has a reverse key, whatever the time."""
+    return table._holder(key) is not None or key in table.ends

@@ -21,6 +21,7 @@ from firezone_filter.access.permit_index import PermitIndex
 from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.access.special_ranges import DNS, LOCAL_SERVICE, NOT_CIDR, NOT_INTERNET
 from firezone_filter.access.table import Entry, Match, NetworkTree, SingleEntry
+from firezone_filter.compiled.twins import compiled
 from firezone_filter.nat.proxies import ProxyAddress, ProxyTable
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4_LENGTH
 from firezone_filter.structures.interning import Interned
@@ -109,7 +110,7 @@ class Authorization:
         return self._forward
 
 
-_NO_NETWORKS: Final[NetworkTree[Authorization]] = NetworkTree()
+_NO_NETWORKS: Final[NetworkTree[Authorization | Forward]] = NetworkTree()
 
 
 class ProxyPermits:
@@ -133,7 +134,22 @@ class ProxyPermits:
         self.index.remove(resource_id)
 
 
-class ClientAccess:
+@compiled
+class NearAccess:
+    """A client's authorizations, as far as first packets ask about them (`first_packets`)."""
+
+    __slots__ = ("first_expiry", "internet", "networks")
+
+    first_expiry: float
+    """When the first of them is over."""
+    networks: NetworkTree[Authorization | Forward]
+    """The networks of its CIDR resources, but for those of local services. Each answers with the
+    authorization, or with its `Forward` once a first packet has asked."""
+    internet: InternetAccess | None
+    """Its Internet resources; `None` without any."""
+
+
+class ClientAccess(NearAccess):
     """The authorizations of one client, compiled for one quick question per packet.
 
     A DNS resource covers nothing but the proxy addresses that were assigned for it.
@@ -143,12 +159,9 @@ class ClientAccess:
 
     __slots__ = (
         "_client_id",
-        "_internet",
         "_local_networks",
-        "_networks",
         "_proxy_table",
         "authorizations",
-        "first_expiry",
         "last_expiry",
         "proxies",
     )
@@ -158,13 +171,12 @@ class ClientAccess:
         self.authorizations: dict[str, Authorization] = {}
         """By resource id; those that are over and have not been taken apart yet included."""
         self.first_expiry = math.inf
-        """When the first of them is over."""
         self.last_expiry = math.inf
         """When all of them are over; infinity if some never are."""
-        self._networks: NetworkTree[Authorization] = NetworkTree()
+        self.networks = NetworkTree()
         # Made when needed: few clients have any, and a tree is a good part of an idle client.
-        self._local_networks: NetworkTree[Authorization] = _NO_NETWORKS
-        self._internet: InternetAccess | None = None
+        self._local_networks: NetworkTree[Authorization | Forward] = _NO_NETWORKS
+        self.internet = None
         self._proxy_table: ProxyTable | None = None
         self.proxies: Mapping[bytes, ProxyAddress] = _NO_PROXIES
         """The client's proxy addresses; its NAT owns them."""
@@ -189,11 +201,11 @@ class ClientAccess:
             if compiled.single[0].is_local_service:
                 self._permit_local_service(compiled.single, authorization)
             else:
-                self._networks.put(compiled.single, authorization)
+                self.networks.put(compiled.single, authorization)
         elif compiled.excluded is not None:
-            internet = InternetAccess() if self._internet is None else self._internet
+            internet = InternetAccess() if self.internet is None else self.internet
             internet.put(resource.id, compiled.excluded)
-            self._internet = internet
+            self.internet = internet
         elif known is not None and known.compiled is not compiled:
             self._replace_at_proxies(known.compiled, compiled)
         authorization.compiled = compiled
@@ -238,13 +250,13 @@ class ClientAccess:
         compiled = self.authorizations[resource_id].compiled
         if compiled.single is not None:
             is_local = compiled.single[0].is_local_service
-            tree = self._local_networks if is_local else self._networks
+            tree = self._local_networks if is_local else self.networks
             tree.take(compiled.single)
         elif compiled.excluded is not None:
-            internet = cast("InternetAccess", self._internet)
+            internet = cast("InternetAccess", self.internet)
             internet.remove(resource_id)
             if not internet:
-                self._internet = None
+                self.internet = None
         del self.authorizations[resource_id]
 
     def ends_at(self, resource_id: str) -> float:
@@ -276,21 +288,17 @@ class ClientAccess:
         # its network is (section 5, rule 1).
         if not flags & NOT_CIDR:
             # Local services have a tree of their own, so that no wider network covers them.
-            networks = self._local_networks if flags & LOCAL_SERVICE else self._networks
+            networks = self._local_networks if flags & LOCAL_SERVICE else self.networks
             found = networks.lookup(far, protocol, number)
-            if type(found) is not Authorization:
-                if self._internet is None:
-                    # As nearly always. (`_best` would say the same, for 150 ns more.)
-                    if found is None:
-                        return Reason.NO_RESOURCE
-                    return found.reason or self.authorizations[found.resource_id].forward
+            # The tree answers with these only if they permit the packet.
+            if type(found) is Authorization:
+                found = found.forward
+            if type(found) is not Forward:
                 match = found
-            elif self._internet is not None:
-                match = found.match
+            elif self.internet is None:
+                return found
             else:
-                # The tree answers with an authorization only if that permits the packet, and
-                # here no Internet resource competes with it.
-                return found._forward or found.forward  # noqa: SLF001 - the property takes 50 ns
+                match = self.authorizations[cast("str", found.resource_id)].match
         # In the DNS ranges DNS resources alone are candidates; not even the Internet is.
         elif flags & DNS:
             return self._dns_permission(far, protocol, number, None)
@@ -313,7 +321,7 @@ class ClientAccess:
             return self._dns_permission(far, protocol, number, liveness)
         match: Match | None = None
         if not flags & NOT_CIDR:
-            networks = self._local_networks if flags & LOCAL_SERVICE else self._networks
+            networks = self._local_networks if flags & LOCAL_SERVICE else self.networks
             match = networks.lookup_living(far, protocol, number, liveness)
         return self._best(far, flags, match, liveness)
 
@@ -326,9 +334,9 @@ class ClientAccess:
         (theirs has length 0), then the greater id.
         """
         # They matter only if no network permits the packet, or only one of length 0 does.
-        if self._internet is not None and (not match or not match.network.prefixlen):
+        if self.internet is not None and (not match or not match.network.prefixlen):
             is_public = not flags & NOT_INTERNET
-            found = self._internet.best(far, is_public=is_public, liveness=liveness)
+            found = self.internet.best(far, is_public=is_public, liveness=liveness)
             if found is not None:
                 permits, resource_id = found
                 if match is None or (permits, 0, resource_id) > (

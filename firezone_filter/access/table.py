@@ -48,8 +48,8 @@ from firezone_filter.values.resources import check_excluded, to_id
 # Keys of a node's data: its entries, and the permitted numbers and the permitting answer of the
 # entry that is asked first.
 _ENTRIES: Final = "entries"
-_BOUNDS: Final = "bounds"
-_ANSWER: Final = "answer"
+BOUNDS: Final = "bounds"
+ANSWER: Final = "answer"
 
 # Without its C extension py-radix falls back, silently, to a tree in Python whose `delete` is
 # broken: after two revocations a third network is still permitted.
@@ -62,7 +62,7 @@ if not isinstance(Radix().search_best, BuiltinMethodType):  # pragma: no cover -
 
 # Arguments of py-radix are passed by position, in 70 ns where keywords take 220 ns; -1 is its
 # "no mask length".
-_ALL_BITS: Final = -1
+ALL_BITS: Final = -1
 
 # What an entry that excludes a part of its network permits at once: nothing, since whether it
 # covers an address at all has to be asked first.
@@ -153,12 +153,12 @@ SingleEntry = tuple[Entry]
 class NetworkTree(Generic[T]):
     """Entries by network. Callers keep track of its content; nothing is checked here."""
 
-    __slots__ = ("_tree",)
+    __slots__ = ("tree",)
 
     def __init__(self) -> None:
         # The C tree alone, without its Python wrapper: the wrapper keeps nine bound methods,
         # a quarter of the memory of an idle client.
-        self._tree: Any = Radix().add.__self__
+        self.tree: Any = Radix().add.__self__
 
     def put(self, single: SingleEntry, answer: T) -> None:
         """Add an entry, replacing one of the same network and resource id.
@@ -169,7 +169,7 @@ class NetworkTree(Generic[T]):
                 answer wherever the entry is alone at its node and decides at once.
         """
         (entry,) = single
-        data = self._tree.add(None, entry.masklen, entry.packed).data
+        data = self.tree.add(None, entry.masklen, entry.packed).data
         others = data.get(_ENTRIES)
         if others:
             if type(others) is not tuple:
@@ -181,13 +181,13 @@ class NetworkTree(Generic[T]):
                 _fill(data, _compact(before + single + after))
                 return
         data[_ENTRIES] = single
-        data[_BOUNDS] = entry.bounds
-        data[_ANSWER] = answer
+        data[BOUNDS] = entry.bounds
+        data[ANSWER] = answer
 
     def take(self, single: SingleEntry) -> None:
         """Remove an entry, which must be there."""
         (entry,) = single
-        data = self._tree.search_exact(None, entry.masklen, entry.packed).data
+        data = self.tree.search_exact(None, entry.masklen, entry.packed).data
         entries = data[_ENTRIES]
         if type(entries) is not tuple:
             entries.remove(entry.resource_id)
@@ -198,7 +198,7 @@ class NetworkTree(Generic[T]):
         if before or after:
             _fill(data, before + after)
         else:
-            self._tree.delete(None, entry.masklen, entry.packed)
+            self.tree.delete(None, entry.masklen, entry.packed)
 
     def lookup(self, packed: bytes, protocol: int, number: int | None) -> Match | T | None:
         """Return the answer for an address, protocol and number; `None` if no entry covers it.
@@ -212,19 +212,19 @@ class NetworkTree(Generic[T]):
             As `ClientFilterTable.match`, but perhaps the answer that `put` was given in place
             of a permitting `Match`.
         """
-        node = self._tree.search_best(None, _ALL_BITS, packed)
+        node = self.tree.search_best(None, ALL_BITS, packed)
         if node is None:
             return None
         # With a number, the first entry asked is nearly always the only one. Asking it here takes
         # 100 ns, the loop 450 ns. Its bounds and answer are kept at the node because in a tree
         # of 100,000 networks each object in between is a cache miss of the CPU, of 100 ns.
         data = node.data
-        bounds = data[_BOUNDS].get(protocol)
+        bounds = data[BOUNDS].get(protocol)
         if bounds is not None and number is not None:
             # The first entry permits the packet, so no other can come before it: it has the
             # longest prefix and there the greatest id.
             if bisect_right(bounds, number) & 1:
-                return data[_ANSWER]  # type: ignore[no-any-return]
+                return data[ANSWER]  # type: ignore[no-any-return]
             # It refuses. If no other network covers the address, that is final unless another
             # entry of this one permits the port.
             if node.parent is None:
@@ -233,7 +233,7 @@ class NetworkTree(Generic[T]):
                     if len(entries) == 1:
                         return entries[0].refused(REASON_OF[protocol])  # type: ignore[no-any-return]
                 else:
-                    return _of_many(entries, data[_ANSWER], packed, protocol, number)
+                    return _of_many(entries, data[ANSWER], packed, protocol, number)
         return _ask_in_turn(node, packed, protocol, number)
 
     def lookup_living(
@@ -247,7 +247,7 @@ class NetworkTree(Generic[T]):
             number: see there.
             liveness: tells which resources are over.
         """
-        node = self._tree.search_best(None, _ALL_BITS, packed)
+        node = self.tree.search_best(None, ALL_BITS, packed)
         return None if node is None else _ask_in_turn(node, packed, protocol, number, liveness)
 
 
@@ -272,8 +272,8 @@ def _fill(data: dict[str, object], entries: _Entries) -> None:
         greatest = entries.first()
         first = None if greatest is None else entries[greatest]
     data[_ENTRIES] = entries
-    data[_BOUNDS] = _NOT_AT_ONCE if first is None else first.bounds
-    data[_ANSWER] = None if first is None else first.permitted
+    data[BOUNDS] = _NOT_AT_ONCE if first is None else first.bounds
+    data[ANSWER] = None if first is None else first.permitted
 
 
 def _of_many(

@@ -1,33 +1,35 @@
 """Counting packets for the flow records of one client: which ones, and how much of each.
 
-Theory of operation. Counting comes after the decision, and never changes it. Packets come in
-once they have been judged and allowed: `Gateway` passes the first packet of a flow to
-`FlowRecorder`, which counts it and returns a handler for the next ones. The handler holds both
-the decision and the record, so that an established flow is decided and counted in one call,
-without a look-up of either. A handler of a translated flow wraps that of the NAT.
+Theory of operation. Counting comes after the decision, and never changes it. `Gateway` passes the
+first packet of a flow, once it is allowed, to `FlowRecorder`, which counts it and returns a
+handler for the next ones. The handler holds both the decision and the record, so an established
+flow is decided and counted in one call, without a look-up of either. For a translated flow the
+NAT's handler decides, and the counting one follows (`tracking.handlers.Joined`).
 
 The flow cache stores these handlers, and invalidates them with the client's permissions. Inbound
 ones of direct flows also check their generation, since a new session may take the flow over.
-Records may be closed at any time; a handler notices that at the next packet, and looks for the
-flow's next record then. One comparison tells: up to its `open_until` a record takes packets
-without a second look. Later fragments are counted through their first fragment's verdict.
+
+A record may be closed at any time. Its handler notices that at the next packet, by one
+comparison (up to its `open_until` a record takes packets without a second look), and then looks
+for the flow's next record. What a packet usually does to its record (`CountedFlow`) has a twin in
+C; beginning, restarting and ending one is Python (`count_slowly`). Later fragments are counted
+through their first fragment's verdict.
 """
 
 from struct import Struct
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from firezone_filter.accounting.flow_log import FlowLog
-from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowRecord
+from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowRecord, Tally
 from firezone_filter.accounting.flow_records import ClientRecords, FindOver
+from firezone_filter.compiled.twins import compiled
 from firezone_filter.packet.headers import NO_PORT, Headers, read_headers
 from firezone_filter.packet.icmp import ICMP_HEADER, is_echo
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, STATE_FLAGS, TCP, TCP_FLAGS_AT, UDP
 from firezone_filter.structures.generation import NEVER_OUTDATED, Generation
-from firezone_filter.tracking.handlers import CountFragment, FlowHandler
+from firezone_filter.tracking.handlers import CountFragment, FlowHandler, Joined, Quick
 from firezone_filter.values.decisions import Forward, Translate
 
-# Indexes in a TCP header.
-_OFFSET_AT: Final = 12  # data offset: the upper four bits, in words of four bytes
 _UDP_HEADER: Final = 8
 
 _ECHO_ID = Struct("!4xH").unpack_from
@@ -36,27 +38,88 @@ _ECHO_ID = Struct("!4xH").unpack_from
 _HEADER: Final = {UDP: _UDP_HEADER, ICMPV4: ICMP_HEADER, ICMPV6: ICMP_HEADER}
 
 
-class _Counted:
-    """A flow handler that counts: the decision about a flow's packets, and their record.
+@compiled
+class CountedFlow(Quick):
+    """The packets of one flow in one direction: the decision about them, and their record.
 
-    Each subclass writes `handle` out in full, since another call, or a branch on the kind of
-    flow, would cost as much as the counting.
+    It counts, unless a record may begin or end with the packet. That is one function, since
+    another call would cost as much as the counting.
     """
 
     __slots__ = (
         "_born",
-        "_domain",
-        "_ends",
         "_flags_at",
-        "_forward",
         "_generation",
-        "_offset_at",
-        "_payload_at",
-        "_record",
-        "_records",
-        "_resource_id",
-        "client_id",
+        "_header_end",
+        "_is_tcp",
+        "forward",
+        "is_outbound",
+        "record",
     )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the facts about a flow
+        self,
+        forward: Forward,
+        record: Tally,
+        transport: int,
+        header: int,
+        generation: Generation,
+        is_tcp: bool,  # noqa: FBT001 - keywords take 50 ns
+        is_outbound: bool,  # noqa: FBT001
+    ) -> None:
+        """Prepare to count the packets of a flow.
+
+        Args:
+            forward: the decision about them, which names a resource.
+            record: its record, or `NO_RECORD`.
+            transport: the index of the transport header in its packets.
+            header: bytes of that, before the payload; TCP has its data offset for that.
+            generation: the flow is judged anew once this has moved on.
+            is_tcp: whether it is one of TCP.
+            is_outbound: whether the client sends the packets.
+        """
+        self.client_id = forward.client_id
+        self.forward = forward
+        self.record: Any = record
+        self._header_end = transport + header
+        self._flags_at = transport + TCP_FLAGS_AT
+        self._generation, self._born = generation, generation.number
+        self._is_tcp = is_tcp
+        self.is_outbound = is_outbound
+
+    def handle(self, packet: bytes, now: float) -> Forward | None:
+        """Count a packet; return `None` to have it judged anew."""
+        if self._born != self._generation.number:
+            return None
+        record, flags = self.record, 0
+        payload = len(packet) - self._header_end
+        if self._is_tcp:
+            at = self._flags_at
+            # The data offset stands before the flags, in the upper four bits: words of four bytes.
+            payload -= packet[at - 1] >> 2 & 0x3C
+            flags = packet[at]
+        # FIN, SYN and RST may begin, restart or end a record.
+        if now > record.open_until or flags & STATE_FLAGS or payload < 0:
+            self.count_slowly(flags, payload, now)
+        elif self.is_outbound:
+            record.tx_packets += 1
+            record.tx_bytes += payload
+            record.last_packet = now
+        else:
+            record.rx_packets += 1
+            record.rx_bytes += payload
+            record.last_packet = now
+        return self.forward
+
+    def count_slowly(self, flags: int, payload: int, now: float) -> None:
+        """Count a packet with such TCP flags (or 0), with which a record may begin or end."""
+        raise NotImplementedError
+
+
+class _Counted(CountedFlow):
+    """The same, with what tells its record from others."""
+
+    __slots__ = ("_domain", "_ends", "_records")
 
     def __init__(  # noqa: PLR0913, PLR0917 - the facts about a flow
         self,
@@ -65,6 +128,7 @@ class _Counted:
         transport: int,
         forward: Forward,
         generation: Generation,
+        outbound: bool,  # noqa: FBT001
         domain: str | None = None,
     ) -> None:
         """Prepare to count the packets of a flow.
@@ -72,131 +136,31 @@ class _Counted:
         Args:
             records: the client's records.
             ends: the ends of the flow, packed.
-            transport: the index of the transport header in its packets.
-            forward: the decision about them, which names a resource.
-            generation: an inbound flow is judged anew once this has moved on.
+            transport: as for `CountedFlow`, like `forward` and `generation`.
+            forward: the decision.
+            generation: that of the flow, if it comes in.
+            outbound: whether the client sends the packets.
             domain: the name behind the proxy address; `None` if the flow is not translated.
         """
-        self.client_id = forward.client_id
+        protocol = ends[0]
+        header = _HEADER.get(protocol, 0)
+        generation = NEVER_OUTDATED if outbound else generation
+        is_tcp = protocol == TCP
+        super().__init__(forward, NO_RECORD, transport, header, generation, is_tcp, outbound)
         self._records = records
         self._ends = ends
-        self._resource_id = cast("str", forward.resource_id)
-        self._forward = forward
-        self._generation, self._born = generation, generation.number
         self._domain = domain
-        self._record = NO_RECORD
-        self._payload_at = transport + _HEADER.get(ends[0], 0)
-        self._offset_at = transport + _OFFSET_AT
-        self._flags_at = transport + TCP_FLAGS_AT
 
-
-class _Outbound(_Counted):
-    """Counts packets from the client, of any protocol but TCP."""
-
-    __slots__ = ()
-
-    def handle(self, packet: bytes, now: float) -> Forward:
-        """Count a packet, which begins a record if there is none."""
-        record = self._record
-        if now > record.open_until:
-            payload = len(packet) - self._payload_at
-            self._record = self._records.outbound(
-                self._resource_id, self._ends, self._domain, 0, payload, now
-            )
-        else:
-            record.tx_packets += 1
-            record.tx_bytes += len(packet) - self._payload_at
-            record.last_packet = now
-        return self._forward
-
-
-class _Inbound(_Counted):
-    """Counts packets to the client, of any protocol but TCP."""
-
-    __slots__ = ()
-
-    def handle(self, packet: bytes, now: float) -> Forward | None:
-        """Count a packet, if its flow has a record; return `None` to have it judged anew."""
-        # A new session may have taken the flow over since the judge permitted it.
-        if self._born != self._generation.number:
-            return None
-        record = self._record
-        if now > record.open_until:
-            self._record = self._records.inbound(
-                self._resource_id, self._ends, 0, len(packet) - self._payload_at, now
-            )
-        else:
-            record.rx_packets += 1
-            record.rx_bytes += len(packet) - self._payload_at
-            record.last_packet = now
-        return self._forward
-
-
-class _TcpOutbound(_Counted):
-    """Counts TCP packets from the client."""
-
-    __slots__ = ()
-
-    def handle(self, packet: bytes, now: float) -> Forward:
-        """Count a packet, which may begin a record."""
-        payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
-        flags = packet[self._flags_at]
-        record = self._record
-        # 7: the state flags FIN, SYN and RST, which may begin, restart or end a record.
-        if now > record.open_until or flags & STATE_FLAGS or payload < 0:
-            record = self._records.outbound(
-                self._resource_id, self._ends, self._domain, flags, payload, now
-            )
-            # Keep the record only once the client has sent more than its SYN: until then,
-            # `outbound` must see each packet, to note the first other one.
-            self._record = record if record.has_spoken else NO_RECORD
-        else:
-            record.tx_packets += 1
-            record.tx_bytes += payload
-            record.last_packet = now
-        return self._forward
-
-
-class _TcpInbound(_Counted):
-    """Counts TCP packets to the client."""
-
-    __slots__ = ()
-
-    def handle(self, packet: bytes, now: float) -> Forward | None:
-        """Count a packet, if its flow has a record; return `None` to have it judged anew."""
-        # A new session may have taken the flow over since the judge permitted it.
-        if self._born != self._generation.number:
-            return None
-        payload = len(packet) - self._payload_at - (packet[self._offset_at] >> 2 & 0x3C)
-        flags = packet[self._flags_at]
-        record = self._record
-        if now > record.open_until or flags & STATE_FLAGS or payload < 0:
-            self._record = self._records.inbound(
-                self._resource_id, self._ends, flags, payload, now
-            )
-        else:
-            record.rx_packets += 1
-            record.rx_bytes += payload
-            record.last_packet = now
-        return self._forward
-
-
-class _CountedTranslation:
-    """The handler of a translated flow: lets the NAT decide, and counts what passes."""
-
-    __slots__ = ("_counted", "_decided", "client_id")
-
-    def __init__(self, decided: FlowHandler, counted: FlowHandler) -> None:
-        self.client_id = decided.client_id
-        self._decided = decided
-        self._counted = counted
-
-    def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
-        """Translate a packet and count it; return `None` if the session is over."""
-        decision = self._decided.handle(packet, now)
-        if decision is not None:
-            self._counted.handle(packet, now)
-        return decision
+    def count_slowly(self, flags: int, payload: int, now: float) -> None:
+        """Count a packet, which may begin a record if the client sends it."""
+        resource_id = cast("str", self.forward.resource_id)
+        if not self.is_outbound:
+            self.record = self._records.inbound(resource_id, self._ends, flags, payload, now)
+            return
+        record = self._records.outbound(resource_id, self._ends, self._domain, flags, payload, now)
+        # Keep the record only once the client has sent more than its SYN: until then, `outbound`
+        # must see each packet, to note the first other one.
+        self.record = record if record.has_spoken else NO_RECORD
 
 
 class FlowRecorder:
@@ -231,8 +195,7 @@ class FlowRecorder:
         if forward.resource_id is None:
             return None
         ends = _ends(headers, packet, outbound=outbound)
-        kind = _handler_class(headers.protocol, outbound=outbound)
-        handler = kind(self.records, ends, headers.transport, forward, generation)
+        handler = _Counted(self.records, ends, headers.transport, forward, generation, outbound)
         handler.handle(packet, now)
         return handler
 
@@ -264,12 +227,13 @@ class FlowRecorder:
         near = headers.source if outbound else headers.destination
         far_port = headers.destination_port if outbound else headers.source_port
         ends = FlowEnds(protocol, near, near_port, far, _port(far_port)).packed()
-        kind = _handler_class(protocol, outbound=outbound)
         # A generation that never moves on: the NAT's handler notices itself when the session is
         # over.
-        counter = kind(self.records, ends, headers.transport, permitted, NEVER_OUTDATED, domain)
+        counter = _Counted(
+            self.records, ends, headers.transport, permitted, NEVER_OUTDATED, outbound, domain
+        )
         counter.handle(packet, now)
-        return _CountedTranslation(flow, counter)
+        return Joined(flow, counter)
 
     def record_of_first_fragment(
         self, headers: Headers, packet: bytes, decision: Forward | Translate, *, outbound: bool
@@ -296,14 +260,6 @@ class FlowRecorder:
             records.later_fragment(record, payload, now, outbound=outbound)
 
         return count
-
-
-def _handler_class(
-    protocol: int, *, outbound: bool
-) -> "type[_Outbound | _Inbound | _TcpOutbound | _TcpInbound]":
-    if protocol == TCP:
-        return _TcpOutbound if outbound else _TcpInbound
-    return _Outbound if outbound else _Inbound
 
 
 def _ends(headers: Headers, packet: bytes, *, outbound: bool) -> bytes:

@@ -395,8 +395,5 @@ def _as_finished(flow: FlowRecord, cause: FlowEnd, at: float) -> tuple[FlowEnd, 
 
 def _just_after(moment: float) -> float | None:
     """Return the next float after *moment*, or `None` if no finite one is greater."""
-    try:
-        after = math.nextafter(moment, math.inf)
-    except OverflowError:  # an `int` beyond the range of floats
-        return None
+    after = math.nextafter(moment, math.inf)
     return None if after == math.inf else after

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final, NamedTuple, TypedDict
 
+from firezone_filter.compiled.twins import compiled
 from firezone_filter.packet.numbers import IPV4_LENGTH
 from firezone_filter.values.events import FlowEnd, FlowEnded, FlowStarted
 
@@ -77,7 +78,22 @@ UNREPORTED: Final = 16
 """The bit of one that is to be reported when the turn of its deadline comes."""
 
 
-class FlowRecord:
+@compiled
+class Tally:
+    """The traffic of one flow, and up to when a packet may simply be added."""
+
+    __slots__ = ("last_packet", "open_until", "rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
+
+    def __init__(self, now: float, open_until: float) -> None:
+        self.tx_packets = self.tx_bytes = self.rx_packets = self.rx_bytes = 0
+        self.last_packet = now
+        self.open_until = open_until
+        """A moment up to which the record is certainly open, and a packet can be counted without
+        a second look; -inf if it has ended, or is finished and may end any time. Handlers then
+        need one check."""
+
+
+class FlowRecord(Tally):
     """The record of one flow, ordered by `deadline`, and then by when it began."""
 
     __slots__ = (
@@ -85,33 +101,25 @@ class FlowRecord:
         "domain",
         "ends",
         "flow_start",
-        "last_packet",
         "number",
-        "open_until",
         "passed_over",
         "resource_id",
-        "rx_bytes",
-        "rx_packets",
         "state",
-        "tx_bytes",
-        "tx_packets",
     )
 
     def __init__(
         self, resource_id: str, ends: bytes, domain: str | None, number: int, now: float
     ) -> None:
+        super().__init__(now, now + IDLE)
         self.resource_id = resource_id
         self.ends = ends
         self.domain = domain
         self.number = number
-        self.flow_start = self.last_packet = self.passed_over = now
-        self.tx_packets = self.tx_bytes = self.rx_packets = self.rx_bytes = 0
+        self.flow_start = self.passed_over = now
         self.state = 0
-        self.deadline = self.open_until = now + IDLE
-        """`deadline` is when the flow has to be looked at. Packets do not move it, which would
-        cost a microsecond each. `open_until` is a moment up to which the record is certainly
-        open, and a packet can be counted without a second look; -inf if it has ended, or is
-        finished and may end any time. Handlers then need one check."""
+        self.deadline = now + IDLE
+        """When the flow has to be looked at. Packets do not move it, which would cost a
+        microsecond each."""
 
     def __lt__(self, other: "FlowRecord") -> bool:
         # Records themselves are in the heaps, since a tuple for each would take 64 bytes.

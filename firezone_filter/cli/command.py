@@ -24,6 +24,7 @@ from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, 
 from firezone_filter.cli.logs.time_options import to_key
 from firezone_filter.cli.replay_job import ReplayJob
 from firezone_filter.cli.terminal import printable
+from firezone_filter.compiled.twins import IS_COMPILED
 from firezone_filter.values.addresses import Address, to_address
 from firezone_filter.values.errors import FirezoneFilterError
 
@@ -40,7 +41,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
             number = version(PACKAGE)
         except PackageNotFoundError:
             number = "(not installed)"
-        click.echo(f"{PROGRAM} {number}")
+        click.echo(f"{PROGRAM} {number} ({'compiled' if IS_COMPILED else 'plain'})")
         context.exit()
 
 
@@ -73,7 +74,7 @@ class _Group(click.Group):
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Print the version.",
+    help="Print the version, and whether this build is compiled.",
 )
 def cli() -> None:
     """Decide about packets as a Firezone Gateway does."""

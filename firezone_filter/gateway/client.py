@@ -9,6 +9,7 @@ from firezone_filter.access.authorizations import Authorization, ClientAccess
 from firezone_filter.accounting.event_queue import Expiry
 from firezone_filter.accounting.flow_counting import FlowRecorder
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.gateway.first_packets import NearEnd
 from firezone_filter.gateway.flow_cache import ClientFlowCache
 from firezone_filter.gateway.fragments import FragmentMemory, Verdict
 from firezone_filter.nat.flows import TranslatedFlow
@@ -32,27 +33,20 @@ NO_EXPIRY: Final = Expiry(-math.inf, 0)
 """Comes before every expiry."""
 
 
-class Client:
+class Client(NearEnd):
     """A client during one tunnel session: until it disconnects or connects again."""
 
     __slots__ = (
         "_connected",
         "_context",
-        "_drops",
-        "access",
         "addresses",
         "agenda",
         "expiry_place",
-        "flow_cache",
         "flows",
         "forward_own",
         "fragments",
-        "id",
         "latest_end",
-        "nat",
         "recorder",
-        "reply_tokens",
-        "valid_until",
     )
 
     def __init__(
@@ -70,9 +64,7 @@ class Client:
         self.access = ClientAccess(client_id)
         self.flow_cache = ClientFlowCache(context.flow_cache)
         self.fragments = FragmentMemory(context.cleanup)
-        self.nat: Nat | None = None
-        """`None` until a name has been resolved for the client: most clients of a large
-        gateway are idle, and each NAT costs memory."""
+        self.nat = None
         self.flows: ClientFlows | None = None
         """The flows that it has begun; `None` without `stateful`."""
         if options.stateful:
@@ -90,10 +82,10 @@ class Client:
             self.recorder = FlowRecorder(
                 client_id, context.flow_log, partial(_find_over, self.access)
             )
+        self.only_remembers = self.flows is None and self.recorder is None
         self.forward_own = Forward(client_id, None)
         """The decision for permitted packets to and from the gateway's own address."""
         self.reply_tokens = TokenBucket(options.reject_rate, options.reject_burst, now)
-        """One token for each ICMP error that the client may get."""
         self.agenda: Agenda[Authorization] | None = None
         """Its authorizations by expiry, those that are over and not taken apart yet included;
         `None` while none ever had one. `Expiries` owns it."""
@@ -102,10 +94,9 @@ class Client:
         self.latest_end = NO_EXPIRY
         """The latest of the expiries that have been carried out."""
         self.valid_until = math.inf
-        """When what is remembered of the client is void: at its next expiry."""
         self._connected = connected
         self._context = context
-        self._drops: dict[Reason, Drop] = {}
+        self.drops = {}
 
     def invalidate(self) -> None:
         """Invalidate every remembered decision, since the client's permissions have changed.
@@ -311,9 +302,9 @@ class Client:
 
     def drop(self, reason: Reason) -> Drop:
         """Return this client's shared `Drop` for *reason*."""
-        drop = self._drops.get(reason)
+        drop = self.drops.get(reason)
         if drop is None:
-            drop = self._drops[reason] = Drop(reason, self.id)
+            drop = self.drops[reason] = Drop(reason, self.id)
         return drop
 
     def close(self, at: float) -> None:

@@ -16,16 +16,18 @@ from typing import cast
 from firezone_filter.access.authorizations import Authorization
 from firezone_filter.gateway.client import Client
 from firezone_filter.structures.agenda import Agenda
+from firezone_filter.structures.deadline import Deadline
 from firezone_filter.structures.heaps import PlacedHeap
 from firezone_filter.values.times import MAX_AHEAD, TOO_LATE
 
 
-class Expiries:
+class Expiries(Deadline):
     """The expiries of all clients. Nothing but this class may change an `expires_at`."""
 
-    __slots__ = ("_heap", "_horizon", "_numbers", "next")
+    __slots__ = ("_heap", "_horizon", "_numbers")
 
     def __init__(self) -> None:
+        super().__init__()
         # The clients that have an expiry, by the moment and number of their first.
         self._heap: PlacedHeap[Client] = PlacedHeap("expiry_place")
         self._numbers = count()

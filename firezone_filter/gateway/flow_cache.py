@@ -21,13 +21,15 @@ client's own address is part of the key. The cache is invisible but for its spee
   fair share.
 - Where a client has very many entries, an expiry only marks them, and they are removed step by
   step. Meanwhile, and while expired authorizations wait, the cache is closed: the tables that
-  `Gateway` looks into first are empty, and it asks for each packet whether its client is
+  `FlowLookup` looks into are empty, and `Gateway` asks for each packet whether its client is
   concerned.
 
 Each table is in shards, by a byte of the client's port. One dict of all clients would stall when
 it grows: with a million entries, for 40 ms.
 
-`Gateway._judge_and_commit` and its helpers are the only callers of `store` and `prepare`.
+Only packets that have just been permitted are stored, by `FirstPackets._first`,
+`Gateway._translate` and `Gateway._commit_allowed`. Storing a flow (`FlowStore`) and taking one out
+(`FlowQueue`) have twins in C; limits, ranking and invalidation are Python alone.
 """
 
 from collections import deque
@@ -35,6 +37,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from firezone_filter.compiled.twins import compiled, supply
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.structures.generation import Generation
 from firezone_filter.structures.heaps import NO_PLACE
@@ -70,6 +73,8 @@ REMEMBERED: Final = (TCP, UDP, ICMPV4, ICMPV6)
 
 _SHARDS: Final = 256
 
+supply(MAX_FLOWS=MAX_FLOWS)
+
 Shards = Sequence[Mapping[bytes, Any]]
 """A table, by the byte of a key at `shard_at`, then by key."""
 
@@ -94,17 +99,27 @@ class HasFlows(Protocol):
     inbound_key: bytes | None
 
 
-class FlowCache:
+@compiled
+class FlowCount:
+    """How many flows are remembered of all clients together."""
+
+    __slots__ = ("count", "limit")
+
+    count: int
+    """How many flows are remembered, those of sessions aside."""
+    limit: int
+    """How many may be, those of sessions aside."""
+
+
+class FlowCache(FlowCount):
     """The established flows of all clients. Only `ClientFlowCache` may change it."""
 
     __slots__ = (
         "_doors",
         "_stale",
-        "count",
         "inbound",
         "inbound_handlers",
         "is_open",
-        "limit",
         "outbound",
         "outbound_handlers",
         "ranking",
@@ -113,9 +128,9 @@ class FlowCache:
 
     def __init__(self, limit: int) -> None:
         """Remember at most *limit* flows of all clients together, those of sessions aside."""
-        self.limit = limit
+        # (Options have no bound, and the twin's field does.)
+        self.limit = min(limit, ALL)
         self.count = 0
-        """How many flows are remembered, those of sessions aside."""
         self.ranking: Ranking[ClientFlowCache] = Ranking()
         """The clients by how many flows of theirs are remembered."""
         self._stale: deque[ClientFlowCache] = deque()
@@ -196,20 +211,18 @@ class FlowCache:
 _Table = list[dict[bytes, Any]]
 
 
-class _Queue:
-    """A client's entries of one direction and protocol: their keys, oldest first."""
+@compiled
+class FlowQueue:
+    """The keys of a client's entries of one direction and protocol."""
 
-    __slots__ = ("at", "ends", "ends_before", "keys", "tables")
+    __slots__ = ("at", "keys", "tables")
 
-    def __init__(self, table: int, tables: list[_Table]) -> None:
-        self.tables = tables
-        """The tables that they are in: that of decisions, that of handlers, or both."""
-        self.keys: deque[bytes] = deque()
-        self.at = shard_at(table)
-        # Far address and near port of the latest entries, and of those before them: each set
-        # has as many as there are entries at most.
-        self.ends: set[bytes] = set()
-        self.ends_before: set[bytes] = set()
+    at: int
+    """Where a key tells the shard."""
+    keys: deque[bytes]
+    """The keys, oldest first."""
+    tables: list[_Table]
+    """The tables that they are in: that of decisions, that of handlers, or both."""
 
     def remove_first(self) -> None:
         """Remove the oldest entry."""
@@ -221,6 +234,21 @@ class _Queue:
             flows = shards[key[self.at]]
             if flows.pop(key, None) is not None and not flows:
                 flows.clear()  # an empty dict keeps its memory
+
+
+class _Queue(FlowQueue):
+    """A client's entries of one direction and protocol."""
+
+    __slots__ = ("ends", "ends_before")
+
+    def __init__(self, table: int, tables: list[_Table]) -> None:
+        self.tables = tables
+        self.keys = deque()
+        self.at = shard_at(table)
+        # Far address and near port of the latest entries, and of those before them: each set
+        # has as many as there are entries at most.
+        self.ends: set[bytes] = set()
+        self.ends_before: set[bytes] = set()
 
     def note_end(self, key: bytes) -> None:
         """Take note of the ends of an inbound flow, for `take_over`."""
@@ -248,31 +276,84 @@ _Prepared = tuple[dict[bytes, None], _Table, int]
 """Keys of what is prepared for sessions; its table, and where a key tells the shard."""
 
 
-class ClientFlowCache:
+@compiled
+class FlowStore:
+    """What storing a flow of one client looks at; a subclass does the rest."""
+
+    __slots__ = ("_cache", "_marked", "_places", "_room")
+
+    _cache: FlowCache
+    # By the number of a table. Made when needed, since most clients of a large gateway are idle.
+    _places: dict[int, _Place]
+    _marked: deque[_Queue] | None
+    # A queue that gets longer needs attention: an eviction, or a higher rank.
+    _room: int
+
+    def store(self, table: int, key: bytes, value: Forward | FlowHandler) -> None:
+        """Store a flow's decision or handler; at a limit, an oldest entry is evicted.
+
+        Args:
+            table: `OUTBOUND` or `INBOUND`, plus `HANDLERS` for a handler, plus the protocol.
+            key: the flow key.
+            value: the decision, or the handler of the flow's next packets.
+        """
+        try:
+            shards, queue = self._places[table]
+        except KeyError:
+            # Nothing is remembered until the entries that are out of date have been removed.
+            if self._marked is not None:
+                return
+            shards, queue = self._place(table)
+        flows = shards[key[queue.at]]
+        if key not in flows:
+            cache = self._cache
+            if cache.count >= cache.limit and not self._is_room_made():
+                return
+            cache.count += 1
+            keys = queue.keys
+            keys.append(key)
+            # One comparison for the limit and the rank: this is for the first packet of every
+            # flow, and each takes 40 ns.
+            if len(keys) > self._room:
+                if len(keys) > MAX_FLOWS:
+                    queue.remove_first()
+                    cache.count -= 1
+                else:
+                    self._rank_higher(queue)
+        flows[key] = value
+
+    def _place(self, table: int) -> _Place:
+        """Return where entries of a table go that has none yet."""
+        raise NotImplementedError
+
+    def _is_room_made(self) -> bool:
+        """Evict an entry at the limit of all; return whether there is room."""
+        raise NotImplementedError
+
+    def _rank_higher(self, queue: _Queue) -> None:
+        """Let the client rank higher, whose queue has got longer than `_room`."""
+        raise NotImplementedError
+
+
+class ClientFlowCache(FlowStore):
     """One client's entries in the flow cache."""
 
     __slots__ = (
-        "_cache",
         "_has_sessions",
-        "_marked",
-        "_places",
         "_prepared",
         "_queues",
-        "_room",
         "inbound_generation",
         "rank",
     )
 
     def __init__(self, cache: FlowCache) -> None:
         self._cache = cache
-        # By the number of the table of decisions. Made when needed, since most clients of a
-        # large gateway are idle.
+        # By the number of the table of decisions.
         self._queues: dict[int, _Queue] = {}
-        self._places: dict[int, _Place] = {}
+        self._places = {}
         # The same for what is prepared for sessions; its keys come and go in any order.
         self._prepared: dict[int, _Prepared] = {}
-        self._marked: deque[_Queue] | None = None
-        # A queue that gets longer needs attention: an eviction, or a higher rank.
+        self._marked = None
         self._room = 0
         self.rank = NO_PLACE
         self._has_sessions = False
@@ -292,35 +373,16 @@ class ClientFlowCache:
 
     # --- Storing ---------------------------------------------------------------------------
 
-    def store(self, table: int, key: bytes, value: Forward | FlowHandler) -> None:
-        """Store a flow's decision or handler; at a limit, an oldest entry is evicted.
+    def store_noted(self, table: int, key: bytes, value: Forward | FlowHandler) -> None:
+        """Store a flow that a session may take over, if it is one to a client with a NAT.
 
-        Args:
-            table: `OUTBOUND` or `INBOUND`, plus `HANDLERS` for a handler, plus the protocol.
-            key: the flow key.
-            value: the decision, or the handler of the flow's next packets.
+        Arguments are those of `store`.
         """
-        # Nothing is remembered until the entries that are out of date have been removed.
-        if self._marked is not None:
-            return
-        place = self._places.get(table)
-        if place is None:
-            place = self._place(table)
-        shards, queue = place
-        flows = shards[key[queue.at]]
-        if key not in flows:
-            cache = self._cache
-            if cache.count >= cache.limit and not self._is_room_made():
-                return
-            cache.count += 1
-            queue.keys.append(key)
-            # One comparison for the limit and the rank: this is for the first packet of every
-            # flow, and each takes 40 ns, of 1,600.
-            if len(queue.keys) > self._room:
-                self._attend(queue)
-            if self._has_sessions and table & INBOUND:
-                queue.note_end(key)
-        flows[key] = value
+        self.store(table, key, value)
+        if self._has_sessions and table & INBOUND:
+            place = self._places.get(table)
+            if place is not None:
+                place[1].note_end(key)
 
     def _place(self, table: int) -> _Place:
         """Return where entries of a table go that has none yet."""
@@ -378,12 +440,8 @@ class ClientFlowCache:
             if not flows:
                 flows.clear()  # an empty dict keeps its memory
 
-    def _attend(self, queue: _Queue) -> None:
-        """Evict the oldest of a queue that has got too long, or let the client rank higher."""
-        if len(queue.keys) > MAX_FLOWS:
-            queue.remove_first()
-            self._cache.count -= 1
-            return
+    def _rank_higher(self, queue: _Queue) -> None:
+        """Let the client rank higher, whose queue has got longer than `_room`."""
         # However the queues grow up to here, together they do not have more than the rank says.
         # Those that are longer by now come here with their next entry.
         room = self._room = min(len(queue.keys) + len(queue.keys) // 4 + 8, MAX_FLOWS)

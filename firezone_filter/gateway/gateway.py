@@ -1,27 +1,29 @@
-"""`Gateway`, the front door: checks arguments, keeps the time, routes packets, commits rulings.
+"""`Gateway`, the front door: checks arguments, lets time pass, commits rulings.
 
 Theory of operation. Every public method checks all its arguments first, then lets time pass,
 then does its work; so a call that raises has changed nothing. An authorization is over when its
 time has come; taking it apart, and forgetting whatever else is over, is upkeep: a bounded number
 of steps a call (`ClientTable.keep_up`).
 
-A packet takes one of three paths, the cheapest first. The flow cache has its decision, by
+A packet takes one of four paths, the cheapest first. The flow cache has its decision, by
 direction, protocol and 5-tuple; or its flow has a handler, because each of its packets has an
-effect; or the judge rules on it. The first two repeat an earlier ruling and ask no permission
+effect; or it is the first packet of a TCP or UDP flow, whose permission is looked up; or the
+judge rules on it. The first two (`lookup`) repeat an earlier decision and ask no permission
 again. That is safe because whatever changes a permission invalidates the client's flows in the
-same call, and because everything else that a ruling depends on is in the flow key or checked
+same call, and because everything else that a decision depends on is in the flow key or checked
 again for every packet: lengths, options, fragment bits, `client_id`.
 
-Judging changes nothing. `_judge_and_commit` carries each ruling out: it and its helpers
-`_commit_refused` and `_commit_allowed` are the only ones to remember flows and fragments, open
-sessions, count refusals and take reply tokens.
+The third (`first_packets`) decides and carries the decision out in one go. Two kinds of first
+packets need more than it knows, and it hands them to `_translate` (a session) and `_judge_flow`
+(`stateful`, flow records). For the fourth, judging changes nothing: `_commit` carries the ruling
+out, by `_commit_refused` or `_commit_allowed`.
 """
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from struct import Struct
-from typing import cast
+from typing import NoReturn, cast
 
+from firezone_filter.access.special_ranges import PROXY
 from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.checks import (
     check_free,
@@ -37,12 +39,23 @@ from firezone_filter.gateway.clients import (
     ClientTable,
 )
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.gateway.first_packets import IPV4_KEY_SIZE, NearEnd
 from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND, REMEMBERED
 from firezone_filter.gateway.judge import Judge
+from firezone_filter.gateway.lookup import FlowLookup
 from firezone_filter.gateway.ruling import Ruling
+from firezone_filter.nat.flows import TranslatedFlow
+from firezone_filter.nat.nat import Nat
 from firezone_filter.packet.flow_key import echo_flow_key, flow_key
-from firezone_filter.packet.headers import read_headers
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.packet.numbers import (
+    ICMPV4,
+    ICMPV6,
+    IPV4_HEADER,
+    IPV6_HEADER,
+    MAX_PORT,
+    TCP,
+    UDP,
+)
 from firezone_filter.stateful.handlers import Tracking
 from firezone_filter.tracking.handlers import FlowHandler
 from firezone_filter.values.addresses import (
@@ -53,13 +66,10 @@ from firezone_filter.values.addresses import (
     to_resolved,
 )
 from firezone_filter.values.arguments import (
-    Packet,
     check_same_place,
     check_stands_for,
     check_type,
-    to_bytes,
     to_id_sets,
-    to_list_of_bytes,
     to_text,
 )
 from firezone_filter.values.counters import Counters
@@ -72,7 +82,7 @@ from firezone_filter.values.decisions import (
     Translate,
 )
 from firezone_filter.values.domains import to_domain
-from firezone_filter.values.errors import InvalidTime, UnknownClient, UnknownResource, shown
+from firezone_filter.values.errors import InvalidTime, UnknownClient, UnknownResource
 from firezone_filter.values.events import Event
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import (
@@ -87,12 +97,8 @@ from firezone_filter.values.times import MAX_AHEAD, to_now, to_time
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
 
-# The bytes of a TCP or UDP packet that its decision depends on; the last field is the flow key.
-_IPV4_FLOW = Struct("!2xHxxHxBxx12s").unpack_from  # length, fragment bits, protocol, key
-_IPV6_FLOW = Struct("!4xHBx36s").unpack_from  # payload length, next header, key
 
-
-class Gateway:
+class Gateway(FlowLookup):
     """Decides about every packet between clients and resources, in both directions.
 
     It opens no socket, reads no clock and starts no thread: packets and times are arguments,
@@ -135,24 +141,18 @@ class Gateway:
         check_in_tunnel(addresses, self._context)
         self._clients = ClientTable(self._context)
         self._judge = Judge(self._context, self._clients)
-        self._refusals = RefusalCounts(self._context.refusal_log)
-        cache = self._flow_cache = self._context.flow_cache
-        self._outbound, self._inbound = cache.outbound, cache.inbound
-        self._outbound_handlers = cache.outbound_handlers
-        self._inbound_handlers = cache.inbound_handlers
-        self._expiries = self._clients.expiries
-        # Upkeep may have something to do from then on.
-        self._upkeep_at = -math.inf
+        super().__init__(
+            self._context.flow_cache,
+            self._clients.expiries,
+            self._clients.by_address,
+            self._context.ranges,
+            RefusalCounts(self._context.refusal_log),
+            replies=options.reject,
+        )
+        self._flow_cache = self._context.flow_cache
         # Whether the last steps of `handle_timeout` have left something to do.
         self._is_behind = False
-        # Time stands still before the first `now`. Whatever begins in that period is restarted
-        # at the first `now`; only an event that is polled before it shows the 0.
-        self._now = 0.0
         self._started = False
-        self._last_now: float | None = None
-        # Allowed packets so far.
-        self._forwarded_outbound = self._forwarded_inbound = 0
-        self._translated_outbound = self._translated_inbound = 0
         # How often a `now` was earlier than the latest, and by how much at most.
         self._steps_back, self._step_back_max = 0, 0.0
 
@@ -190,7 +190,8 @@ class Gateway:
         check_in_tunnel(addresses, self._context)
         check_not_own(addresses, self._context)
         check_free(addresses, self._clients, client_id)
-        self._advance(checked)
+        if checked is not None:
+            self._advance(checked)
         self._clients.connect(client_id, addresses, self._now)
 
     def client_disconnected(self, client_id: str) -> bool:
@@ -422,7 +423,7 @@ class Gateway:
                 more than 50 years ahead.
             TypeError: not a number.
         """
-        checked = to_time(now)
+        checked = float(to_time(now))
         if not self._started:
             self.handle_timeout(checked)
             return
@@ -480,212 +481,17 @@ class Gateway:
             clock_step_back_max=self._step_back_max,
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Gateway cannot be copied or pickled")
+
     def __repr__(self) -> str:
         addresses = ", ".join(str(address) for address in self._context.addresses.present())
         now = f"now {self._now!r}" if self._started else "no time yet"
         return f"<Gateway {addresses}: {len(self._clients.by_id)} clients, {now}>"
 
-    # --- Packets ---------------------------------------------------------------------------
-
-    def handle_packet(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the whole way
-        self,
-        direction: Direction,
-        packet: Packet,
-        now: float | None = None,
-        client_id: str | None = None,
-    ) -> Decision:
-        """Decide about one packet. No packet content makes this raise.
-
-        Args:
-            direction: from a client (`OUTBOUND`) or to one (`INBOUND`).
-            packet: one IP packet, as any contiguous bytes-like object. It is not kept.
-            now: the time, in seconds.
-            client_id: outbound, the peer that the tunnel authenticated. Leave it out only
-                if the tunnel itself binds inner source addresses to peers, as WireGuard's
-                AllowedIPs do. Inbound, the client that the packet is for, if known.
-
-        Returns:
-            `Forward` if the packet goes on unchanged, `Translate` if a translated one goes
-            on, `Reject` if an ICMP error goes back to the client, `Drop` if nothing is sent.
-            `decision.to_send(packet)` returns the bytes that go on, or `None`. Inbound
-            packets are never rejected, only dropped.
-
-        Raises:
-            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
-                latest `now`.
-            TypeError: a wrong type.
-        """
-        # No keyword-only parameters: they would cost a call 35 ns more, of 270.
-        if type(packet) is not bytes:
-            packet = to_bytes(packet)
-        if direction is _OUTBOUND:
-            decisions, at = self._outbound, -3
-        elif direction is _INBOUND:
-            decisions, at = self._inbound, -1
-        else:
-            raise TypeError(f"direction is a Direction, not {shown(direction)}")
-        # Hosts reuse one `now` for a burst, so the same object needs no second check (40 ns
-        # of 300).
-        if now is not None and now is not self._last_now:
-            # A call that raises must have changed nothing, so the id's type is checked before
-            # time passes. Without a new `now` no time passes, and the check can wait for a
-            # miss of the cache: a hit needs the very object that the client was connected with.
-            if client_id is not None and type(client_id) is not str:
-                client_id = to_text("client_id", client_id)
-            if type(now) is float and self._now <= now < self._expiries.next:
-                self._now = self._last_now = now
-            else:
-                self._advance(self._to_now(now))
-
-        # The flow cache: the checks that every packet needs, and one look-up. It is safe to
-        # admit a packet on a hit: whatever else decided about the flow's first packet is in
-        # the key, and a change of permissions would have removed the entry.
-        #
-        # This is inline because a call would add a tenth, and has numbers instead of names
-        # because each name takes 10 ns. (28 and 40 are the shortest packets of UDP and TCP
-        # over IPv4, 48 and 60 over IPv6; 0x45 is IPv4 without options; 0x3FFF are the bits of
-        # a fragment; 6 is TCP; `at` is where the key tells its shard.) `is` compares ids first,
-        # since hosts mostly pass the very object that they connected the client with; equal
-        # ids are compared below.
-        found: Forward | None
-        key: bytes | None = None
-        size = len(packet)
-        if size >= 28:
-            first = packet[0]
-            if first == 0x45:
-                length, fragmented, protocol, ends = _IPV4_FLOW(packet)
-                if length == size and not fragmented & 0x3FFF and (size >= 40 or protocol != 6):
-                    found = decisions[protocol][ends[at]].get(ends)
-                    if found is not None and (client_id is None or client_id is found.client_id):
-                        if direction is _OUTBOUND:
-                            self._forwarded_outbound += 1
-                        else:
-                            self._forwarded_inbound += 1
-                        return found
-                    key = ends
-            elif 0x60 <= first <= 0x6F and size >= 48:
-                length, protocol, ends = _IPV6_FLOW(packet)
-                if length + 40 == size and (size >= 60 or protocol != 6):
-                    found = decisions[protocol][ends[at]].get(ends)
-                    if found is not None and (client_id is None or client_id is found.client_id):
-                        if direction is _OUTBOUND:
-                            self._forwarded_outbound += 1
-                        else:
-                            self._forwarded_inbound += 1
-                        return found
-                    key = ends
-        if client_id is not None and type(client_id) is not str:
-            client_id = to_text("client_id", client_id)
-        if key is None:
-            return self._handle(direction, None, 0, packet, client_id)
-        if found is not None and client_id == found.client_id:
-            if direction is _OUTBOUND:
-                self._forwarded_outbound += 1
-            else:
-                self._forwarded_inbound += 1
-            return found
-
-        # Flow handlers, for established flows whose packets each have an effect: translated,
-        # tracked or counted. They are invalidated like decisions. A handler returns `None` if
-        # its flow is over or its generation out of date, and then the packet is judged. This is
-        # inline too, since calling `_handle` would add a sixth. (17 is UDP.)
-        now = self._now
-        if now >= self._upkeep_at or (protocol != 6 and protocol != 17):
-            return self._handle(direction, key, protocol, packet, client_id)
-        outbound = direction is _OUTBOUND
-        flows = (self._outbound_handlers if outbound else self._inbound_handlers)[protocol]
-        if flows:
-            handler = flows[key[at]].get(key)
-            if handler is not None and (client_id is None or client_id == handler.client_id):
-                decision: Decision | None = handler.handle(packet, now)
-                if decision is not None:
-                    if type(decision) is Translate:
-                        if outbound:
-                            self._translated_outbound += 1
-                        else:
-                            self._translated_inbound += 1
-                    elif outbound:
-                        self._forwarded_outbound += 1
-                    else:
-                        self._forwarded_inbound += 1
-                    return decision
-        return self._judge_and_commit(direction, key, protocol, packet, client_id)
-
-    def handle_packets(  # noqa: C901, PLR0912 - the whole way, once more
-        self,
-        direction: Direction,
-        packets: Iterable[Packet],
-        now: float | None = None,
-        client_id: str | None = None,
-    ) -> list[Decision]:
-        """Decide about several packets, as that many calls of `handle_packet` at one *now*.
-
-        Arguments are as for `handle_packet`, and all are checked before the first decision.
-
-        Returns:
-            A decision for each packet, in the same order.
-
-        Raises:
-            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
-                latest `now`.
-            TypeError: a wrong type, also of a single packet; then none is decided.
-        """
-        check_type("direction", direction, Direction)
-        if client_id is not None:
-            client_id = to_text("client_id", client_id)
-        wholes = to_list_of_bytes(packets)
-        self._advance(None if now is None else self._to_now(now))
-        decisions: list[Decision] = []
-        add = decisions.append
-        # The look-ups of `handle_packet` are repeated here, for the same reasons: calling that for
-        # each packet would take a quarter more.
-        outbound, now = direction is _OUTBOUND, self._now
-        cache, at = (self._outbound, -3) if outbound else (self._inbound, -1)
-        handlers = self._outbound_handlers if outbound else self._inbound_handlers
-        hits = 0
-        for packet in wholes:
-            key, protocol, size = None, 0, len(packet)
-            if size >= 28:
-                first = packet[0]
-                if first == 0x45:
-                    length, fragmented, protocol, ends = _IPV4_FLOW(packet)
-                    if (
-                        length == size
-                        and not fragmented & 0x3FFF
-                        and (size >= 40 or protocol != 6)
-                    ):
-                        key = ends
-                elif 0x60 <= first <= 0x6F and size >= 48:
-                    length, protocol, ends = _IPV6_FLOW(packet)
-                    if length + 40 == size and (size >= 60 or protocol != 6):
-                        key = ends
-            found = None if key is None else cache[protocol][key[at]].get(key)
-            if found is not None and (client_id is None or client_id == found.client_id):
-                hits += 1
-                add(found)
-                continue
-            if key is not None and (protocol == 6 or protocol == 17) and now < self._upkeep_at:
-                flows = handlers[protocol]
-                handler = flows[key[at]].get(key) if flows else None
-                if handler is not None and (client_id is None or client_id == handler.client_id):
-                    decision: Decision | None = handler.handle(packet, now)
-                    if decision is not None:
-                        if type(decision) is Translate:
-                            self._count(decision, outbound=outbound)
-                        else:
-                            hits += 1
-                        add(decision)
-                        continue
-            add(self._handle(direction, key, protocol, packet, client_id))
-        if outbound:
-            self._forwarded_outbound += hits
-        else:
-            self._forwarded_inbound += hits
-        return decisions
-
     # --- Judging and committing ------------------------------------------------------------
 
-    def _handle(
+    def _handle(  # noqa: C901 - each way of a packet that may be waiting
         self,
         direction: Direction,
         key: bytes | None,
@@ -693,7 +499,7 @@ class Gateway:
         packet: bytes,
         client_id: str | None,
     ) -> Decision:
-        """Decide about a packet that misses the flow cache, by its handler or by judging it.
+        """Decide about a packet of which no decision is found, after upkeep if any is due.
 
         Arguments as `_judge_and_commit`.
         """
@@ -719,15 +525,11 @@ class Gateway:
                     if decision is not None:
                         self._count(decision, outbound=outbound)
                         return decision
+            if protocol == TCP or protocol == UDP:
+                decision = self._first(direction, protocol, key, packet, client_id, now)
+                if decision is not None:
+                    return decision
         return self._judge_and_commit(direction, key, protocol, packet, client_id)
-
-    def _count(self, decision: Decision, *, outbound: bool) -> None:
-        if type(decision) is Translate:
-            self._translated_outbound += outbound
-            self._translated_inbound += not outbound
-        else:
-            self._forwarded_outbound += outbound
-            self._forwarded_inbound += not outbound
 
     def _judge_and_commit(
         self,
@@ -737,11 +539,7 @@ class Gateway:
         packet: bytes,
         client_id: str | None,
     ) -> Decision:
-        """Judge a packet, and carry the decision out.
-
-        Only here does a judged packet change state; this method and its helpers are the only
-        callers of the flow cache's `store` and `prepare`. Committing a ruling never changes its
-        decision.
+        """Judge a packet, and carry the decision out, which never changes it.
 
         Args:
             direction: which way the packet goes.
@@ -752,38 +550,60 @@ class Gateway:
             client_id: as for `handle_packet`.
         """
         now = self._now
-        ruling: Ruling | Decision
-        # The lengths of TCP and UDP have been checked for the key, so these take the judge's
-        # fast path.
-        if key is not None and (protocol == TCP or protocol == UDP):
-            ruling = self._judge.judge_new_tcp_or_udp(
-                direction, protocol, key, packet, now, client_id
-            )
-        else:
-            ruling = self._judge.judge(direction, packet, now, client_id)
+        if protocol != TCP and protocol != UDP:
+            key = None
+        ruling = self._judge.judge(direction, packet, now, client_id, key)
+        return self._commit(ruling, direction, packet, now)
 
-        # Committing. A bare decision comes from the judge's fast path, and its kind alone says
-        # what follows.
-        if type(ruling) is Forward:
-            client = self._clients.by_id[ruling.client_id]
-            if client.recorder is None:
-                if direction is _OUTBOUND:
-                    self._forwarded_outbound += 1
-                else:
-                    self._forwarded_inbound += 1
-                if now >= client.valid_until:
-                    client.expire(now)
-                table = OUTBOUND if direction is _OUTBOUND else INBOUND
-                # (The fast path is only for packets with a key.)
-                client.flow_cache.store(table + protocol, key, ruling)  # type: ignore[arg-type]
-                return ruling
-            # Counting a packet for the flow records needs its headers.
-            ruling = Ruling(ruling, client, read_headers(packet), key)
-        if type(ruling) is not Ruling:
-            self._refusals.add(direction, packet, ruling, now)
-            if type(ruling) is Reject:
-                self._clients.by_id[ruling.client_id].reply_tokens.take(now)
-            return ruling
+    def _judge_flow(  # noqa: PLR0913, PLR0917 - as that of `FirstPackets`
+        self,
+        client: NearEnd,
+        direction: Direction,
+        protocol: int,
+        key: bytes,
+        packet: bytes,
+        permitted: Forward,
+        now: float,
+    ) -> Decision:
+        ruling = self._judge.judge_flow(
+            cast("Client", client), direction, protocol, key, packet, permitted, now
+        )
+        return self._commit(ruling, direction, packet, now)
+
+    def _translate(  # noqa: PLR0913, PLR0917 - as that of `FirstPackets`
+        self,
+        client: NearEnd,
+        ends: tuple[int, int, bytes],
+        far_port: int,
+        key: bytes,
+        packet: bytes,
+        now: float,
+    ) -> Decision | None:
+        protocol, _, proxy = ends
+        permitted = client.access.permission(proxy, PROXY, protocol, far_port, now)
+        if type(permitted) is not Forward:
+            return None
+        transport = IPV4_HEADER if len(key) == IPV4_KEY_SIZE else IPV6_HEADER
+        # Safe to translate: the client owns the source, and a resource that covers the proxy
+        # address permits the packet.
+        flow = cast("Nat", client.nat).flow_to(ends, far_port, transport, key, permitted, now)
+        if type(flow) is not TranslatedFlow:
+            return None
+        decision, session = flow.translate(packet), flow.session
+        self._translated_outbound += 1
+        cache = client.flow_cache
+        if flow.commit(packet, now):
+            # As in `_commit_allowed`.
+            cache.invalidate_inbound(protocol, session.outside & MAX_PORT, session.resolved)
+        if session.is_open:
+            cache.prepare(session, OUTBOUND + HANDLERS + protocol, key, flow)
+        return decision
+
+    def _commit(self, ruling: Ruling, direction: Direction, packet: bytes, now: float) -> Decision:
+        """Carry a ruling out, and return its decision.
+
+        Only here does a judged packet change state. Committing never changes the decision.
+        """
         judged = ruling.decision
         if type(judged) is Drop or type(judged) is Reject:
             self._refusals.add(direction, packet, judged, now)
@@ -884,12 +704,12 @@ class Gateway:
                     return  # the packet has ended it
                 client.flow_cache.prepare(flow.session, table + HANDLERS, key, handler)
             elif key is not None and tracked is not None:
-                if tracked.flow.is_open:
-                    client.flow_cache.prepare(tracked.flow, table + HANDLERS, key, handler)
+                if tracked.session.is_open:
+                    client.flow_cache.prepare(tracked.session, table + HANDLERS, key, handler)
             elif key is not None and (headers.protocol == TCP or headers.protocol == UDP):
-                client.flow_cache.store(table + HANDLERS, key, handler)
+                client.flow_cache.store_noted(table + HANDLERS, key, handler)
         elif key is not None:
-            client.flow_cache.store(table, key, cast("Forward", decision))
+            client.flow_cache.store_noted(table, key, cast("Forward", decision))
 
     # --- Time and events -------------------------------------------------------------------
 
@@ -951,20 +771,32 @@ class Gateway:
         """Return *now* if it can be the time of a call."""
         return to_now(now, self._now if self._started else None)
 
-    def _advance(self, now: float | None) -> None:
+    def _to_times(self, nows: list[float | None]) -> list[float | None]:
+        """Return *nows* if they can be the times of as many calls, one after the other."""
+        latest, sure = self._now, self._expiries.next
+        has_time = self._started
+        times = list(nows)
+        for place, now in enumerate(nows):
+            if type(now) is float and latest <= now < sure:
+                latest = now  # as nearly always
+            elif now is not None:
+                checked = times[place] = to_now(now, latest if has_time else None)
+                latest = max(checked, latest) if has_time else checked
+                has_time = True
+        return times
+
+    def _advance(self, now: float) -> None:
         """Advance to a checked *now*, and see to the authorizations that are over by then.
 
         An earlier *now* is ignored, since time never runs backwards.
         """
-        if now is None:
-            return
         if not self._started:
             self._started = True
             self._now = now
             self._clients.start_clock(now)
         elif now > self._now:
             self._now = now
-            self._expiries.look_ahead(now)
+            self._clients.expiries.look_ahead(now)
             # What cannot be done at once closes the flow cache, and waits for packets that miss
             # it: those of established flows do no more than to ask whether they are concerned.
             if now >= self._expiries.next and self._flow_cache.is_open:

@@ -1,12 +1,12 @@
 """The judge: both tables of checks, row by row in the order of docs/rules.md, section 4.
 
-Theory of operation. Every packet that neither the flow cache nor a flow handler decides about
-is judged here, in one of two tables: `_judge_outbound` for packets from a client,
-`_judge_inbound` for packets to one. Rows stand in the order of the rules, and the first check
-that fails decides. Three rows end the table early and can allow a packet: later fragments, which
-follow their first; ICMP errors, which are judged by their quote; and the gateway's own address,
-which has its own filters. Any other packet must pass every row, and is allowed only because a
-resource permits it.
+Theory of operation. Every packet that is neither of a remembered flow (`lookup`) nor an ordinary
+first packet of TCP or UDP (`first_packets`) is judged here, in one of two tables:
+`_judge_outbound` for packets from a client, `_judge_inbound` for packets to one. Rows stand in
+the order of the rules, and the first check that fails decides. Three rows end the table early
+and can allow a packet: later fragments, which follow their first; ICMP errors, which are judged
+by their quote; and the gateway's own address, which has its own filters. Any other packet must
+pass every row, and is allowed only because a resource permits it.
 
 The headers have been read by then and are well formed (`packet.headers`): no row looks at a
 length. The order of rows protects the later ones. The client is known before its permissions
@@ -15,24 +15,23 @@ are split off before a port is read, and tunnel addresses are refused before a r
 network covers them could match.
 
 Judging reads, committing writes. The judge changes nothing that a decision depends on (an index
-may leave out for good what it has met as over). It returns a `Ruling`, the decision
-and what follows from it, and `Gateway._judge_and_commit` carries that out: it remembers allowed
-flows, and `Client.invalidate` forgets them when permissions change. State that is over at `now`
-counts as gone, whether or not it has been forgotten.
+may leave out for good what it has met as over). It returns a `Ruling`, the decision and what
+follows from it, and `Gateway._commit` carries that out: it remembers allowed flows, and
+`Client.invalidate` forgets them when permissions change. State that is over at `now` counts as
+gone, whether or not it has been forgotten.
 
-`judge_new_tcp_or_udp` is the fast path: it decides about the first packet of a TCP or UDP flow
-between a client and a resource's network, as nearly all first packets are, in half the time.
-Its docstring says why it equals the tables.
+`first_packets` says why looking a packet up equals these tables. Where it has found a permission,
+and `stateful` or flow records are on, `judge_flow` adds the row of flows and returns the ruling
+to commit.
 """
 
-from bisect import bisect_right
-from struct import Struct
-from typing import Final, cast
+from typing import cast
 
-from firezone_filter.access.special_ranges import DNS, MULTICAST, NOT_CIDR, PROXY, TUNNEL
+from firezone_filter.access.special_ranges import DNS, MULTICAST, PROXY, TUNNEL
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.clients import ClientTable
 from firezone_filter.gateway.context import GatewayContext
+from firezone_filter.gateway.first_packets import IPV4_KEY_SIZE, reject
 from firezone_filter.gateway.icmp_errors import judge_icmp_error
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.gateway.solicited import find_inbound, track_outbound
@@ -41,9 +40,7 @@ from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import NO_PORT, Fragment, Headers, read_headers
 from firezone_filter.packet.icmp import ERROR, ICMP_KINDS, ON_LINK, is_icmp_error
 from firezone_filter.packet.numbers import IPV4_HEADER, IPV6_HEADER
-from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import rewrite_address
-from firezone_filter.stateful.flows import ClientFlows
 from firezone_filter.stateful.handlers import track
 from firezone_filter.stateful.identity import identify, identify_key
 from firezone_filter.values.decisions import (
@@ -58,11 +55,6 @@ from firezone_filter.values.decisions import (
 
 _OUTBOUND = Direction.OUTBOUND
 
-# Split a flow key of TCP or UDP: source and destination address, source and destination port.
-_IPV4_KEY = Struct("!4s4sHH").unpack
-_IPV6_KEY = Struct("!16s16sHH").unpack
-_IPV4_KEY_SIZE: Final = 12
-
 _MALFORMED = Ruling(Drop(Reason.MALFORMED, None))
 _MULTICAST = Ruling(Drop(Reason.MULTICAST, None))
 _NOT_A_PEER = Ruling(Drop(Reason.NOT_A_PEER, None))
@@ -72,101 +64,18 @@ _UNKNOWN_CLIENT = Ruling(Drop(Reason.UNKNOWN_CLIENT, None))
 # since ICMP echo and other protocols are judged packet by packet.
 _new = tuple.__new__
 
-# Reasons answered with "unreachable"; all others are "administratively prohibited".
-_UNREACHABLE: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
-
 
 class Judge:
     """Decides about packets that miss the flow cache. It changes nothing."""
 
-    __slots__ = ("_by_address", "_clients", "_context", "_ipv4", "_ipv6")
+    __slots__ = ("_by_address", "_clients", "_context")
 
     def __init__(self, context: GatewayContext, clients: ClientTable) -> None:
         self._context = context
         self._clients = clients.by_id
         self._by_address = clients.by_address
-        # By family: how to split a flow key, and the bounds and flags of address ranges.
-        self._ipv4 = (_IPV4_KEY, *context.ranges.ipv4)
-        self._ipv6 = (_IPV6_KEY, *context.ranges.ipv6)
 
-    def judge_new_tcp_or_udp(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
-        self,
-        direction: Direction,
-        protocol: int,
-        key: bytes,
-        packet: bytes,
-        now: float,
-        client_id: str | None,
-    ) -> Ruling | Decision:
-        """Judge a whole TCP or UDP packet without IPv4 options or IPv6 extension headers.
-
-        The fast path equals the tables because it leaves out only rows that cannot refuse the
-        packet. The caller has checked its lengths; it is neither a fragment nor ICMP; and a
-        client owns its near address, which settles the rows of unknown clients and spoofed
-        sources. Every far address that a row before that of resources refuses or treats apart
-        has the flag `NOT_CIDR`: multicast, tunnel addresses (the gateway's own among them)
-        and proxy addresses. A packet that may belong to a session is left to the table. Only
-        the row of resources remains and, with `stateful`, that of flows.
-
-        Args:
-            direction: which way the packet goes.
-            protocol: TCP or UDP.
-            key: the packet's flow key.
-            packet: the packet.
-            now: the time, in seconds.
-            client_id: the client that the host named; `None` if it named none.
-
-        Returns:
-            On the fast path a bare decision, where its kind alone tells how to commit it: a
-            packet that belongs to a flow of `stateful` has a ruling with that. Otherwise the
-            ruling of the table.
-        """
-        # The bisection stands here because a call of `flags` would take 50 ns more, of 1,400.
-        unpack, starts, flags_from = self._ipv4 if len(key) == _IPV4_KEY_SIZE else self._ipv6
-        if direction is _OUTBOUND:
-            near, far, near_port, far_port = unpack(key)
-        else:
-            far, near, far_port, near_port = unpack(key)
-        client = self._by_address.get(near)
-        flags = flags_from[bisect_right(starts, far) - 1]
-        if (
-            client is None
-            or flags & NOT_CIDR
-            # A spoofed source outbound, the wrong client inbound.
-            or (client_id is not None and client_id != client.id)
-            # Its session, live or remembered, decides about it and names the refusal.
-            or (
-                client.nat is not None
-                and direction is not _OUTBOUND
-                and client.nat.may_match((protocol, near_port, far))
-            )
-        ):
-            transport = IPV4_HEADER if len(key) == _IPV4_KEY_SIZE else IPV6_HEADER
-            source, destination, source_port, destination_port = unpack(key)
-            headers = Headers(
-                source=source,
-                destination=destination,
-                protocol=protocol,
-                source_port=source_port,
-                destination_port=destination_port,
-                icmp_type=NO_PORT,
-                transport=transport,
-                fragment=None,
-            )
-            table = self._judge_outbound if direction is _OUTBOUND else self._judge_inbound
-            return table(headers, flags, key, packet, now, client_id)
-        # The rows left out cannot refuse this packet (see above), so a resource that permits
-        # it is enough.
-        permitted = client.access.permission(far, flags, protocol, far_port, now)
-        if type(permitted) is Forward:
-            if client.flows is None:
-                return permitted
-            return self._judge_flow(client, direction, protocol, key, packet, permitted, now)
-        if direction is _OUTBOUND:
-            return self._reject_if_allowed(client, permitted, near, far, packet, now)
-        return client.drop(permitted)
-
-    def _judge_flow(  # noqa: PLR0913, PLR0917 - as above
+    def judge_flow(  # noqa: PLR0913, PLR0917 - the facts about a packet; keywords take 50 ns
         self,
         client: Client,
         direction: Direction,
@@ -175,25 +84,42 @@ class Judge:
         packet: bytes,
         permitted: Forward,
         now: float,
-    ) -> Ruling | Drop:
-        """Judge a packet of the fast path by the row of flows, the last in both tables."""
-        flows = cast("ClientFlows", client.flows)
-        outbound = direction is _OUTBOUND
-        identity = identify_key(key, protocol, outbound=outbound)
-        transport = IPV4_HEADER if len(key) == _IPV4_KEY_SIZE else IPV6_HEADER
-        if outbound:
-            tracked = track_outbound(flows, identity, packet, transport, permitted, now)
-            if tracked is Reason.FLOWS_EXHAUSTED:
-                return client.drop(tracked)
-        else:
-            live = flows.find(identity, now)
-            if live is None:
-                return client.drop(Reason.UNSOLICITED)
-            tracked = track(flows, live, transport, permitted, outbound=False)
+    ) -> Ruling:
+        """Judge a first packet that a resource permits by the one row that is left: row 10.
+
+        Args:
+            client: the client at the near end.
+            direction: which way the packet goes.
+            protocol: TCP or UDP.
+            key: the packet's flow key.
+            packet: the packet.
+            permitted: the permission for it.
+            now: the time, in seconds.
+        """
+        flows, tracked = client.flows, None
+        if flows is not None:
+            outbound = direction is _OUTBOUND
+            identity = identify_key(key, protocol, outbound=outbound)
+            transport = IPV4_HEADER if len(key) == IPV4_KEY_SIZE else IPV6_HEADER
+            if outbound:
+                found = track_outbound(flows, identity, packet, transport, permitted, now)
+                if found is Reason.FLOWS_EXHAUSTED:
+                    return Ruling(client.drop(found), client)
+                tracked = found
+            else:
+                live = flows.find(identity, now)
+                if live is None:
+                    return Ruling(client.drop(Reason.UNSOLICITED), client)
+                tracked = track(flows, live, transport, permitted, outbound=False)
         return _new(Ruling, (permitted, client, read_headers(packet), key, None, tracked, None))
 
     def judge(
-        self, direction: Direction, packet: bytes, now: float, client_id: str | None
+        self,
+        direction: Direction,
+        packet: bytes,
+        now: float,
+        client_id: str | None,
+        key: bytes | None = None,
     ) -> Ruling:
         """Judge a packet of any bytes by the table of its direction.
 
@@ -202,12 +128,14 @@ class Judge:
             packet: the packet; `MALFORMED` if its headers break a rule.
             now: the time, in seconds.
             client_id: the client that the host named; `None` if it named none.
+            key: its flow key, if it is known to be TCP or UDP and to have one.
         """
         headers = read_headers(packet)
         if headers is None:
             return _MALFORMED
         # The key of ICMP echo is made where it is needed, for translated or counted packets.
-        key = flow_key(headers, packet) if headers.icmp_type == NO_PORT else None
+        if key is None and headers.icmp_type == NO_PORT:
+            key = flow_key(headers, packet)
         if direction is _OUTBOUND:
             flags = self._context.flags(headers.destination)
             return self._judge_outbound(headers, flags, key, packet, now, client_id)
@@ -488,7 +416,4 @@ class Judge:
         # replies (RFC 4443, section 2.4). Committing the ruling takes the token.
         if not self._context.options.reject or not client.reply_tokens.has_token(now):
             return client.drop(reason)
-        reply = unreachable_reply(
-            packet, source, destination, prohibited=reason not in _UNREACHABLE
-        )
-        return Reject(reply, reason, client.id)
+        return reject(packet, source, destination, reason, client.id)

@@ -25,32 +25,37 @@ class RememberedEnds:
     place: among 4,096 that takes 2 µs.
     """
 
-    __slots__ = ("_cleanup", "_in_order", "_moments", "deadline")
+    __slots__ = ("_cleanup", "_in_order", "deadline", "moments")
 
     def __init__(self, cleanup: UpkeepQueue[Keeper]) -> None:
         """Begin without any; *cleanup* has those forgotten that are too old."""
-        self._moments: dict[ReverseKey, float] = {}
+        self.moments: dict[ReverseKey, float] = {}
+        """The moments by key; only this class may change the dict."""
         self._in_order: list[tuple[float, ReverseKey]] = []
         self._cleanup = cleanup
         self.deadline = NO_PLACE
 
     def __len__(self) -> int:
-        return len(self._moments)
+        return len(self.moments)
 
     def __contains__(self, key: ReverseKey) -> bool:
         """Tell whether an end is remembered, perhaps for too long by now."""
-        return key in self._moments
+        return key in self.moments
+
+    def real_addresses(self) -> set[bytes]:
+        """Return the real addresses of the ends that are remembered."""
+        return {real for _, _, real in self.moments}
 
     def moment(self, key: ReverseKey) -> float | None:
         """Return when the session ended, perhaps too long ago; `None` if it is not known."""
-        return self._moments.get(key)
+        return self.moments.get(key)
 
     def remember(self, key: ReverseKey, at: float) -> None:
         """Remember an end of which none is remembered yet; the earliest of too many goes."""
         entry = (at, key)
         place = bisect_left(self._in_order, entry)
         self._in_order.insert(place, entry)
-        self._moments[key] = at
+        self.moments[key] = at
         if len(self._in_order) > MAX_REMEMBERED:
             self._forget_first()
         elif not place:
@@ -58,7 +63,7 @@ class RememberedEnds:
 
     def discard(self, key: ReverseKey) -> None:
         """Forget an end: another session has its key."""
-        at = self._moments.pop(key, None)
+        at = self.moments.pop(key, None)
         if at is not None:
             del self._in_order[bisect_left(self._in_order, (at, key))]
 
@@ -72,21 +77,21 @@ class RememberedEnds:
         while steps < most and self._in_order and now >= self._in_order[0][0] + REMEMBERED_FOR:
             self._forget_first()
             steps += 1
-        if not self._moments:
-            self._moments.clear()  # or it would keep the memory of all that it ever had
+        if not self.moments:
+            self.moments.clear()  # or it would keep the memory of all that it ever had
         return steps
 
     def _forget_first(self) -> None:
         _, key = self._in_order.pop(0)
-        del self._moments[key]
+        del self.moments[key]
 
     def close(self) -> None:
         """Forget them all: the client has gone."""
-        self._moments.clear()
+        self.moments.clear()
         self._in_order.clear()
         self._cleanup.set(self, None)
 
     def shift_clock(self, by: float) -> None:
         """Move every moment by so many seconds: the host's clock has been set, or has begun."""
-        self._moments = {key: at + by for key, at in self._moments.items()}
-        self._in_order = sorted((at, key) for key, at in self._moments.items())
+        self.moments = {key: at + by for key, at in self.moments.items()}
+        self._in_order = sorted((at, key) for key, at in self.moments.items())

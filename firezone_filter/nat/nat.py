@@ -5,20 +5,21 @@
 (docs/rules.md, section 6).
 
 Theory of operation. Reading and writing are separate, so that a packet can be judged without
-any effect. The judge asks for the `TranslatedFlow` of a packet whose headers are well formed and
-which a resource permits: `outbound` finds a session or proposes a new one, and `inbound`
-continues a live one. Nothing changes until that is committed (`flows`).
+any effect. The caller asks for the `TranslatedFlow` of a packet whose headers are well formed and
+which a resource permits: `outbound` (for first packets that are not judged, `flow_to`) finds a
+session or proposes a new one, and `inbound` continues a live one. Nothing changes until the flow
+is committed (`flows`).
 
 The NAT knows neither the flow cache nor the accounting.
 """
 
 from collections.abc import Callable, Iterable
 from struct import Struct
+from typing import Final, Literal
 
-from firezone_filter.nat.ends import ReverseKey
 from firezone_filter.nat.flows import TranslatedFlow, rewriting_of, translated_flow
 from firezone_filter.nat.proxies import ProxyTable, Resolution
-from firezone_filter.nat.sessions import Release, Session, SessionTable
+from firezone_filter.nat.sessions import ForwardKey, Release, Session, SessionTable
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import ECHO_ID_AT, ECHO_REPLY, ECHO_REQUEST
 from firezone_filter.packet.numbers import TCP, UDP
@@ -29,11 +30,14 @@ from firezone_filter.values.decisions import Forward, Reason
 
 _ID = Struct("!H")
 
+_REAL_AT_LEAST: Final = 64
+"""So few real addresses are kept whether or not they still mean anything."""
+
 
 class Nat:
     """The proxy addresses and sessions of one client."""
 
-    __slots__ = ("_sessions", "proxies")
+    __slots__ = ("_real_at_most", "_sessions", "proxies", "real")
 
     def __init__(
         self,
@@ -45,6 +49,11 @@ class Nat:
         """Create a NAT without proxy addresses; arguments as `SessionTable`."""
         self.proxies = ProxyTable()
         self._sessions = SessionTable(pool, connected, cleanup, release)
+        self.real: set[bytes] = set()
+        """The real addresses of all that an inbound packet may belong to: of proxy addresses, of
+        sessions and of remembered ends; perhaps others too, never fewer. A packet from another
+        address has nothing to do with the NAT, now and until the next `resolve`."""
+        self._real_at_most = _REAL_AT_LEAST
 
     # --- Policy ----------------------------------------------------------------------------
 
@@ -55,7 +64,18 @@ class Nat:
             # their meaning: a session under one could reach a host of another name.
             self.proxies.clear()
             self._sessions.withdraw_all(now)
+        self._note_real(resolution.resolved)
         self.proxies.assign(resource_id, resolution)
+
+    def _note_real(self, addresses: Iterable[bytes]) -> None:
+        """Take note of real addresses, and at times forget those that mean nothing any more."""
+        if len(self.real) > self._real_at_most:
+            real = self._sessions.real_addresses()
+            real.update(self.proxies.targets())
+            # In place, so that who sees fewer sees no more than that.
+            self.real &= real
+            self._real_at_most = max(2 * len(real), _REAL_AT_LEAST)
+        self.real.update(addresses)
 
     def withdraw(self, resource_id: str, at: float, most: int | None = None) -> tuple[int, bool]:
         """Remove a resource at *at*, with the proxy addresses assigned for it alone.
@@ -114,23 +134,50 @@ class Nat:
         port = port_or_echo_id(headers, packet, outbound=True)
         if port is None:
             return Reason.PROTOCOL
-        forward_key = (headers.protocol, port, headers.destination)
-        session = self._sessions.find_outbound(forward_key, now)
+        ends = (headers.protocol, port, headers.destination)
+        return self.flow_to(ends, headers.destination_port, headers.transport, key, permitted, now)
+
+    def flow_to(  # noqa: PLR0913, PLR0917 - the facts about a packet
+        self,
+        ends: ForwardKey,
+        resource_port: int,
+        transport: int,
+        key: bytes | None,
+        permitted: Forward,
+        now: float,
+    ) -> TranslatedFlow | Literal[Reason.NO_TRANSLATION, Reason.NAT_EXHAUSTED]:
+        """Do as `outbound`, given what it looks at of the packet.
+
+        Args:
+            ends: protocol, the client's port or echo id, and the proxy address.
+            resource_port: the destination port; `NO_PORT` for ICMP echo.
+            transport: the index of the transport header.
+            key: as for `outbound`, like `permitted` and `now`.
+            permitted: the permission.
+            now: the time.
+        """
+        sessions = self._sessions
+        session = sessions.find_outbound(ends, now)
         # A live session keeps its real address even if the name resolves to another by now.
         if session is None:
-            proxy = self.proxies.by_address.get(headers.destination)
+            proxy = self.proxies.by_address.get(ends[2])
             if proxy is None or proxy.target is None:
                 return Reason.NO_TRANSLATION
-            session = self._sessions.new_session(forward_key, proxy.target, proxy.ends_at, now)
+            session = sessions.new_session(ends, proxy.target, proxy.ends_at, now)
             if session is None:
                 return Reason.NAT_EXHAUSTED
-        return translated_flow(self._sessions, session, headers, key, permitted, outbound=True)
+        return translated_flow(
+            sessions, session, resource_port, transport, key, permitted, outbound=True
+        )
 
     def inbound(
         self, session: Session, headers: Headers, key: bytes | None, permitted: Forward
     ) -> TranslatedFlow:
         """Return the flow of a permitted packet to the client, of a live session."""
-        return translated_flow(self._sessions, session, headers, key, permitted, outbound=False)
+        port, transport = headers.source_port, headers.transport
+        return translated_flow(
+            self._sessions, session, port, transport, key, permitted, outbound=False
+        )
 
     def session_inbound(self, headers: Headers, packet: bytes, now: float) -> Session | None:
         """Return the live session that an inbound packet belongs to, or `None`."""
@@ -138,13 +185,6 @@ class Nat:
         if port is None:
             return None
         return self._sessions.find_inbound((headers.protocol, port, headers.source), now)
-
-    def may_match(self, key: ReverseKey) -> bool:
-        """Tell whether an inbound packet may belong to a live session or a remembered end.
-
-        It may say yes wrongly, never no: the judge's fast path leaves such packets to the table.
-        """
-        return self._sessions.may_match(key)
 
     def expired_recently(self, headers: Headers, packet: bytes, now: float) -> bool:
         """Tell whether an inbound packet belonged to a session that ended within 240 s."""

@@ -89,6 +89,10 @@ class ProxyTable:
     def __len__(self) -> int:
         return len(self.by_address)
 
+    def targets(self) -> set[bytes]:
+        """Return the real addresses for new sessions."""
+        return {proxy.target for proxy in self.by_address.values() if proxy.target is not None}
+
     def is_renumbered_by(self, resolution: Resolution) -> bool:
         """Tell whether *resolution* gives a known proxy address to another name."""
         known = (self.by_address.get(address) for address in resolution.proxies)

@@ -11,7 +11,7 @@ packets get to these only once they have been allowed.
 """
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from firezone_filter.nat.ends import REMEMBERED_FOR, RememberedEnds, ReverseKey
 from firezone_filter.packet.numbers import MAX_PORT
@@ -27,8 +27,9 @@ ForwardKey = tuple[int, int, bytes]
 """Protocol, the client's port or echo id, proxy address."""
 
 # Protocol and port stand in one number: as tuples, the two keys of each session took 200 bytes.
-_PORT_BITS: Final = 16
-_PORT: Final = (1 << _PORT_BITS) - 1
+PORT_BITS: Final = 16
+PORT: Final = (1 << PORT_BITS) - 1
+"""The bits of the port."""
 
 
 class ProxyGroup(Group):
@@ -46,20 +47,15 @@ class ProxyGroup(Group):
 class Session(TrackedSession):
     """The mapping of a client's port and a proxy address, with its lifetime."""
 
-    __slots__ = ("inbound_key", "outbound_key", "outside", "resolved")
+    __slots__ = ("outside", "resolved")
 
     group: ProxyGroup
     key: int
 
-    def __init__(self, group: ProxyGroup, key: int, outside: int, resolved: bytes) -> None:
-        super().__init__(group, key, key >> _PORT_BITS)
-        self.outside = outside
-        """Protocol and translated port."""
-        self.resolved = resolved
-        """The real address."""
-        self.outbound_key: bytes | None = None
-        self.inbound_key: bytes | None = None
-        """Under which keys its flows are prepared, in each direction; the flow cache sets them."""
+    outside: int
+    """Protocol and translated port."""
+    resolved: bytes
+    """The real address."""
 
     @property
     def proxy(self) -> bytes:
@@ -69,12 +65,12 @@ class Session(TrackedSession):
     @property
     def forward_key(self) -> ForwardKey:
         """What a packet from the client shows of it."""
-        return self.key >> _PORT_BITS, self.key & _PORT, self.group.proxy
+        return self.key >> PORT_BITS, self.key & PORT, self.group.proxy
 
     @property
     def reverse_key(self) -> ReverseKey:
         """What a packet to the client shows of it."""
-        return self.outside >> _PORT_BITS, self.outside & _PORT, self.resolved
+        return self.outside >> PORT_BITS, self.outside & PORT, self.resolved
 
 
 Release = Callable[[Session, int], None]
@@ -118,8 +114,8 @@ class SessionTable(ClientSessions[Session]):
         group = self._forward.get(proxy)
         if group is None:
             return None
-        session = group.held.get(protocol << _PORT_BITS | port)
-        return session if session is not None and not session.is_gone(now) else None
+        session = group.held.get(protocol << PORT_BITS | port)
+        return None if session is None or session.is_gone(now) else session
 
     def find_inbound(self, key: ReverseKey, now: float) -> Session | None:
         """Return the live session of a packet to the client, or `None`."""
@@ -129,19 +125,11 @@ class SessionTable(ClientSessions[Session]):
     def _holder(self, key: ReverseKey) -> Session | None:
         protocol, port, resolved = key
         held = self._reverse.get(resolved)
-        return None if held is None else held.get(protocol << _PORT_BITS | port)
+        return None if held is None else held.get(protocol << PORT_BITS | port)
 
-    def may_match(self, key: ReverseKey) -> bool:
-        """Tell whether a packet to the client may belong to a session or a remembered end.
-
-        It does not look at the time, so it may say yes for one that is gone, but it never says
-        no for one that is not.
-        """
-        protocol, port, resolved = key
-        held = self._reverse.get(resolved)
-        if held is not None and protocol << _PORT_BITS | port in held:
-            return True
-        return key in self.ends
+    def real_addresses(self) -> set[bytes]:
+        """Return the real addresses of sessions and remembered ends, whatever the time."""
+        return {*self._reverse, *self.ends.real_addresses()}
 
     def expired_recently(self, key: ReverseKey, now: float) -> bool:
         """Tell whether a packet to the client belonged to a session that ended within 240 s."""
@@ -161,26 +149,36 @@ class SessionTable(ClientSessions[Session]):
             ends_at: when policy is going to end the sessions of the proxy address.
             now: the time.
         """
-        if not self.room(now).is_there:
+        pool = self.pool
+        is_crowded = self.count >= pool.per_client or pool.count >= pool.in_all
+        if is_crowded and not self.room(now).is_there:
             return None
         protocol, port, proxy = key
-        wanted = protocol << _PORT_BITS | port
-        outside = self._free_port(wanted, resolved, now)
-        if outside is None:
-            return None
+        wanted = outside = protocol << PORT_BITS | port
+        held = self._reverse.get(resolved)
+        if not port or (held is not None and wanted in held):
+            free = self._free_port(wanted, held or {}, now)
+            if free is None:
+                return None
+            outside = free
         group = self._forward.get(proxy) or ProxyGroup(proxy, ends_at)
-        return Session(group, wanted, outside, resolved)
+        # (An `__init__` of its own would take 150 ns more.)
+        session = Session(group, wanted, protocol)
+        session.outside, session.resolved = outside, resolved
+        return session
 
-    def _free_port(self, wanted: int, resolved: bytes, now: float) -> int | None:
-        """Return the wanted port if it is free, otherwise the next free one, or `None`.
+    def _free_port(self, wanted: int, held: dict[int, Session], now: float) -> int | None:
+        """Return the next free port from the wanted one on, or `None`.
 
         Keeping the client's port where possible is RFC 4787, section 4.2.1.
+
+        Args:
+            wanted: protocol and port.
+            held: the sessions of the real address.
+            now: the time.
         """
-        held = self._reverse.get(resolved, {})
-        port = wanted & _PORT
-        if port and wanted not in held:
-            return wanted
-        protocol = wanted & ~_PORT
+        port = wanted & PORT
+        protocol = wanted & ~PORT
         # Asking each holder whether it is gone would double the time of the search.
         may_be_gone = now >= self.next
         for candidate in range(port, port + PORT_SEARCH + 1):
@@ -207,15 +205,15 @@ class SessionTable(ClientSessions[Session]):
         held = self._reverse.get(resolved)
         if held is not None and outside in held:
             self.take_apart(held[outside], now)
-        room = self.room(now)
-        if room.displaced is not None:
-            cast("ClientSessions[Session]", room.client).take_apart(room.displaced, now)
+        pool = self.pool
+        if self.count >= pool.per_client or pool.count >= pool.in_all:
+            self.make_room(now)
         # (Those may have been the last of their addresses.)
         self._forward[group.proxy] = group
         self._reverse.setdefault(resolved, {})[outside] = session
-        if self.ends:
+        if self.ends.moments:
             self.ends.discard(session.reverse_key)
-        is_over = session.see_outbound(port, flags, now)
+        is_over = session.see_first(port, flags, now)
         self.add(session)
         if is_over:
             self.end(session, now)
@@ -234,7 +232,7 @@ class SessionTable(ClientSessions[Session]):
         if not group.held and group.withdrawn_at is None:
             del self._forward[group.proxy]
         if session.outbound_key is not None or session.inbound_key is not None:
-            self._release(session, session.key >> _PORT_BITS)
+            self._release(session, session.key >> PORT_BITS)
         if at is not None:
             self.ends.remember(session.reverse_key, at)
 

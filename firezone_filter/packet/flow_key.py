@@ -6,11 +6,13 @@ cache has a table for each. A key is sliced from the packet in one piece, in 40 
 four fields takes ten times that.
 """
 
+from firezone_filter.compiled.twins import compiled
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import is_echo
 from firezone_filter.packet.numbers import IPV4, IPV4_HEADER, IPV4_LENGTH, IPV6_HEADER, TCP, UDP
 
 
+@compiled
 def flow_key(headers: Headers, packet: bytes) -> bytes | None:
     """Return the flow key of a packet whose headers are well formed.
 

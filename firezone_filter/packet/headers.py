@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
+from firezone_filter.compiled.twins import compiled, supply
 from firezone_filter.packet.numbers import (
     ICMPV4,
     ICMPV6,
@@ -127,16 +128,18 @@ class Headers(NamedTuple):
         return self.fragment is not None and self.fragment.start > 0
 
 
+@compiled
 def read_headers(packet: bytes) -> Headers | None:
     """Read the headers of *packet*; return `None` if it is malformed."""
     if not packet:
         return None
     version = packet[0] >> 4
+    quick = None
     if version == IPV4:
-        return _read_plain_ipv4(packet) or _read_ipv4(packet, whole=True)
-    if version == IPV6:
-        return _read_plain_ipv6(packet) or _read_ipv6(packet, whole=True)
-    return None
+        quick = _read_plain_ipv4(packet)
+    elif version == IPV6:
+        quick = _read_plain_ipv6(packet)
+    return quick or _read(packet, whole=True)
 
 
 def _read_plain_ipv4(packet: bytes) -> Headers | None:
@@ -175,13 +178,18 @@ def read_quoted_headers(quote: bytes) -> Headers | None:
     The quote may be cut off anywhere behind the first 8 bytes of the transport header (RFC 792;
     RFC 4443 quotes more), so its length fields are not compared with the bytes at hand.
     """
-    if not quote:
+    return _read(quote, whole=False)
+
+
+def _read(packet: bytes, *, whole: bool) -> Headers | None:
+    """Read the headers of any packet, or of a quote (not *whole*)."""
+    if not packet:
         return None
-    version = quote[0] >> 4
+    version = packet[0] >> 4
     if version == IPV4:
-        return _read_ipv4(quote, whole=False)
+        return _read_ipv4(packet, whole=whole)
     if version == IPV6:
-        return _read_ipv6(quote, whole=False)
+        return _read_ipv6(packet, whole=whole)
     return None
 
 
@@ -357,3 +365,8 @@ def _read_transport(  # noqa: PLR0913, PLR0917 - keywords would cost 100 ns of 6
             fragment,
         ),
     )
+
+
+# The twin of `read_headers` knows whole TCP, UDP, ICMP and other packets without IPv4 options or
+# IPv6 extension headers; it leaves the others to us.
+supply(Headers=Headers, read_any_headers=_read)

@@ -10,14 +10,14 @@ that is gone counts as gone there, whether or not it has been forgotten. `open`,
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Final
 
 from firezone_filter.packet.numbers import ACK, SYN
 from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.lifetimes import Group, TrackedSession
 from firezone_filter.tracking.sessions import ClientSessions, SessionPool
 
-_NO_PORT = 0
+NO_PORT: Final = 0
 """A flow has one far port, so which one makes no difference to its lifetime."""
 
 
@@ -36,16 +36,10 @@ class FlowGroup(Group):
 class Flow(TrackedSession):
     """A flow that the client has begun; its key is its identity."""
 
-    __slots__ = ("inbound_key", "outbound_key")
+    __slots__ = ()
 
     group: FlowGroup
     key: bytes
-
-    def __init__(self, group: FlowGroup, identity: bytes) -> None:
-        super().__init__(group, identity, identity[-1])
-        self.outbound_key: bytes | None = None
-        self.inbound_key: bytes | None = None
-        """Under which keys its handlers are stored; the flow cache sets them."""
 
 
 class ClientFlows(ClientSessions[Flow]):
@@ -95,9 +89,11 @@ class ClientFlows(ClientSessions[Flow]):
             resource_id: the resource that permits its first packet.
             now: the time.
         """
-        if not self.room(now).is_there:
+        pool = self.pool
+        is_crowded = self.count >= pool.per_client or pool.count >= pool.in_all
+        if is_crowded and not self.room(now).is_there:
             return None
-        return Flow(self._group(resource_id), identity)
+        return Flow(self._group(resource_id), identity, identity[-1])
 
     def _group(self, resource_id: str) -> FlowGroup:
         group = self._groups.get(resource_id)
@@ -105,22 +101,22 @@ class ClientFlows(ClientSessions[Flow]):
 
     # --- Changing --------------------------------------------------------------------------
 
-    def open(self, flow: Flow, flags: int, now: float) -> None:
+    def open(self, flow: Flow, port: int, flags: int, now: float) -> None:
         """Begin a flow that `new_flow` returned, with its first packet, at the same time.
 
-        Arguments as `follow`.
+        Arguments as `see`.
         """
         before = self._by_identity.get(flow.key)
         if before is not None:
             # It is gone, or `new_flow` would not have been asked.
             self.take_apart(before, now)
-        room = self.room(now)
-        if room.displaced is not None:
-            cast("ClientSessions[Flow]", room.client).take_apart(room.displaced, now)
+        pool = self.pool
+        if self.count >= pool.per_client or pool.count >= pool.in_all:
+            self.make_room(now)
         # (Those may have been the last of their group.)
         self._groups[flow.group.resource_id] = flow.group
         self._by_identity[flow.key] = flow
-        is_over = flow.see_outbound(_NO_PORT, flags, now)
+        is_over = flow.see_first(port, flags, now)
         self.add(flow)
         if is_over:
             self.end(flow, now)
@@ -141,14 +137,14 @@ class ClientFlows(ClientSessions[Flow]):
             outbound
             and flags & (SYN | ACK) == SYN
             and flow.group.resource_id != resource_id
-            and flow.is_restarted_by(_NO_PORT)
+            and flow.is_restarted_by(NO_PORT)
         ):
             # Another connection, so it lives by the authorization that permits it.
             before, group = flow.group, self._group(resource_id)
             self._groups[resource_id] = group
             self.regroup(flow, group)
             self._drop_if_empty(before)
-        self.see(flow, _NO_PORT, flags, now, outbound=outbound)
+        self.see(flow, NO_PORT, flags, now, outbound=outbound)
 
     def ended(self, session: Flow, at: float | None) -> None:  # noqa: ARG002 - leaves no trace
         """Remove a flow that has left its group."""

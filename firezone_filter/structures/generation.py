@@ -2,7 +2,10 @@
 
 from typing import Final
 
+from firezone_filter.compiled.twins import compiled
 
+
+@compiled
 class Generation:
     """A number that grows with each change of something that prepared objects depend on.
 

@@ -1,8 +1,11 @@
 """Lanes: queues that any element can leave, or go to the end of, in constant time."""
 
-from typing import Final, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
+
+from firezone_filter.compiled.twins import compiled
 
 
+@compiled
 class Link:
     """An element that may be in one lane at a time. It holds its neighbours' references.
 
@@ -13,39 +16,30 @@ class Link:
 
     __slots__ = ("after", "before")
 
-    before: "Link"
-    after: "Link"
-
     def __init__(self) -> None:
-        self.before = self.after = NOWHERE
+        self.before: Link | None = None
+        self.after: Link | None = None
+        """Its neighbours; `None` if it is in no lane."""
 
     def unlink(self) -> None:
         """Leave the lane; no effect if it is in none."""
         before, after = self.before, self.after
-        # (Both are `NOWHERE` if it is in none, which then stays as it is.)
-        before.after = after
-        after.before = before
-        self.before = self.after = NOWHERE
+        if before is not None and after is not None:
+            before.after, after.before = after, before
+            self.before = self.after = None
 
-
-class _Nowhere(Link):
-    """Stands for the neighbours of an element that is in no lane."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.before = self.after = self
-
-
-NOWHERE: Final = _Nowhere()
 
 L = TypeVar("L", bound=Link)
 
 
+@compiled
 class Lane(Link, Generic[L]):
     """A queue of links; it is itself the link between its last and its first."""
 
     __slots__ = ()
+
+    before: Link
+    after: Link
 
     def __init__(self) -> None:
         self.before = self.after = self
@@ -58,10 +52,8 @@ class Lane(Link, Generic[L]):
 
     def append(self, link: L) -> None:
         """Put an element at the end, taking it out of the lane in which it is, if any."""
-        before, after = link.before, link.after
-        before.after = after
-        after.before = before
+        if link.after is not None:
+            link.unlink()
         last = self.before
         last.after = self.before = link
-        link.before = last
-        link.after = self
+        link.before, link.after = last, self

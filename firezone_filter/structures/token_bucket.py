@@ -14,12 +14,14 @@ class TokenBucket:
 
     def has_token(self, now: float) -> bool:
         """Tell whether `take` would get a token at *now*, without taking it."""
-        return self._filled_up(now) >= 1.0
+        return self._tokens >= 1.0 or self._filled_up(now) >= 1.0
 
     def take(self, now: float) -> None:
         """Take a token; `has_token` must be true at *now*."""
-        self._tokens = self._filled_up(now) - 1.0
-        self._filled = now
+        if now != self._filled:
+            self._tokens = self._filled_up(now)
+            self._filled = now
+        self._tokens -= 1.0
 
     def _filled_up(self, now: float) -> float:
         if now == self._filled or not self._rate:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Hashable
 from typing import Any, Final
 
+from firezone_filter.compiled.twins import compiled, supply
 from firezone_filter.packet.numbers import ACK, FIN, RST, SYN, TCP
 from firezone_filter.structures.heaps import NO_PLACE
 from firezone_filter.structures.lanes import Link
@@ -74,6 +75,8 @@ _KINDS: Final = tuple(map(_kind, range(2 * _IS_TCP)))
 _LIFETIMES: Final = tuple(map(_lifetime, range(2 * _IS_TCP)))
 """Seconds after the last packet out, by what has been seen."""
 
+supply(KINDS=_KINDS, LIFETIMES=_LIFETIMES)
+
 
 class Group:
     """Sessions of a client that policy ends together, such as those of a proxy address."""
@@ -98,32 +101,40 @@ class Group:
             self.ends_at = self.withdrawn_at
 
 
-class TrackedSession(Link):
-    """The state of one session of a client. It knows no addresses."""
+NO_RESOURCE_PORT: Final = -1
+"""Stands for the resource's port of a session that has seen no packet."""
+
+
+@compiled
+class SessionState(Link):
+    """What the packets of a session change, and the moment that follows from it."""
 
     __slots__ = (
-        "_seen",
         "group",
+        "inbound_key",
         "is_half_closed",
         "is_open",
         "is_steady",
         "key",
         "last",
         "last_outbound",
+        "outbound_key",
         "place",
         "resource_port",
+        "seen",
     )
 
     def __init__(self, group: Group, key: Hashable, protocol: int) -> None:
-        super().__init__()
-        self.group = group
+        # (To call `Link`'s would take a third longer.)
+        self.before = self.after = None
+        self.group: Any = group
         """Those that policy ends together with it."""
-        self.key = key
+        self.key: Any = key
         """Its key in the group."""
         self.last = self.last_outbound = 0.0
         """When its last packet was seen, and its last packet out. Of TCP only packets out
         prolong anything, so `last` may be early there."""
-        self.resource_port: int | None = None
+        self.resource_port = NO_RESOURCE_PORT
         self.is_open = False
         """Whether it is one of its group: neither only proposed by the judge, nor ended."""
         self.is_steady = False
@@ -131,32 +142,58 @@ class TrackedSession(Link):
         self.is_half_closed = False
         """The same for TCP that was answered, and to which the client, but not the far end, has
         said FIN: such a packet is also its last, in the order in which these give way."""
+        self.outbound_key: bytes | None = None
+        self.inbound_key: bytes | None = None
+        """Under which keys its handlers are stored; the flow cache sets them."""
         self.place = NO_PLACE
-        self._seen = _IS_TCP if protocol == TCP else 0
-
-    @property
-    def is_tcp(self) -> bool:
-        """Whether it is one of TCP."""
-        return self._seen >= _IS_TCP
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether anything came back."""
-        return bool(self._seen & _ANSWERED)
+        """Its place in the heap of those that are in no order."""
+        self.seen = _IS_TCP if protocol == TCP else 0
+        """What has been seen of it, as `lifetimes` counts it."""
 
     @property
     def kind(self) -> int:
         """How soon it gives way: `IS_CLOSING`, `HAS_SAID_FIN`, `IS_UNANSWERED` or `STAYS`."""
-        return _KINDS[self._seen]
+        return _KINDS[self.seen]
 
     @property
     def expires_at(self) -> float:
         """When it is over if no packet comes."""
-        seen = self._seen
+        seen = self.seen
         at = self.last_outbound + _LIFETIMES[seen]
         if seen & (_IS_TCP | _ANSWERED) == _ANSWERED:
             return min(self.last + DATAGRAM, at)
         return at
+
+    def see_first(self, resource_port: int, flags: int, now: float) -> bool:
+        """Do as `see_outbound` for the first packet of a new session, which is quicker."""
+        if flags & (FIN | RST):
+            return self.see_outbound(resource_port, flags, now)
+        self.last = self.last_outbound = now
+        self.resource_port = resource_port
+        return False
+
+    def see_outbound(self, resource_port: int, flags: int, now: float) -> bool:
+        """Take note of an allowed packet out; a subclass does."""
+        raise NotImplementedError
+
+
+class TrackedSession(SessionState):
+    """The state of one session of a client. It knows no addresses."""
+
+    __slots__ = ()
+
+    group: Group
+    key: Hashable
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it is one of TCP."""
+        return self.seen >= _IS_TCP
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether anything came back."""
+        return bool(self.seen & _ANSWERED)
 
     def is_gone(self, now: float) -> bool:
         """Tell whether its time is over, or policy has withdrawn it."""
@@ -175,16 +212,16 @@ class TrackedSession(Link):
             flags: its TCP flags; 0 for other protocols.
             now: the time.
         """
-        seen = self._seen
+        seen = self.seen
         if flags & (SYN | ACK) == SYN and self.is_restarted_by(resource_port):
             # The client reuses its port: a new connection in the place of one that was over,
             # or of whose end it knows (RFC 9293, section 3.6.1).
             seen &= _IS_TCP
-            self.resource_port = None
+            self.resource_port = NO_RESOURCE_PORT
         # The client goes on, so a RST that came in was none of its connection's.
         seen &= ~_RST_INBOUND
         self.last = self.last_outbound = now
-        if self.resource_port is None:
+        if self.resource_port == NO_RESOURCE_PORT:
             self.resource_port = resource_port
         elif self.resource_port != resource_port:
             # It may carry several connections now. FINs and RSTs of one must not end the
@@ -192,25 +229,25 @@ class TrackedSession(Link):
             seen = (seen | _SEVERAL) & ~_ANY_FIN
         if flags & FIN and not seen & _SEVERAL:
             seen |= _FIN_OUTBOUND
-        self._seen = seen
+        self.seen = seen
         return bool(flags & RST) and not seen & _SEVERAL
 
     def see_inbound(self, resource_port: int, flags: int, now: float) -> bool:
         """Take note of an allowed packet to the client; return whether it ends the session."""
         self.last = now
-        seen = self._seen | _ANSWERED
+        seen = self.seen | _ANSWERED
         if resource_port == self.resource_port and not seen & _SEVERAL:
             if flags & FIN:
                 seen |= _FIN_INBOUND
             if flags & RST:
                 seen |= _RST_INBOUND
-        self._seen = seen
+        self.seen = seen
         # A FIN or RST that comes late makes a moment count that has passed already.
         return _KINDS[seen] == IS_CLOSING and now >= self.expires_at
 
     def is_restarted_by(self, resource_port: int) -> bool:
         """Tell whether a SYN without ACK to *resource_port* begins another connection."""
-        any_fin = bool(self._seen & _ANY_FIN)
+        any_fin = bool(self.seen & _ANY_FIN)
         return self.kind == IS_CLOSING or (any_fin and resource_port == self.resource_port)
 
     def shift_clock(self, by: float) -> None:

@@ -19,13 +19,20 @@ of these the one that has been without a packet for longest. An established sess
 gives way, so nobody can end another's connections, or its own, by opening more. What is gone
 counts towards no limit: while any waits, that is taken apart for the new one instead. So there
 are never more in memory than may live.
+
+The clients need an order only near the limit of all, and keeping it takes a microsecond a session.
+So a client gets its place once half of that many sessions are there: with each that begins from
+then on, the client of that one and another. There are no more clients without a place than half
+the limit by then, so all have one at the limit.
 """
 
 import math
 from collections import OrderedDict
 from itertools import islice
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
+from firezone_filter.compiled.twins import compiled
+from firezone_filter.structures.deadline import Deadline
 from firezone_filter.structures.heaps import NO_PLACE, PlacedHeap
 from firezone_filter.structures.lanes import Lane
 from firezone_filter.structures.upkeep import UpkeepQueue
@@ -34,6 +41,7 @@ from firezone_filter.tracking.lifetimes import (
     HAS_SAID_FIN,
     IS_UNANSWERED,
     STAYS,
+    UNANSWERED,
     Group,
     TrackedSession,
 )
@@ -71,7 +79,16 @@ _NO_ROOM: Final[Room[Any]] = Room(is_there=False)
 class SessionPool(Generic[S]):
     """The sessions of all clients: their upkeep, and the limits that they share."""
 
-    __slots__ = ("count", "in_all", "most", "per_client", "upkeep", "withdrawn")
+    __slots__ = (
+        "_unranked",
+        "count",
+        "in_all",
+        "most",
+        "per_client",
+        "ranked_above",
+        "upkeep",
+        "withdrawn",
+    )
 
     def __init__(self, per_client: int, in_all: int) -> None:
         """Allow *per_client* sessions of each client, and *in_all* of all together."""
@@ -79,9 +96,12 @@ class SessionPool(Generic[S]):
         self.in_all = in_all
         self.count = 0
         """How many sessions there are, those that are gone and wait to be forgotten included."""
+        self.ranked_above = in_all // 2
+        """With more sessions than these, clients get places among those that have most."""
         self.most: PlacedHeap[ClientSessions[S]] = PlacedHeap()
-        """The clients that have sessions; the one that has most first, of equals the one that
-        connected first."""
+        """The clients with sessions that have a place; the one that has most first, of equals the
+        one that connected first."""
+        self._unranked: dict[ClientSessions[S], None] = {}
         self.withdrawn: OrderedDict[ClientSessions[S], None] = OrderedDict()
         """The clients of which groups wait that policy has withdrawn."""
         self.upkeep: UpkeepQueue[ClientSessions[S]] = UpkeepQueue()
@@ -110,8 +130,43 @@ class SessionPool(Generic[S]):
             return _NO_ROOM
         return greatest.yielding()
 
+    def rank(self, client: "ClientSessions[S]") -> None:
+        """Let the number of a client's sessions count, and that of one that has no place yet."""
+        self._unranked.pop(client, None)
+        self.most.put(client, client.rank)
+        if self._unranked:
+            other, _ = self._unranked.popitem()
+            self.most.put(other, other.rank)
 
-class ClientSessions(Generic[S]):
+    def expect(self, client: "ClientSessions[S]") -> None:
+        """Take note of a client with a first session, which needs no place yet."""
+        self._unranked[client] = None
+
+    def leave(self, client: "ClientSessions[S]") -> None:
+        """Take note that a client has no sessions any more."""
+        self._unranked.pop(client, None)
+        self.most.remove(client)
+
+
+@compiled
+class SessionLanes(Deadline):
+    """Where the sessions of a client stand that its packets prolong in the usual way.
+
+    Nothing else of a client's sessions is needed for the packets of a steady one.
+    """
+
+    __slots__ = ("datagrams", "established", "unanswered")
+
+    def __init__(self) -> None:
+        self.next = math.inf
+        """No session is gone before this moment, which may be early."""
+        # As the theory above has it.
+        self.unanswered: Lane[Any] = Lane()
+        self.established: Lane[Any] = Lane()
+        self.datagrams: Lane[Any] = Lane()
+
+
+class ClientSessions(SessionLanes, Generic[S]):
     """The sessions of one client in a pool, which keeps them for their owner, a subclass."""
 
     __slots__ = (
@@ -122,36 +177,33 @@ class ClientSessions(Generic[S]):
         "_said_fin",
         "_withdrawn",
         "count",
-        "datagrams",
         "deadline",
-        "established",
-        "next",
         "place",
         "pool",
-        "unanswered",
     )
 
     def __init__(self, pool: SessionPool[S], connected: int) -> None:
         """Begin without any; *connected* numbers the clients in the order of their coming."""
+        super().__init__()
         self.pool = pool
         self._connected = connected
         self.count = 0
         """How many there are, those that are gone and wait to be forgotten included."""
-        self.next = math.inf
-        """No session is gone before this moment, which may be early."""
         self.place = NO_PLACE
         self.deadline = NO_PLACE
         # As the theory above has it.
         self._closing: Lane[S] = Lane()
         self._said_fin: Lane[S] = Lane()
-        self.unanswered: Lane[S] = Lane()
-        self.established: Lane[S] = Lane()
-        self.datagrams: Lane[S] = Lane()
         self._ends: PlacedHeap[S] = PlacedHeap()
         # Groups that have sessions, and of which the end is known and has not been carried out.
         self._ending: PlacedHeap[Group] = PlacedHeap()
         # Never an empty one.
         self._withdrawn: dict[Group, None] = {}
+
+    @property
+    def rank(self) -> int:
+        """Its key among the clients that have most."""
+        return self._connected - self.count * _ONE_SESSION
 
     def ended(self, session: S, at: float | None) -> None:
         """Remove a session from what its owner has of it; it has left its group.
@@ -204,7 +256,8 @@ class ClientSessions(Generic[S]):
     def room(self, now: float) -> Room[S]:
         """Tell whether there is room for another session, and which one has to go for it.
 
-        Only live sessions count: as long as any is gone, such a one goes.
+        Only live sessions count: as long as any is gone, such a one goes. (Callers may compare
+        both counts with their limits first, which takes less than a call.)
         """
         pool = self.pool
         if self.count < pool.per_client:
@@ -236,10 +289,29 @@ class ClientSessions(Generic[S]):
         session.is_open = True
         group = session.group
         group.held[session.key] = session
-        if group.ends_at < math.inf:
+        if group.place == NO_PLACE and group.ends_at < math.inf:
             self.set_end(group, group.ends_at)
-        self._count(1)
-        self.note(session, outbound=True)
+        pool = self.pool
+        self.count += 1
+        pool.count += 1
+        if self.place != NO_PLACE or pool.count > pool.ranked_above:
+            pool.rank(self)
+        elif self.count == 1:
+            pool.expect(self)
+        if session.kind != IS_UNANSWERED:
+            self.note(session, outbound=True)
+            return
+        # As `note` does it, for what is new.
+        self.unanswered.append(session)
+        at = session.last_outbound + UNANSWERED
+        if at < self.next:
+            self.next = at
+            pool.upkeep.announce(self, at)
+
+    def make_room(self, now: float) -> None:
+        """Let another session go for a new one, for which `room` has said yes at a limit."""
+        _, client, displaced = self.room(now)
+        cast("ClientSessions[S]", client).take_apart(cast("S", displaced), now)
 
     def see(self, session: S, port: int, flags: int, now: float, *, outbound: bool) -> None:
         """Let an allowed packet confirm, prolong or end its session.
@@ -348,7 +420,12 @@ class ClientSessions(Generic[S]):
         self._ends.remove(session)
         group = session.group
         del group.held[session.key]
-        self._count(-1)
+        self.count -= 1
+        self.pool.count -= 1
+        if not self.count:
+            self.pool.leave(self)
+        elif self.place != NO_PLACE:
+            self.pool.rank(self)
         if group.held:
             return
         self._ending.remove(group)
@@ -356,14 +433,6 @@ class ClientSessions(Generic[S]):
             del self._withdrawn[group]
             if not self._withdrawn:
                 del self.pool.withdrawn[self]
-
-    def _count(self, more: int) -> None:
-        self.count += more
-        self.pool.count += more
-        if self.count:
-            self.pool.most.put(self, self._connected - self.count * _ONE_SESSION)
-        else:
-            self.pool.most.remove(self)
 
     # --- Upkeep ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar, final
 
 from attrs import frozen
 
+from firezone_filter.compiled.twins import compiled, supply
 from firezone_filter.values.json_types import to_dict
 
 T = TypeVar("T")
@@ -152,11 +153,14 @@ class Translate:
 
 
 _new_translate = Translate.__new__
-_set_packet, _set_client_id, _set_resource_id = (
-    getattr(Translate, name).__set__ for name in ("packet", "client_id", "resource_id")
+_TRANSLATE_SLOTS = tuple(
+    getattr(Translate, name) for name in ("packet", "client_id", "resource_id")
 )
+_set_packet, _set_client_id, _set_resource_id = (slot.__set__ for slot in _TRANSLATE_SLOTS)
+supply(Translate=Translate, translate_slots=_TRANSLATE_SLOTS)
 
 
+@compiled
 def make_translate(packet: bytes, client_id: str, resource_id: str) -> Translate:
     """Return `Translate(packet, client_id, resource_id)` in two thirds of its time (220 ns)."""
     made = _new_translate(Translate)
@@ -195,6 +199,22 @@ class Reject:
     def to_dict(self) -> dict[str, object]:
         """Return the fields in JSON types, with `"decision": "reject"`."""
         return to_dict(self, decision="reject")
+
+
+_new_reject = Reject.__new__
+_REJECT_SLOTS = tuple(getattr(Reject, name) for name in ("reply", "reason", "client_id"))
+_set_reply, _set_reason, _set_rejected = (slot.__set__ for slot in _REJECT_SLOTS)
+supply(Reject=Reject, reject_slots=_REJECT_SLOTS)
+
+
+@compiled
+def make_reject(reply: bytes, reason: Reason, client_id: str) -> Reject:
+    """Return `Reject(reply, reason, client_id)` in two thirds of its time, like a `Translate`."""
+    made = _new_reject(Reject)
+    _set_reply(made, reply)
+    _set_reason(made, reason)
+    _set_rejected(made, client_id)
+    return made
 
 
 @final

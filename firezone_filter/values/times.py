@@ -1,4 +1,4 @@
-"""Times that a host hands in: finite seconds on one clock, kept as they were handed in.
+"""Times that a host hands in: finite seconds on one clock.
 
 Mixing two clocks is the mistake to guard against. Unix time is more than 50 years ahead of a
 clock that starts at boot, and a thousand times less than one in milliseconds: taken for each
@@ -53,7 +53,7 @@ def to_now(value: float, latest: float | None) -> float:
         InvalidTime: as `to_time`; more than 50 years after or before *latest*.
         TypeError: neither `int` nor `float`.
     """
-    now = to_time(value)
+    now = float(to_time(value))
     if latest is not None and abs(now - latest) > MAX_AHEAD:
         raise InvalidTime(
             f"now {shown(value)} is more than 50 years from the latest, {latest!r}: two clocks "

@@ -266,6 +266,18 @@ def test_a_bad_message_is_told_and_changes_nothing(
     assert portal_gateway.clients() == ()
 
 
+def test_what_the_tunnel_has_brought_is_decided_in_one_call(
+    readme: dict[str, Any], gateway: Gateway
+) -> None:
+    received = [("alice", PERMITTED), ("alice", REFUSED), ("bob", PERMITTED)]
+    decisions = readme["from_clients"](gateway, received)
+    assert [readme["describe"](decision) for decision in decisions] == [
+        "alice may reach db",
+        "alice is told: tcp-port",
+        "nobody is not told: unknown-client",
+    ]
+
+
 def test_what_is_refused_is_in_the_log(readme: dict[str, Any], gateway: Gateway) -> None:
     readme["judge"](gateway, Direction.OUTBOUND, PERMITTED, "alice")
     readme["judge"](gateway, Direction.OUTBOUND, REFUSED, "alice")

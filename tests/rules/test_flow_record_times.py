@@ -137,7 +137,7 @@ def test_the_last_of_all_times_is_a_time(last: str) -> None:
     due = gateway.poll_timeout()
     assert due is None or isfinite(due)
     gateway.handle_timeout(now)
-    assert the_record(gateway).last_packet == now
+    assert the_record(gateway).last_packet == float(now)
     gateway = refused(now)
     gateway.handle_timeout(now)
     due = gateway.poll_timeout()

@@ -7,7 +7,8 @@ from typing import Any, Final
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from firezone_filter import Filter, GatewayOptions, Icmp, InvalidPolicy, Tcp, Udp
+from firezone_filter import Filter, Gateway, GatewayOptions, Icmp, InvalidPolicy, Tcp, Udp
+from tests.scenes import GATEWAY
 
 SWITCHES: Final = {"reject": True, "flow_records": False}
 RATES: Final = {"reject_rate": 100.0}
@@ -15,6 +16,9 @@ COUNTS: Final = {
     "reject_burst": 100,
     "max_sessions_per_client": 16_384,
     "max_sessions": 1_048_576,
+    "max_remembered": 1_048_576,
+    "max_flows_per_client": 16_384,
+    "max_flows": 1_048_576,
 }
 OWN_FILTERS: Final = (Icmp.echo(), Udp(53535), Tcp(53535))
 DEFAULTS: Final[dict[str, object]] = {**SWITCHES, **RATES, **COUNTS, "own_filters": OWN_FILTERS}
@@ -40,8 +44,9 @@ def test_a_switch_is_a_bool_and_nothing_like_it(option: str) -> None:
 
 @pytest.mark.parametrize("option", [*RATES, *COUNTS])
 def test_a_number_is_finite_and_not_negative(option: str) -> None:
-    for value in (0, 1, 2**40):
+    for value in (0, 1, 2**40, 10**30):
         assert getattr(made(**{option: value}), option) == value
+        Gateway(GATEWAY, options=made(**{option: value}))
     wrong: Any
     for wrong in (-1, 2**1024, 10**5_000):
         with pytest.raises(InvalidPolicy, match=option) as raised:

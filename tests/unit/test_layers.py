@@ -15,6 +15,7 @@ SOURCES = Path(firezone_filter.__file__).parent
 
 # Low to high: a room imports only from rooms on lower floors, and from itself.
 FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"compiled"}),
     frozenset({"packet", "structures"}),
     frozenset({"values", "capture"}),
     frozenset({"tracking"}),
@@ -43,18 +44,21 @@ NEVERS = {
 # The same for single modules.
 MODULE_NEVERS = {"gateway.fragments": {"accounting"}}
 
-# They know nothing of the rest, whatever floor it is on.
-ALONE = ("packet", "structures")
+# They know nothing of the rest, whatever floor it is on, but which of their parts are compiled.
+ALONE = ("compiled", "packet", "structures")
 
 # The way of a packet; each of these opens with its theory.
 DECISION_PATH = (
     "gateway.gateway",
+    "gateway.lookup",
+    "gateway.first_packets",
     "gateway.judge",
     "gateway.flow_cache",
     "gateway.fragments",
     "nat.nat",
     "nat.flows",
     "stateful.handlers",
+    "tracking.handlers",
     "tracking.lifetimes",
     "tracking.sessions",
     "accounting.flow_counting",
@@ -117,10 +121,13 @@ THE_WORLD = frozenset(
     }
 )
 # A log speaks of the world: it hands lines to a logger that the host opened, and spells the
-# times that the host brought. Nothing below the room of logs does.
+# times that the host brought. Nothing below the room of logs does. Which build is in use is for
+# whoever starts the process to say, before anything is imported.
 SPEAK_OF_IT = {
     "datetime": {"logs.timestamps"},
     "logging": {"logs.formatter", "logs.lines", "logs.loggers"},
+    "importlib": {"compiled.twins"},
+    "os": {"compiled.twins"},
 }
 WORLDLY_CALLS = frozenset(
     {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}
@@ -177,6 +184,17 @@ def calls(module: str) -> set[str]:
     }
 
 
+def attributes_of(module: str, name: str) -> set[str]:
+    """Return what a module takes from something by dots."""
+    return {
+        node.attr
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+    }
+
+
 def method_calls(module: str, method: str) -> Iterator[tuple[str, str]]:
     """Yield each call of a method of that name: the function that it stands in, and on what."""
     for outer in ast.walk(TREES[module]):
@@ -218,7 +236,7 @@ def test_a_room_imports_only_from_lower_floors(module: str) -> None:
 def test_bytes_and_structures_import_nothing_of_ours_but_themselves(here: str) -> None:
     modules = [module for module in TREES if room(module) == here]
     others = {room(name) for module in modules for name in own_imports(module)}
-    assert others <= {here}
+    assert others <= {here, "compiled"}
 
 
 def test_every_room_has_a_floor_and_every_never_speaks_of_what_there_is() -> None:
@@ -240,28 +258,27 @@ def test_only_the_commit_stores_into_the_flow_cache() -> None:
     storing = {
         (module, function)
         for module in TREES
-        for function, receiver in method_calls(module, "store")
-        if receiver.endswith("flow_cache")
+        for name in ("store", "store_noted", "prepare")
+        for function, _ in method_calls(module, name)
     }
-    # One function with a helper, which may judge before it.
-    # The fast path's bare `Forward` is stored in the first, everything else in the second.
-    commit = {"_judge_and_commit", "_commit_allowed"}
-    assert storing
-    assert storing <= {("gateway.gateway", function) for function in commit}
-    # By another name neither.
-    assert {module for module in TREES for _ in method_calls(module, "store")} == {
-        "gateway.gateway"
+    # What first packets are looked up for, what opens a session at once, and everything else.
+    assert storing == {
+        ("gateway.first_packets", "_first"),
+        ("gateway.gateway", "_translate"),
+        ("gateway.gateway", "_commit_allowed"),
+        ("gateway.flow_cache", "store_noted"),
     }
 
 
 def test_the_flow_cache_invalidates_by_methods_of_that_name() -> None:
-    (client_cache,) = (
-        node
-        for node in TREES["gateway.flow_cache"].body
-        if isinstance(node, ast.ClassDef) and node.name == "ClientFlowCache"
-    )
-    methods = {node.name for node in client_cache.body if isinstance(node, ast.FunctionDef)}
-    assert {"store", "invalidate", "invalidate_inbound"} <= methods
+    methods = {
+        node.name
+        for kind in TREES["gateway.flow_cache"].body
+        if isinstance(kind, ast.ClassDef) and kind.name in {"FlowStore", "ClientFlowCache"}
+        for node in kind.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {"store", "store_noted", "invalidate", "invalidate_inbound"} <= methods
 
 
 @pytest.mark.parametrize("module", DECISION_PATH)
@@ -288,6 +305,11 @@ def test_no_clock_is_read_where_times_are_spelled() -> None:
         node.attr for node in ast.walk(TREES["logs.timestamps"]) if isinstance(node, ast.Attribute)
     }
     assert called & {"now", "utcnow", "today"} == set()
+
+
+def test_of_the_world_only_the_variable_that_chooses_the_build_is_read() -> None:
+    assert attributes_of("compiled.twins", "os") == {"environ"}
+    assert ast.unparse(TREES["compiled.twins"]).count("os.environ.get('FIREZONE_FILTER_PURE'") == 1
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -102,7 +102,7 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     def fused_begin(tree: NetworkTree[object]) -> None:
         fuse()
         begin(tree)
-        tree._tree = FusedRadix(tree._tree, fuse)
+        tree.tree = FusedRadix(tree.tree, fuse)
 
     monkeypatch.setattr(NetworkTree, "__init__", fused_begin)
     return fuse

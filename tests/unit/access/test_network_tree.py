@@ -25,7 +25,7 @@ def alone(network: str, resource_id: str, *filters: Filter) -> SingleEntry:
 def kept(tree: NetworkTree[Match], network: str) -> tuple[Entry, ...]:
     """Return what a tree keeps for a network, the very object."""
     wanted = ip_network(network)
-    node = tree._tree.search_exact(None, wanted.prefixlen, wanted.network_address.packed)
+    node = tree.tree.search_exact(None, wanted.prefixlen, wanted.network_address.packed)
     entries: tuple[Entry, ...] = node.data["entries"]
     return entries
 
@@ -159,7 +159,7 @@ def test_the_quick_answer_is_that_of_asking_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tree, address = tree_of(*entries), ip_address(HOST).packed
-    node = tree._tree.search_best(None, module._ALL_BITS, address)
+    node = tree.tree.search_best(None, module.ALL_BITS, address)
     slow = module._ask_in_turn(node, address, TCP, port)
     network, resource_id, permitted = expected
     reason = None if permitted else Reason.TCP_PORT

@@ -414,7 +414,7 @@ def test_an_address_object_is_taken_as_it_is_and_text_is_parsed_once(
     table.allow("10.0.0.0/8", "db")
     table.allow("fd00:5::/64", "db")
     parsed = Mock(wraps=ip_address)
-    monkeypatch.setattr("firezone_filter.values.addresses.ip_address", parsed)
+    monkeypatch.setattr("firezone_filter.values.addresses._read", parsed)
     given = ip_address(address)
     written = Mock(return_value=address)
     for kind in (IPv4Address, IPv6Address):
@@ -674,7 +674,7 @@ def test_thousands_of_networks_come_and_go_one_by_one() -> None:
 def test_revoking_leaves_no_nodes_behind() -> None:
     table = table_of(*[(host(number), "db", NONE) for number in range(2_000)])
     table.revoke("db")
-    assert (len(table), list(table), table._tree._tree.nodes()) == (0, [], [])
+    assert (len(table), list(table), table._tree.tree.nodes()) == (0, [], [])
 
 
 def test_nested_networks_answer_one_inside_the_other() -> None:

@@ -96,7 +96,7 @@ def test_it_tells_its_process_and_its_pace() -> None:
     command = [sys.executable, "-m", "benches.workload", "--seconds", "0.05", "--clients", "2"]
     # The command is written above.
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    pace = r"pid \d+\n[\d,]+ packets in \d+\.\d s: [1-9][\d,]* packets/s\n"
+    pace = r"pid \d+\n[\d,]+ packets in \d+\.\d s: [1-9][\d,]* packets/s, (compiled|plain)\n"
     assert re.fullmatch(pace, printed)
 
 

@@ -313,16 +313,19 @@ def test_help_lists_the_exit_statuses(said: Callable[[], Said]) -> None:
 
 def test_the_version_is_printed(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "version", lambda _: "1.2.3")
-    assert run(["--version"]) == ExitStatus.DONE
-    assert said().out == ["firezone-filter 1.2.3"]
+    for is_compiled, build in ((True, "compiled"), (False, "plain")):
+        monkeypatch.setattr(command, "IS_COMPILED", is_compiled)
+        assert run(["--version"]) == ExitStatus.DONE
+        assert said().out == [f"firezone-filter 1.2.3 ({build})"]
 
 
 def test_a_checkout_that_is_not_installed_has_no_version(
     said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "PACKAGE", "firezone-filter-that-is-not-installed")
+    monkeypatch.setattr(command, "IS_COMPILED", False)
     run(["--version"])
-    assert said().out == ["firezone-filter (not installed)"]
+    assert said().out == ["firezone-filter (not installed) (plain)"]
 
 
 # --- Files that cannot be used -----------------------------------------------------------

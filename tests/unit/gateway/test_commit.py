@@ -13,16 +13,16 @@ from firezone_filter import (
     Gateway,
     GatewayOptions,
     Reason,
+    Tcp,
     Translate,
 )
 from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
-from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.nat.flows import TranslatedFlow
 from tests.builders import ESP, TCP, UDP, fragment, hop_by_hop, icmp_error, ip, patched, udp
 from tests.scenes import INBOUND as IN
 from tests.scenes import OUTBOUND as OUT
 from tests.scenes import V4, V6, Family, gateway_for_alice
-from tests.translations import N4, N6, Names, app, both_names, every_kind, resolve
+from tests.translations import N4, N6, Names, app, both_names, every_kind, resolve, through
 from tests.unit.gateway.everything import (
     NOT_RECORDED,
     NOW,
@@ -107,9 +107,9 @@ def test_whole_packets_are_remembered_by_decision_or_handler(
         ((key, handler),) = found[table + HANDLERS + protocol].items()
         assert key == key_of(packet)
         if value == "TranslatedFlow":
-            assert handler == (value if options is NOT_RECORDED else "_CountedTranslation")
+            assert handler == (value if options is NOT_RECORDED else "Joined")
         else:
-            assert handler.endswith(way.value.capitalize())
+            assert handler == "_Counted"
 
 
 @both_options
@@ -249,25 +249,37 @@ def test_a_reply_takes_a_token_and_a_packet_that_gets_none_takes_none(packet: by
     [(NOT_RECORDED, 0), (RECORDED, HANDLERS)],
     ids=["plain", "recorded"],
 )
-def test_a_bare_forward_is_remembered_itself_or_its_handler_where_flows_are_recorded(
+def test_what_the_fast_path_permits_is_remembered_or_its_handler_where_flows_are_recorded(
     options: GatewayOptions, handlers: int
 ) -> None:
     gateway, packet = gateway_for(options), V4.tcp(OUT)
-    bare = gateway._judge.judge_new_tcp_or_udp(OUT, TCP, key_of(packet), packet, 0.0, "alice")
-    assert isinstance(bare, Forward)
-    assert stored(gateway) == {}
-    assert gateway.handle_packet(OUT, packet, 0.0, "alice") is bare
+    assert isinstance(gateway._first(OUT, TCP, key_of(packet), packet, "alice", 0.0), Forward)
     assert list(stored(gateway)) == [OUTBOUND + handlers + TCP]
 
 
 @both_names
-def test_where_the_nat_translates_the_fast_path_returns_the_ruling_of_the_table(
-    names: Names,
-) -> None:
+def test_where_the_nat_translates_the_fast_path_begins_the_session(names: Names) -> None:
     gateway, packet = gateway_for(NOT_RECORDED), names.sent("tcp", 2)
-    ruling = gateway._judge.judge_new_tcp_or_udp(OUT, TCP, key_of(packet), packet, 0.0, "alice")
-    assert isinstance(ruling, Ruling)
-    assert ruling.flow is not None
-    assert not ruling.flow.session.is_open
-    gateway.handle_packet(OUT, packet, 0.0, "alice")
+    before = gateway.counters().allowed[OUT, "translate"]
+    first = gateway._first(OUT, TCP, key_of(packet), packet, "alice", 0.0)
+    assert first == through(names.sent("tcp", 2, far=names.real[0]))
+    assert gateway.counters().allowed[OUT, "translate"] == before + 1
     assert stored(gateway) == {OUTBOUND + HANDLERS + TCP: {key_of(packet): "TranslatedFlow"}}
+
+
+@both_names
+@pytest.mark.parametrize("kind", ["stateful", "recorded", "refused", "without-target", "inbound"])
+def test_what_else_follows_from_a_translated_packet_the_fast_path_leaves_to_the_table(
+    names: Names, kind: str
+) -> None:
+    options = {"stateful": GatewayOptions(stateful=True), "recorded": RECORDED}
+    gateway = gateway_for(options.get(kind, NOT_RECORDED))
+    packet, way = names.sent("tcp", 2), OUT
+    if kind == "refused":
+        gateway.authorize("alice", app(Tcp(1)))
+    elif kind == "without-target":
+        resolve(gateway, names, real=[])
+    elif kind == "inbound":
+        packet, way = names.came("tcp", 1), IN
+    assert gateway._first(way, TCP, key_of(packet), packet, "alice", 0.0) is None
+    assert stored(gateway) == {}

@@ -218,12 +218,12 @@ def test_a_new_session_takes_over_the_inbound_decisions_of_its_two_ends_alone() 
     others = {inbound_key(8), inbound_key(7, far=bytes(4))}
     for flow, protocol in product(taken_over | others, (TCP, UDP)):
         for table in (INBOUND, OUTBOUND, INBOUND + HANDLERS, OUTBOUND + HANDLERS):
-            client.store(table + protocol, flow, PASSED)
+            client.store_noted(table + protocol, flow, PASSED)
     client.invalidate_inbound(TCP, 7, FAR)
     assert set(flows(cache, INBOUND + TCP)) == others
     # (Handlers know themselves: those of the NAT have a session, and counters a generation.)
     assert len(cache) == 8 * 4 - 2 * 2
-    client.store(INBOUND + TCP, inbound_key(7), PASSED)
+    client.store_noted(INBOUND + TCP, inbound_key(7), PASSED)
     assert set(front(cache, INBOUND + TCP)) == others | {inbound_key(7)}
     client.invalidate_inbound(TCP, 7, FAR)
     assert set(front(cache, INBOUND + TCP)) == others
@@ -232,9 +232,9 @@ def test_a_new_session_takes_over_the_inbound_decisions_of_its_two_ends_alone() 
 def test_a_new_session_finds_its_flow_whatever_other_protocols_have_had_since() -> None:
     cache, client = cached()
     client.expect_sessions()
-    client.store(INBOUND + TCP, inbound_key(7), PASSED)
+    client.store_noted(INBOUND + TCP, inbound_key(7), PASSED)
     for number in range(4 * MAX_FLOWS):
-        client.store(INBOUND + UDP, inbound_key(number), PASSED)
+        client.store_noted(INBOUND + UDP, inbound_key(number), PASSED)
     client.invalidate_inbound(TCP, 7, FAR)
     assert inbound_key(7) not in front(cache, INBOUND + TCP)
 
@@ -244,7 +244,7 @@ def test_a_new_session_finds_its_flow_among_any_number_of_others(last: int) -> N
     cache, client = cached()
     client.expect_sessions()
     for number in range(last):
-        client.store(INBOUND + (TCP, UDP)[number % 2], inbound_key(number), PASSED)
+        client.store_noted(INBOUND + (TCP, UDP)[number % 2], inbound_key(number), PASSED)
     for number in range(0, last, 64):
         flow, protocol = inbound_key(number), (TCP, UDP)[number % 2]
         client.invalidate_inbound(protocol, number, FAR)

@@ -18,8 +18,6 @@ from tests.builders import (
     FIN,
     RST,
     SYN,
-    TCP,
-    UDP,
     hop_by_hop,
     icmp,
     icmp_echo,
@@ -67,7 +65,7 @@ def passed(
     flow = flow_of(nat, direction, packet, now)
     translated = flow.translate(packet)
     flow.commit(packet, now)
-    return flow, translated.packet
+    return flow, translated.to_send(packet)
 
 
 def established(
@@ -278,7 +276,7 @@ NOTED = {
 
 
 STATE = (
-    *("_seen", "kind", "is_open", "is_steady", "resource_port"),
+    *("seen", "kind", "is_open", "is_steady", "resource_port"),
     *("last_outbound", "expires_at", "place"),
 )
 
@@ -385,19 +383,30 @@ def test_inbound_packets_may_match_a_session_and_for_a_while_its_end(
         (300.0 - TICK, False, True),
         (300.0, False, False),
     ):
-        assert nat.may_match((came.protocol, 5401, came.source))
+        assert came.source in nat.real
         assert (inbound(nat, names.came(kind), now) is not None) == is_live
         assert expired_recently(nat, names.came(kind), now) == is_late
 
 
 @both_names
-def test_other_protocols_ports_and_addresses_match_nothing(names: Names) -> None:
+def test_only_real_addresses_of_its_names_have_to_do_with_a_nat(names: Names) -> None:
     nat = nat_for(names)
     passed(nat, OUTBOUND, names.sent())
     (real, other), (proxy,) = packed(*names.real[:2]), packed(names.proxies[0])
-    assert nat.may_match((UDP, 5401, real))
-    for key in ((UDP, 443, real), (TCP, 5401, real), (UDP, 5401, other), (UDP, 5401, proxy)):
-        assert not nat.may_match(key)
+    assert real in nat.real
+    assert proxy not in nat.real
+    assert (other in nat.real) == (other in nat.proxies.targets())
+
+
+def test_real_addresses_are_forgotten_that_are_no_name_s_any_more_but_those_of_sessions() -> None:
+    names = N4
+    nat = nat_for(names)
+    flow, _ = passed(nat, OUTBOUND, names.sent())
+    first = flow.session.resolved
+    for number in range(1_000):
+        nat.resolve("app", Resolution(NAME, packed(*names.proxies), (number.to_bytes(4),)), 0.0)
+        assert {first, number.to_bytes(4)} <= nat.real
+        assert len(nat.real) < 150
 
 
 # --- Errors --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from attrs import frozen
 
 from firezone_filter import Direction
+from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.rewrite import (
     FlowRewriting,
     Rewriting,
@@ -153,13 +154,17 @@ class Flow:
 
     def rewritten_in_one_piece(self, packet: bytes) -> bytes:
         """Rewrite a packet of the flow without options or extension headers."""
-        after = self.after()
-        ends = after[12:24] if self.names is N4 else after[8:44]
-        if self.kind == "echo":
-            flow = FlowRewriting(ends[:-4], self.rewriting.port, self.rewriting)
-        else:
-            flow = FlowRewriting(ends, b"", self.rewriting)
-        return flow.ipv4(packet) if self.names is N4 else flow.ipv6(packet)
+        return self.in_one_piece.apply(packet)
+
+    @property
+    def in_one_piece(self) -> FlowRewriting:
+        before = self.before()
+        headers = read(before)
+        key = flow_key(headers, before)
+        assert key is not None
+        outbound = self.direction is OUTBOUND
+        (address,) = packed((self.names.real if outbound else self.names.proxies)[0])
+        return FlowRewriting(key, headers.protocol, address, self.numbers[1], outbound)
 
     def both(self, packet: bytes) -> bytes:
         """Rewrite a packet either way: they are the same."""
@@ -244,7 +249,7 @@ def test_a_wrong_transport_checksum_stays_as_wrong_as_it_was(flow: Flow, checksu
 def test_every_wrong_ipv4_header_checksum_stays_as_wrong_as_it_was() -> None:
     flow = Flow(N4, "udp")
     before, after, rewriting = flow.before(), flow.after(), flow.rewriting
-    one_piece = FlowRewriting(after[12:24], b"", rewriting).ipv4
+    one_piece = flow.in_one_piece.apply
     (right_before,), (right_after,) = (unpack_from("!H", one, 10) for one in (before, after))
     for checksum in range(0x1_0000):
         wrong = patched(before, 10, pack("!H", checksum))

@@ -8,7 +8,7 @@ import pytest
 
 from firezone_filter import Forward
 from firezone_filter.packet.numbers import ACK, FIN, RST, SYN
-from firezone_filter.stateful.flows import ClientFlows, Flow
+from firezone_filter.stateful.flows import NO_PORT, ClientFlows, Flow
 from firezone_filter.stateful.handlers import Tracking, track
 from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.lifetimes import DATAGRAM, ESTABLISHED, UNANSWERED
@@ -40,7 +40,7 @@ class Flows(ClientFlows):
     def begun(self, identity: bytes, resource_id: str = "db", now: float = 0.0) -> Flow:
         flow = self.new_flow(identity, resource_id, now)
         assert flow is not None
-        self.open(flow, ACK, now)
+        self.open(flow, NO_PORT, ACK, now)
         return flow
 
 
@@ -243,10 +243,10 @@ def test_a_flow_at_the_cap_ends_before_one_that_was_prolonged_earlier() -> None:
         assert handlers[1].handle(udp(FLOW), at + 1.0) == PERMITTED
     assert flows.due() == ESTABLISHED
     # What goes out brings it back to the others, the quick way too.
-    out = track(flows, handlers[1].flow, TRANSPORT, PERMITTED, outbound=True)
+    out = track(flows, handlers[1].session, TRANSPORT, PERMITTED, outbound=True)
     assert out.handle(udp(FLOW), ESTABLISHED - 1.0) == PERMITTED
-    assert handlers[1].flow.expires_at == ESTABLISHED - 1.0 + DATAGRAM
-    assert flows.due() == handlers[2].flow.expires_at < handlers[1].flow.expires_at
+    assert handlers[1].session.expires_at == ESTABLISHED - 1.0 + DATAGRAM
+    assert flows.due() == handlers[2].session.expires_at < handlers[1].session.expires_at
 
 
 def end_of(flows: Flows, identity: bytes, now: float) -> float | None:

@@ -5,6 +5,8 @@ import weakref
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firezone_filter.packet.numbers import FIN, RST, SYN, TCP, UDP
 from firezone_filter.tracking import sessions
@@ -38,7 +40,7 @@ def test_what_becomes_of_a_session_that_has_ended_is_for_its_owner_to_say() -> N
 
 
 def test_a_session_is_open_once_it_was_added_until_it_ended() -> None:
-    pool = pool_of()
+    pool = pool_of(in_all=1)
     mine = Sessions(pool)
     session = mine.proposed()
     assert (session.is_open, mine.count, pool.count) == (False, 0, 0)
@@ -333,6 +335,29 @@ def test_a_session_that_is_closing_no_more_gives_way_no_more() -> None:
     assert mine.room(2.0) == way_of(mine, session)
     sent(mine, session, 2.0)
     assert mine.room(2.0) == FULL
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(1, 9))
+def test_at_the_limit_of_all_every_client_has_its_place(
+    steps: list[tuple[int, bool]], in_all: int
+) -> None:
+    pool = pool_of(in_all=in_all)
+    clients = [Sessions(pool, number) for number in range(6)]
+    held: list[list[TrackedSession]] = [[] for _ in clients]
+    for number, begins in steps:
+        if begins and pool.count < in_all:
+            held[number].append(begun(clients[number]))
+        elif held[number]:
+            clients[number].end(held[number].pop(), 1.0)
+        counts = [len(sessions) for sessions in held]
+        assert pool.count == sum(counts)
+        if pool.count == in_all:
+            assert len(pool.most) == sum(count > 0 for count in counts)
+            assert pool.most.first is clients[counts.index(max(counts))]
+    for client in clients:
+        for session in held[client.rank % 2**40]:
+            client.end(session, 2.0)
+    assert (len(pool.most), len(pool._unranked)) == (0, 0)
 
 
 def test_at_the_limit_of_all_one_of_the_client_that_has_most_gives_way() -> None:

@@ -1,7 +1,7 @@
 """Decisions: whether each lets a packet pass, what goes on, and why not."""
 
 import pytest
-from attrs import fields
+from attrs import astuple, fields
 
 from firezone_filter.values.decisions import (
     Decision,
@@ -11,6 +11,7 @@ from firezone_filter.values.decisions import (
     Reason,
     Reject,
     Translate,
+    make_reject,
     make_translate,
 )
 
@@ -20,6 +21,7 @@ OWN = Forward("alice", None)
 TRANSLATE = Translate(b"translated", "alice", "gitlab")
 QUICK = make_translate(b"translated", "alice", "gitlab")
 REJECT = Reject(b"unreachable", Reason.TCP_PORT, "alice")
+QUICK_REJECT = make_reject(b"unreachable", Reason.TCP_PORT, "alice")
 DROP = Drop(Reason.FRAGMENT, "alice")
 NOBODY = Drop(Reason.MALFORMED, None)
 
@@ -31,6 +33,7 @@ ALLOWED = [
 ]
 REFUSED = [
     pytest.param(REJECT, id="Reject"),
+    pytest.param(QUICK_REJECT, id="Reject by its quick way"),
     pytest.param(DROP, id="Drop"),
     pytest.param(NOBODY, id="Drop about nobody"),
 ]
@@ -92,14 +95,15 @@ def test_a_refused_packet_is_not_sent(decision: Decision) -> None:
     assert decision.to_send(HANDED_IN) is None
 
 
-def test_translation_makes_the_same_value_as_the_constructor() -> None:
-    assert type(QUICK) is Translate
-    assert QUICK == TRANSLATE
-    assert hash(QUICK) == hash(TRANSLATE)
-    assert repr(QUICK) == repr(TRANSLATE)
-    assert (QUICK.packet, QUICK.client_id, QUICK.resource_id) == (
-        b"translated",
-        "alice",
-        "gitlab",
-    )
-    assert {one.name for one in fields(Translate)} == {"packet", "client_id", "resource_id"}
+@pytest.mark.parametrize(("quick", "value"), [(QUICK, TRANSLATE), (QUICK_REJECT, REJECT)])
+def test_the_quick_way_makes_the_same_value_as_the_constructor(
+    quick: Decision, value: Decision
+) -> None:
+    assert (type(quick), quick, hash(quick)) == (type(value), value, hash(value))
+    assert repr(quick) == repr(value)
+    assert astuple(quick) == astuple(value)
+
+
+def test_the_quick_ways_fill_every_field() -> None:
+    assert [one.name for one in fields(Translate)] == ["packet", "client_id", "resource_id"]
+    assert [one.name for one in fields(Reject)] == ["reply", "reason", "client_id"]

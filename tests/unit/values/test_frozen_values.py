@@ -21,6 +21,7 @@ from firezone_filter.values.decisions import (
     Reason,
     Reject,
     Translate,
+    make_reject,
     make_translate,
 )
 from firezone_filter.values.domains import DomainPattern
@@ -58,6 +59,7 @@ HASHABLE = [
     *(DOMAIN, AUTHORIZATION, CLIENT, Policy(TunnelAddresses("100.64.0.1"), clients=[CLIENT])),
     *(Forward("alice", "db"), Reject(b"unreachable", Reason.TCP_PORT, "alice")),
     *(Translate(b"translated", "alice", "git"), make_translate(b"translated", "alice", "git")),
+    make_reject(b"unreachable", Reason.TCP_PORT, "alice"),
     *(Drop(Reason.FRAGMENT, "alice"), Drop(Reason.MALFORMED, None)),
     *(Match("db", ip_network("10.0.0.0/8"), None), AccessExhausted("alice")),
     *(AuthorizationExpired("alice", "db", 10.0), STARTED, ENDED, REFUSED),
@@ -96,8 +98,8 @@ def test_a_value_hashes_as_its_copies(value: object) -> None:
 
 
 def test_values_of_different_content_differ() -> None:
-    # The two ways to a translation make one value.
-    assert len(set(HASHABLE)) == len(HASHABLE) - 1
+    # The two ways to a translation make one value, and those to a rejection.
+    assert len(set(HASHABLE)) == len(HASHABLE) - 2
 
 
 @pytest.mark.parametrize("resource", [CIDR, DNS, INTERNET], ids=kind)
