@@ -77,7 +77,9 @@ PYTRICIA: Final = Baseline("pytricia", "benches.by_pytricia", needs=("pytricia",
 SCAPY: Final = Baseline("scapy", "benches.by_scapy", needs=("scapy",), count=20, rounds=40)
 IPADDRESS: Final = Baseline("ipaddress", "benches.by_ipaddress")
 
-BASELINES: Final = (BY_HAND, PYTRICIA, SCAPY, IPADDRESS)
+LIBPCAP: Final = Baseline("libpcap", "benches.by_libpcap", needs=("pcapy",))
+
+BASELINES: Final = (BY_HAND, PYTRICIA, SCAPY, IPADDRESS, LIBPCAP)
 
 each_baseline = pytest.mark.parametrize("baseline", BASELINES, ids=str)
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from benches.build import BUILD
+
 T = TypeVar("T")
 
 Scaled = Callable[[int], int]
@@ -60,7 +62,7 @@ class Measure:
         return result
 
     def record(self, group: str, side: str, value: float) -> None:
-        """Put a ratio on record that is no matter of time."""
+        """Put on record what was measured otherwise: a ratio, or seconds for each side."""
         self._benchmark.group = group
         self._benchmark.extra_info.update(side=side, value=value)
         self._benchmark.pedantic(lambda: None)
@@ -79,3 +81,12 @@ def scaled(request: pytest.FixtureRequest) -> Scaled:
         "benchmark_enable"
     )
     return lambda count: min(count, _QUICK) if times_nothing else count
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
+    """Put on record which build a run measures: `benches.report` asks for it."""
+    machine_info["build"] = BUILD.value
+
+
+def pytest_report_header() -> str:
+    return f"firezone-filter: {BUILD}"

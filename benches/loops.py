@@ -108,3 +108,44 @@ def batched(
         return handle(direction, packets, now)[-1]
 
     return run
+
+
+def mixed(
+    gateway: Gateway, packets: Sequence[tuple[Direction, bytes]], clock: Iterator[list[float]]
+) -> Callable[[], Decision]:
+    """Hand packets to a gateway one by one: each with its direction, its time and its peer."""
+    directions, wholes, client_ids = _in_lists(packets)
+    handle = gateway.handle_packet
+
+    def run() -> Decision:
+        for direction, packet, now, client_id in zip(
+            directions, wholes, next(clock), client_ids, strict=True
+        ):
+            decision = handle(direction, packet, now, client_id)
+        return decision
+
+    return run
+
+
+def mixed_batch(
+    gateway: Gateway, packets: Sequence[tuple[Direction, bytes]], clock: Iterator[list[float]]
+) -> Callable[[], Decision]:
+    """Hand the same packets to a gateway at once."""
+    directions, wholes, client_ids = _in_lists(packets)
+    handle = gateway.handle_batch
+
+    def run() -> Decision:
+        return handle(directions, wholes, next(clock), client_ids)[-1]
+
+    return run
+
+
+def _in_lists(
+    packets: Sequence[tuple[Direction, bytes]],
+) -> tuple[list[Direction], list[bytes], list[str | None]]:
+    """Return directions, packets and peers, all of Alice's: a peer is known of those outbound."""
+    return (
+        [direction for direction, _ in packets],
+        [packet for _, packet in packets],
+        ["alice" if direction is Direction.OUTBOUND else None for direction, _ in packets],
+    )

@@ -22,6 +22,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
+from benches.build import BUILD
 from benches.latencies import Latencies, took
 from benches.memory import in_memory
 from benches.worst import (
@@ -421,6 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     samples = soak(one, goes_on)
     lines = [
+        f"build: {BUILD}",
         f"packets: {one.packets}, {1e3 / max(one.packets.mean, 1e-9):,.0f} a second",
         f"hooks: {one.hooks}",
         f"when idle: {one.idle}",

@@ -13,6 +13,7 @@ from itertools import cycle
 from random import Random
 from typing import Final
 
+from benches.build import BUILD
 from benches.mix import Peer, peer
 from benches.scenes import (
     FAMILIES,
@@ -136,7 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start, packets = time.perf_counter(), 0
     while (took := time.perf_counter() - start) < chosen.seconds:
         packets += len(workload.step())
-    sys.stdout.write(f"{packets:,} packets in {took:.1f} s: {packets / took:,.0f} packets/s\n")
+    sys.stdout.write(
+        f"{packets:,} packets in {took:.1f} s: {packets / took:,.0f} packets/s, {BUILD}\n"
+    )
 
 
 if __name__ == "__main__":
