@@ -1,6 +1,5 @@
 """Rule 7 of section 3: what `poll_timeout` announces, and what is left in the end."""
 
-import gc
 import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
@@ -20,6 +19,7 @@ from benches.worst import (
     udp,
 )
 from firezone_filter import CidrResource, Direction, Gateway, GatewayOptions
+from tests.allocated import allocated
 from tests.builders import FIN, RST
 from tests.records import fetched
 
@@ -120,24 +120,19 @@ def test_a_host_that_follows_the_timeouts_is_done_in_the_end(fill: Fill) -> None
     assert made.gateway.poll_timeout() is None
 
 
-def memory() -> int:
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]
-
-
 def left_of(fill: Fill, clean: Callable[[Gateway], object]) -> float:
     """Return which share of what was filled in is left when it is over and cleaned up."""
     fill(scene())  # what is made once for all
     tracemalloc.start()
     try:
         made = scene()
-        at_rest = memory()
+        at_rest = allocated()
         fill(made)
-        full = memory()
+        full = allocated()
         assert full - at_rest > 150_000
         clean(made.gateway)
         # A little is always left: numbers that have grown, a place in a free list.
-        return max(memory() - at_rest - 8_192, 0) / (full - at_rest)
+        return max(allocated() - at_rest - 8_192, 0) / (full - at_rest)
     finally:
         tracemalloc.stop()
 
