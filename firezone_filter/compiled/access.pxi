@@ -1,5 +1,5 @@
-# First packets of flows: twins of gateway/first_packets.py, of `NearAccess` (access/authorizations.py)
-# and of what stores flows (gateway/flow_cache.py).
+# First packets of flows: twins of gateway/first_packets.py, of `NearAccess`
+# (access/authorizations.py) and of what stores flows (gateway/flow_cache.py).
 
 from libc.string cimport memcmp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE

@@ -66,6 +66,9 @@ IPV4_KEY_SIZE: Final = 12
 # Reasons answered with "unreachable"; all others are "administratively prohibited".
 UNREACHABLE: Final = frozenset({Reason.NO_TRANSLATION, Reason.NOT_INTERNET})
 
+# The special addresses that are treated apart, each kind in its own way: proxy addresses here.
+_APART: Final = DNS | MULTICAST | TUNNEL
+
 supply(
     Authorization=Authorization,
     OUTBOUND=_OUTBOUND,
@@ -74,7 +77,7 @@ supply(
     LOCAL_SERVICE=LOCAL_SERVICE,
     NOT_CIDR=NOT_CIDR,
     DNS=DNS,
-    APART=DNS | MULTICAST | TUNNEL,
+    APART=_APART,
     NO_RESOURCE=Reason.NO_RESOURCE,
     REASON_OF=REASON_OF,
     UNREACHABLE=UNREACHABLE,
@@ -209,7 +212,7 @@ class FirstPackets:
         ):
             return None
         if flags & NOT_CIDR:
-            is_proxy = flags & (DNS | MULTICAST | TUNNEL) == DNS
+            is_proxy = flags & _APART == DNS
             # (What else follows from a packet is up to the tables.)
             if not is_proxy or not outbound or client.nat is None or not client.only_remembers:
                 return None
@@ -278,7 +281,7 @@ class FirstPackets:
         permitted: Forward,
         now: float,
     ) -> Decision:
-        """Do what follows from a permitted packet of a client that is not plain."""
+        """Judge a permitted packet by its flow, of a client that does not only remember."""
         raise NotImplementedError
 
     def _translate(  # noqa: PLR0913, PLR0917 - as above
