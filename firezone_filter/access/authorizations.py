@@ -7,7 +7,7 @@ kinds that can cover the address, and lets the best candidate answer.
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final, assert_never, cast, final
@@ -16,7 +16,7 @@ from attrs import define, field
 
 from firezone_filter.access.excluding import ExcludedNetworks
 from firezone_filter.access.internet import InternetAccess
-from firezone_filter.access.liveness import Liveness
+from firezone_filter.access.liveness import Foresight, Liveness
 from firezone_filter.access.permit_index import PermitIndex
 from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.access.special_ranges import DNS, LOCAL_SERVICE, NOT_CIDR, NOT_INTERNET
@@ -159,10 +159,10 @@ class ClientAccess(NearAccess):
 
     __slots__ = (
         "_client_id",
-        "_local_networks",
         "_proxy_table",
         "authorizations",
         "last_expiry",
+        "local_networks",
         "proxies",
     )
 
@@ -175,7 +175,8 @@ class ClientAccess(NearAccess):
         """When all of them are over; infinity if some never are."""
         self.networks = NetworkTree()
         # Made when needed: few clients have any, and a tree is a good part of an idle client.
-        self._local_networks: NetworkTree[Authorization | Forward] = _NO_NETWORKS
+        self.local_networks: NetworkTree[Authorization | Forward] = _NO_NETWORKS
+        """The networks of its CIDR resources that lie inside a range of local services."""
         self.internet = None
         self._proxy_table: ProxyTable | None = None
         self.proxies: Mapping[bytes, ProxyAddress] = _NO_PROXIES
@@ -220,11 +221,11 @@ class ClientAccess(NearAccess):
             self.authorize(before)
 
     def _permit_local_service(self, single: SingleEntry, authorization: Authorization) -> None:
-        tree = self._local_networks
+        tree = self.local_networks
         if tree is _NO_NETWORKS:
             tree = NetworkTree()
         tree.put(single, authorization)
-        self._local_networks = tree
+        self.local_networks = tree
 
     def _replace_at_proxies(self, before: CompiledResource, compiled: CompiledResource) -> None:
         """Let the proxy addresses of a DNS resource have its new filters."""
@@ -250,7 +251,7 @@ class ClientAccess(NearAccess):
         compiled = self.authorizations[resource_id].compiled
         if compiled.single is not None:
             is_local = compiled.single[0].is_local_service
-            tree = self._local_networks if is_local else self.networks
+            tree = self.local_networks if is_local else self.networks
             tree.take(compiled.single)
         elif compiled.excluded is not None:
             internet = cast("InternetAccess", self.internet)
@@ -282,13 +283,14 @@ class ClientAccess(NearAccess):
             the reason of the best one that does not; `NO_RESOURCE` without any candidate.
         """
         if now >= self.first_expiry:
-            return self._permission_of_living(far, flags, protocol, number, now)
+            liveness = Liveness(self.authorizations, now)
+            return self._permission_of_living(far, flags, protocol, number, now, liveness)
         match: Match | None = None
         # Special addresses never reach the tree: no CIDR resource covers them, however wide
         # its network is (section 5, rule 1).
         if not flags & NOT_CIDR:
             # Local services have a tree of their own, so that no wider network covers them.
-            networks = self._local_networks if flags & LOCAL_SERVICE else self.networks
+            networks = self.local_networks if flags & LOCAL_SERVICE else self.networks
             found = networks.lookup(far, protocol, number)
             # The tree answers with these only if they permit the packet.
             if type(found) is Authorization:
@@ -304,24 +306,42 @@ class ClientAccess(NearAccess):
             return self._dns_permission(far, protocol, number, None)
         return self._best(far, flags, match, None)
 
-    def _permission_of_living(
+    def foresee(
         self, far: bytes, flags: int, protocol: int, number: int, now: float
+    ) -> Forward | Reason:
+        """Return what `permission` would at a moment that may not have come, and never may.
+
+        `permission` may ask less of what is over the next time; this leaves no trace. Arguments
+        and result are those of `permission`.
+        """
+        if now < self.first_expiry:
+            return self.permission(far, flags, protocol, number, now)
+        liveness = Foresight(self.authorizations, now)
+        return self._permission_of_living(far, flags, protocol, number, now, liveness)
+
+    def _permission_of_living(  # noqa: PLR0913, PLR0917 - what is asked, and who still counts
+        self,
+        far: bytes,
+        flags: int,
+        protocol: int,
+        number: int,
+        now: float,
+        liveness: Liveness,
     ) -> Forward | Reason:
         """Return what `permission` would, had every authorization been revoked that is over.
 
-        That is one with `now >= expires_at`. It may ask less of those the next time, so an
-        authorization that is over must never live again: whoever wants that must revoke it
-        first.
+        That is one with `now >= expires_at`. With a `Liveness` it may ask less of those the next
+        time, so an authorization that is over must never live again: whoever wants that must
+        revoke it first.
         """
         if now >= self.last_expiry:
             # As often where very many are over: to ask each of them may take milliseconds.
             return Reason.NO_RESOURCE
-        liveness = Liveness(self.authorizations, now)
         if flags & DNS:
             return self._dns_permission(far, protocol, number, liveness)
         match: Match | None = None
         if not flags & NOT_CIDR:
-            networks = self._local_networks if flags & LOCAL_SERVICE else self.networks
+            networks = self.local_networks if flags & LOCAL_SERVICE else self.networks
             match = networks.lookup_living(far, protocol, number, liveness)
         return self._best(far, flags, match, liveness)
 
@@ -387,3 +407,7 @@ class ClientAccess(NearAccess):
                 return authorization.forward
             refusal = refusal or reason
         return refusal or Reason.NO_RESOURCE
+
+
+AsksPermission = Callable[[ClientAccess, bytes, int, int, int, float], Forward | Reason]
+"""`ClientAccess.permission`, or `ClientAccess.foresee` for a moment that may not have come."""

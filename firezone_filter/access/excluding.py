@@ -109,15 +109,12 @@ class ExcludingIds:
 
     def greatest(self, liveness: Liveness | None = None) -> str | None:
         """Return the greatest id, whatever it excludes; `None` if all are over."""
-        if liveness is not None:
-            self._living = liveness.living(self._ids, self._living)
-        return self._ids[self._living - 1] if self._living else None
+        count = self._count(liveness)
+        return self._ids[count - 1] if count else None
 
     def outside(self, packed: bytes, liveness: Liveness | None = None) -> str | None:
         """Return the greatest id that does not exclude an address; `None` if there is none."""
-        if liveness is not None:
-            self._living = liveness.living(self._ids, self._living)
-        ids, place, tree = self._ids, self._living, self._trees.get(len(packed))
+        ids, place, tree = self._ids, self._count(liveness), self._trees.get(len(packed))
         lists = [] if tree is None else tree.covering(int.from_bytes(packed))
         if len(lists) == 1 and len(lists[0]) == len(ids):
             return None  # as often where many exclude the same
@@ -130,6 +127,15 @@ class ExcludingIds:
                 return resource_id
             place = liveness.living(ids, place - 1)
         return None
+
+    def _count(self, liveness: Liveness | None) -> int:
+        """Return how many of the ids are left without the greatest, as far as those are over."""
+        if liveness is None:
+            return self._living
+        count = liveness.living(self._ids, self._living)
+        if liveness.drops:
+            self._living = count
+        return count
 
 
 def _search(ids: list[str], count: int, lists: list[Names]) -> int:

@@ -25,6 +25,10 @@ class InternetAccess:
     def __bool__(self) -> bool:
         return bool(self._ids)
 
+    def excluded_by_id(self) -> dict[str, ExcludedNetworks]:
+        """Return what each resource excludes, greatest id first: the order of their answers."""
+        return {one: self._excluded[one] for one in reversed(self._ids)}
+
     def put(self, resource_id: str, excluded: ExcludedNetworks) -> None:
         """Add a resource, or replace what it excludes."""
         is_new = resource_id not in self._excluded

@@ -1,7 +1,9 @@
 """Liveness by time: which authorizations are over, though not withdrawn yet.
 
 Withdrawing takes steps, which follow later; but what is over is over at once (docs/rules.md,
-section 3, rule 5). So whoever chooses between resources in the meantime skips those.
+section 3, rule 5). So whoever chooses between resources in the meantime skips those, and an index
+drops for good those that it has met. At a moment that has not come, and may never, nothing must
+be dropped: there `Foresight` tells the same and keeps them.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,9 @@ class Liveness:
 
     __slots__ = ("_authorizations", "_now")
 
+    drops = True
+    """Whether those that are over may be dropped from wherever they were met."""
+
     def __init__(self, authorizations: Mapping[str, HasExpiry], now: float) -> None:
         self._authorizations = authorizations
         self._now = now
@@ -47,10 +52,23 @@ class Liveness:
             count -= 1
         return count
 
-    def drop_over(self, ids: ManyNames) -> None:
-        """Remove the greatest ids, those that are over."""
+    def greatest(self, ids: ManyNames) -> str | None:
+        """Return the greatest id that is not over, and drop those that are greater."""
         while ids:
             left = self.living(ids, len(ids))
             if left == len(ids):
                 break
             ids.drop(left)
+        return ids[-1] if ids else None
+
+
+class Foresight(Liveness):
+    """The same at a moment that is only asked about: everything stays where it is."""
+
+    __slots__ = ()
+
+    drops = False
+
+    def greatest(self, ids: ManyNames) -> str | None:
+        """Return the greatest id that is not over."""
+        return next((one for one in ids.descending() if not self.is_over(one)), None)

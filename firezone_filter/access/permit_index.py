@@ -180,10 +180,9 @@ class PermitIndex(Generic[V]):
         best = ""  # no id is empty
         if self._whole.all:
             for ids in self._whole.permitting(protocol, number):
-                if liveness is not None:
-                    liveness.drop_over(ids)
-                if ids and ids[-1] > best:
-                    best = ids[-1]
+                found = _greatest(ids, liveness)
+                if found is not None and found > best:
+                    best = found
         if self._excluding is not None:
             for excluding in self._excluding.permitting(protocol, number):
                 found = excluding.outside(packed, liveness)
@@ -205,10 +204,14 @@ class PermitIndex(Generic[V]):
 
     def _greater(self, found: str | None, liveness: Liveness | None = None) -> str | None:
         """Return *found*, or the greatest id that excludes nothing if that is greater."""
-        ids = self._whole.all
-        if liveness is not None:
-            liveness.drop_over(ids)
-        return ids[-1] if ids and (found is None or ids[-1] > found) else found
+        greatest = _greatest(self._whole.all, liveness)
+        return found if greatest is None or (found is not None and found > greatest) else greatest
+
+
+def _greatest(ids: ManyNames, liveness: Liveness | None) -> str | None:
+    if liveness is not None:
+        return liveness.greatest(ids)
+    return ids[-1] if ids else None
 
 
 def tiled(check: PermitCheck) -> dict[int, tuple[int, ...]]:

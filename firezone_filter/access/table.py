@@ -250,6 +250,17 @@ class NetworkTree(Generic[T]):
         node = self.tree.search_best(None, ALL_BITS, packed)
         return None if node is None else _ask_in_turn(node, packed, protocol, number, liveness)
 
+    def covering(self, packed: bytes) -> Iterator[Entry]:
+        """Yield the entries whose network has an address, in the order in which they are asked.
+
+        Those that exclude the address are among them.
+        """
+        node = self.tree.search_best(None, ALL_BITS, packed)
+        while node is not None:
+            entries: _Entries = node.data[_ENTRIES]
+            yield from reversed(entries if isinstance(entries, tuple) else entries.values())
+            node = node.parent
+
 
 _Entries = tuple[Entry, ...] | PermitIndex[Entry]
 

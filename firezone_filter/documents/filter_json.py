@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 from attrs import frozen
 
-from firezone_filter.documents.nodes import Fields, Node, build_if_complete
+from firezone_filter.documents.nodes import Fields, Node, build_if_complete, to_whole
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, MAX_BYTE, MAX_PORT, TCP, UDP
 from firezone_filter.values.filters import (
     ALL_PORTS,
@@ -60,10 +60,11 @@ def _read_form(node: Node) -> "_Form | None":
     value = node.value
     if isinstance(value, str) and value in _FORMS:
         return _FORMS[value]
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_BYTE:
-        if value not in _NAMES:
+    number = to_whole(value)
+    if number is not None and 0 <= number <= MAX_BYTE:
+        if number not in NAMED_PROTOCOLS:
             return _NUMBERED
-        node.refuse(f"is written {_NAMES[value]!r}")
+        node.refuse(f"is written {NAMED_PROTOCOLS[number]!r}")
     else:
         names = ", ".join(map(repr, _FORMS))
         node.refuse(f"is not {names} or the number of another protocol")
@@ -143,7 +144,12 @@ _FORMS: Final = {
     "icmp": _Form(_read_icmp, ("protocol",), _TYPES),
 }
 _NUMBERED: Final = _Form(_read_numbered, (), ("protocol",))
-_NAMES: Final = {TCP: "tcp", UDP: "udp", ICMPV4: "icmp", ICMPV6: "icmp"}
+FILTER_FIELDS: Final = {name: form.sent + form.extensions for name, form in _FORMS.items()}
+"""The fields of filters in policy files, by the name of their protocol."""
+
+NAMED_PROTOCOLS: Final = {TCP: "tcp", UDP: "udp", ICMPV4: "icmp", ICMPV6: "icmp"}
+"""The protocols that are written by name, by their numbers."""
+
 _EVERY_FIELD: Final = tuple(
     {name: None for form in _FORMS.values() for name in form.sent + form.extensions}
 )

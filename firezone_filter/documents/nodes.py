@@ -137,11 +137,20 @@ class Node:
         self.refuse("is not true or false")
         return None
 
-    def whole(self, kind: str, maximum: float = math.inf) -> int | None:
-        """Return an integer from 0 to *maximum*; faults call it *kind*, as in "a port"."""
-        value = self.value
-        # `True` is an int in Python, but `true` as a number is a mistake.
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum:
+    def whole(
+        self, kind: str, maximum: float = math.inf, *, with_fraction: bool = True
+    ) -> int | None:
+        """Return an integer from 0 to *maximum*; faults call it *kind*, as in "a port".
+
+        Args:
+            kind: what it is.
+            maximum: the greatest.
+            with_fraction: whether it may be written with a fraction of zero, as 443.0.
+        """
+        value = None
+        if with_fraction or not isinstance(self.value, float):
+            value = to_whole(self.value)
+        if value is not None and 0 <= value <= maximum:
             return None if is_non_finite(value) else value
         self.refuse(f"is not {kind}")
         return None
@@ -206,6 +215,20 @@ def _unknown_field(name: object, known: Sequence[str], ignored: Sequence[str]) -
     )
     meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
     return f"unknown field, {meant}"
+
+
+def to_whole(value: object) -> int | None:
+    """Return a whole number as an integer, also one that is written with a fraction of zero.
+
+    JSON has one kind of number: 443.0 is 443 (JSON Schema, "integer"), and some writers of JSON
+    write it so.
+    """
+    # `True` is an int in Python, but `true` as a number is a mistake.
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def build_if_complete(make: Callable[..., T], **parts: object) -> T | None:

@@ -216,6 +216,9 @@ _FORMS: Final = {
     # `filters` is unknown here: whoever writes it believes that it restricts something.
     "internet": _Form(_read_internet, ("type", "id"), ("name", "exclude")),
 }
+RESOURCE_FIELDS: Final = {name: form.sent + form.extensions for name, form in _FORMS.items()}
+"""The fields of resources in policy files, by their type."""
+
 _KINDS: Final = {kind: kind for kind in _FORMS}
 _EVERY_FIELD: Final = tuple(
     {name: None for form in _FORMS.values() for name in form.sent + form.extensions}

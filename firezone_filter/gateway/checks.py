@@ -62,16 +62,14 @@ def to_resolution(
         InvalidPolicy: the client would have too many proxy addresses.
     """
     check_proxies(proxies, context)
+    given = tuple(address.packed for address in resolved)
     resolution = Resolution(
         domain,
         tuple(address.packed for address in proxies),
         # DNS rebinding: a name server must not be able to open a path to other clients, to
         # the tunnel side of the gateway or to its loopback.
-        tuple(
-            address.packed
-            for address in resolved
-            if not context.flags(address.packed) & NOT_RESOLVED
-        ),
+        tuple(packed for packed in given if not context.flags(packed) & NOT_RESOLVED),
+        given,
     )
     number = client.proxies_after(resolution)
     if number > MAX_PROXIES:

@@ -33,6 +33,7 @@ class GatewayContext:
         "options",
         "own",
         "own_check",
+        "plan",
         "ranges",
         "refusal_log",
         "session_pool",
@@ -42,6 +43,7 @@ class GatewayContext:
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
     ) -> None:
         self.options = options
+        self.plan = plan
         self.ranges = address_flags(plan)
         self.flags: Callable[[bytes], int] = self.ranges.flags
         self.flow_cache = FlowCache(options.max_remembered)

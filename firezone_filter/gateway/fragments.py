@@ -104,6 +104,16 @@ class FragmentMemory:
         kept = self._live(headers, fragment, now, outbound=outbound)
         return kept is not None and kept.signature != _signature(headers)
 
+    def judged_until(
+        self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
+    ) -> int | None:
+        """Return the offset behind what was judged of a packet's first fragment.
+
+        `None` if no verdict about it is kept that a later fragment could follow.
+        """
+        kept = self._live(headers, fragment, now, outbound=outbound)
+        return None if kept is None else kept.judged
+
     def _live(
         self, headers: Headers, fragment: Fragment, now: float, *, outbound: bool
     ) -> _Kept | None:

@@ -21,7 +21,7 @@ out, by `_commit_refused` or `_commit_allowed`.
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from firezone_filter.access.special_ranges import PROXY
 from firezone_filter.accounting.refusals import RefusalCounts
@@ -66,9 +66,12 @@ from firezone_filter.values.addresses import (
     to_resolved,
 )
 from firezone_filter.values.arguments import (
+    Packet,
+    check_direction,
     check_same_place,
     check_stands_for,
     check_type,
+    to_bytes,
     to_id_sets,
     to_text,
 )
@@ -93,6 +96,10 @@ from firezone_filter.values.resources import (
     to_id,
 )
 from firezone_filter.values.times import MAX_AHEAD, to_now, to_time
+
+if TYPE_CHECKING:
+    from firezone_filter.values.explanations import Explanation
+    from firezone_filter.values.states import ClientState
 
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
@@ -437,6 +444,51 @@ class Gateway(FlowLookup):
         self._clients.set_clock(before, checked)
         self._upkeep_at, self._is_behind = -math.inf, False
 
+    # --- Asking why ------------------------------------------------------------------------
+
+    def explain(
+        self,
+        direction: Direction,
+        packet: Packet,
+        now: float | None = None,
+        client_id: str | None = None,
+    ) -> "Explanation":
+        """Tell what `handle_packet` would decide about a packet, and why. It has no effect at all.
+
+        No time passes, also with a later *now*; no session, flow or fragment begins; no reply
+        token is taken; no event is queued; nothing is counted. So a host may ask about packets
+        that nobody has sent, and about moments that have not come.
+
+        Args:
+            direction: from a client (`OUTBOUND`) or to one (`INBOUND`).
+            packet: one IP packet, as for `handle_packet`.
+            now: the moment to ask about, in seconds; by default, and if it is earlier, the
+                latest `now` so far. Before any call has brought one, it makes no difference:
+                whatever was begun by then counts from the first `now`.
+            client_id: as for `handle_packet`.
+
+        Returns:
+            The decision that `handle_packet` with the same arguments would make instead of this
+            call, with its reply or translated packet; the checks up to the one that decides; and
+            the client's resources that cover the address that was judged.
+
+        Raises:
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the
+                latest `now`.
+            TypeError: a wrong type.
+        """
+        from firezone_filter.gateway.explain import explain  # noqa: PLC0415 - few programs ask
+
+        whole = packet if type(packet) is bytes else to_bytes(packet)
+        check_direction(direction)
+        if client_id is not None:
+            client_id = to_text("client_id", client_id)
+        at = self._now if now is None else self._time_at(now)
+        if not self._started:
+            # The clock stands still, and the first `now` moves everything along.
+            at = self._now
+        return explain(self._context, self._clients, direction, whole, at, client_id)
+
     # --- What there is ---------------------------------------------------------------------
 
     def clients(self) -> tuple[str, ...]:
@@ -462,6 +514,35 @@ class Gateway(FlowLookup):
             for resource_id, held in authorizations.items()
             if not held.is_over(self._now)
         }
+
+    def client(self, client_id: str) -> "ClientState":
+        """Return what there is of a client, at the latest `now`; looking has no effect.
+
+        It goes through all sessions and flows of the client, which may be many: not for every
+        packet.
+
+        Raises:
+            TypeError: *client_id* is not a `str`.
+            UnknownClient: no such client is connected.
+        """
+        from firezone_filter.gateway.states import client_state  # noqa: PLC0415 - rarely needed
+
+        return client_state(self._connected(to_text("client_id", client_id)), self._now)
+
+    @property
+    def addresses(self) -> TunnelAddresses:
+        """The gateway's own tunnel addresses, which `set_addresses` replaces."""
+        return self._context.addresses
+
+    @property
+    def address_plan(self) -> AddressPlan:
+        """The plan that it was made with."""
+        return self._context.plan
+
+    @property
+    def options(self) -> GatewayOptions:
+        """The options that it was made with."""
+        return self._context.options
 
     def counters(self) -> Counters:
         """Return counts for dashboards and alarms; `prometheus_text` formats them.

@@ -15,7 +15,8 @@ are split off before a port is read, and tunnel addresses are refused before a r
 network covers them could match.
 
 Judging reads, committing writes. The judge changes nothing that a decision depends on (an index
-may leave out for good what it has met as over). It returns a `Ruling`, the decision and what
+may leave out for good what it has met as over; whoever asks about a moment that may not come
+has permissions asked in a way that leaves no trace). It returns a `Ruling`, the decision and what
 follows from it, and `Gateway._commit` carries that out: it remembers allowed flows, and
 `Client.invalidate` forgets them when permissions change. State that is over at `now` counts as
 gone, whether or not it has been forgotten.
@@ -27,6 +28,7 @@ to commit.
 
 from typing import cast
 
+from firezone_filter.access.authorizations import AsksPermission, ClientAccess
 from firezone_filter.access.special_ranges import DNS, MULTICAST, PROXY, TUNNEL
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.clients import ClientTable
@@ -68,10 +70,17 @@ _new = tuple.__new__
 class Judge:
     """Decides about packets that miss the flow cache. It changes nothing."""
 
-    __slots__ = ("_by_address", "_clients", "_context")
+    __slots__ = ("_by_address", "_clients", "_context", "_permission")
 
-    def __init__(self, context: GatewayContext, clients: ClientTable) -> None:
+    def __init__(
+        self,
+        context: GatewayContext,
+        clients: ClientTable,
+        permission: AsksPermission = ClientAccess.permission,
+    ) -> None:
+        """Judge for a gateway's clients, asking for permissions by a method of `ClientAccess`."""
         self._context = context
+        self._permission = permission
         self._clients = clients.by_id
         self._by_address = clients.by_address
 
@@ -201,7 +210,9 @@ class Judge:
             number = headers.icmp_type
             kind = ICMP_KINDS[protocol][headers.icmp_type]
             if kind == ERROR:
-                return judge_icmp_error(self._context, client, headers, packet, now, outbound=True)
+                return judge_icmp_error(
+                    self._context, client, headers, packet, now, self._permission, outbound=True
+                )
             if kind == ON_LINK:
                 return Ruling(client.drop(Reason.ICMP), client, headers)
 
@@ -214,7 +225,7 @@ class Judge:
             return Ruling(client.forward_own, client, headers, key)
 
         # Row 9. Nothing but a resource that the client is authorized for opens a network.
-        permitted = client.access.permission(destination, flags, protocol, number, now)
+        permitted = self._permission(client.access, destination, flags, protocol, number, now)
         if isinstance(permitted, Reason):
             return self._reject_unless_icmp_error(client, permitted, headers, packet, now)
         # Row 10. With `stateful` the packet belongs to a flow, or begins one, or has no answers.
@@ -293,7 +304,7 @@ class Judge:
             kind = ICMP_KINDS[protocol][headers.icmp_type]
             if kind == ERROR:
                 return judge_icmp_error(
-                    self._context, client, headers, packet, now, outbound=False
+                    self._context, client, headers, packet, now, self._permission, outbound=False
                 )
             if kind == ON_LINK:
                 return Ruling(client.drop(Reason.ICMP), client, headers)
@@ -318,7 +329,7 @@ class Judge:
 
         # Rows 8 and 9. Filters judge packets to a client as strictly as packets from it, by
         # the resource's port, which is the source port here, or by the ICMP type.
-        permitted = client.access.permission(far, flags, protocol, number, now)
+        permitted = self._permission(client.access, far, flags, protocol, number, now)
         if isinstance(permitted, Reason):
             # Refused all the same; the reason alone tells the late packets of an ended session
             # from unsolicited ones.

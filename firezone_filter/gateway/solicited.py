@@ -66,10 +66,14 @@ def track_outbound(  # noqa: PLR0913, PLR0917 - the facts about a packet
         return None
     flow = flows.find(identity, now)
     if flow is None:
-        # The end of a connection begins none.
-        if identity[-1] == TCP and packet[transport + TCP_FLAGS_AT] & (RST | SYN) == RST:
+        if ends_a_connection(identity, packet, transport):
             return None
         flow = flows.new_flow(identity, cast("str", permitted.resource_id), now)
         if flow is None:
             return Reason.FLOWS_EXHAUSTED
     return track(flows, flow, transport, permitted, outbound=True)
+
+
+def ends_a_connection(identity: bytes, packet: bytes, transport: int) -> bool:
+    """Tell whether a packet is the end of a connection, which begins no flow."""
+    return identity[-1] == TCP and packet[transport + TCP_FLAGS_AT] & (RST | SYN) == RST

@@ -18,6 +18,7 @@ from struct import Struct
 from typing import Final, Literal
 
 from firezone_filter.nat.flows import TranslatedFlow, rewriting_of, translated_flow
+from firezone_filter.nat.given import GivenNames
 from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.nat.sessions import ForwardKey, Release, Session, SessionTable
 from firezone_filter.packet.headers import Headers
@@ -37,7 +38,7 @@ _REAL_AT_LEAST: Final = 64
 class Nat:
     """The proxy addresses and sessions of one client."""
 
-    __slots__ = ("_real_at_most", "_sessions", "proxies", "real")
+    __slots__ = ("_real_at_most", "_sessions", "given", "proxies", "real")
 
     def __init__(
         self,
@@ -48,6 +49,8 @@ class Nat:
     ) -> None:
         """Create a NAT without proxy addresses; arguments as `SessionTable`."""
         self.proxies = ProxyTable()
+        self.given = GivenNames()
+        """What `resolve` has been told, to be told again."""
         self._sessions = SessionTable(pool, connected, cleanup, release)
         self.real: set[bytes] = set()
         """The real addresses of all that an inbound packet may belong to: of proxy addresses, of
@@ -62,10 +65,12 @@ class Nat:
         if self.proxies.is_renumbered_by(resolution):
             # The client numbers from the start again, so all its old proxy addresses have lost
             # their meaning: a session under one could reach a host of another name.
+            self.given.clear()
             self.proxies.clear()
             self._sessions.withdraw_all(now)
         self._note_real(resolution.resolved)
         self.proxies.assign(resource_id, resolution)
+        self.given.add(resource_id, resolution)
 
     def _note_real(self, addresses: Iterable[bytes]) -> None:
         """Take note of real addresses, and at times forget those that mean nothing any more."""
@@ -85,6 +90,7 @@ class Nat:
         Returns:
             How many steps it took, up to *most*, and whether that was all.
         """
+        self.given.forget(resource_id)
         withdrawal = self.proxies.withdraw(resource_id, most)
         self._sessions.withdraw_proxies(withdrawal.ended, at)
         return withdrawal.steps, withdrawal.is_done
@@ -107,6 +113,10 @@ class Nat:
         self._sessions.shift_clock(by)
 
     # --- Reading ---------------------------------------------------------------------------
+
+    def live_sessions(self, now: float) -> list[Session]:
+        """Return the sessions that live."""
+        return self._sessions.living(now)
 
     def outbound(
         self,

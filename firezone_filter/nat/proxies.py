@@ -30,6 +30,9 @@ class Resolution:
     resolved: tuple[bytes, ...]
     """The name's real addresses, without those that no name may resolve to."""
 
+    all_resolved: tuple[bytes, ...] = ()
+    """The same with those, in the order in which they were given."""
+
 
 class SharedPermits(Protocol):
     """What the resources of one proxy address permit together, kept by the room that judges."""

@@ -127,6 +127,12 @@ class SessionTable(ClientSessions[Session]):
         held = self._reverse.get(resolved)
         return None if held is None else held.get(protocol << PORT_BITS | port)
 
+    def living(self, now: float) -> list[Session]:
+        """Return the sessions that live, those of one proxy address together."""
+        groups = self._forward.values()
+        held = (session for group in groups for session in group.held.values())
+        return [session for session in held if not session.is_gone(now)]
+
     def real_addresses(self) -> set[bytes]:
         """Return the real addresses of sessions and remembered ends, whatever the time."""
         return {*self._reverse, *self.ends.real_addresses()}

@@ -329,5 +329,5 @@ def _read_address(
 
 
 def _read_expiry(node: Node, preflight: Preflight) -> int | None:
-    seconds = node.whole("a time in whole seconds", MAX_U64)
+    seconds = node.whole("a time in whole seconds", MAX_U64, with_fraction=False)
     return None if seconds is None else node.attempt(preflight.check_expiry, seconds)

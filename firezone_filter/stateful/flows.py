@@ -81,6 +81,10 @@ class ClientFlows(ClientSessions[Flow]):
         flow = self._by_identity.get(identity)  # type: ignore[arg-type]
         return flow if flow is not None and not flow.is_gone(now) else None
 
+    def living(self, now: float) -> list[Flow]:
+        """Return the flows that live, in the order in which they began."""
+        return [flow for flow in self._by_identity.values() if not flow.is_gone(now)]
+
     def new_flow(self, identity: bytes, resource_id: str, now: float) -> Flow | None:
         """Return the flow that `open` would begin; `None` if there is no room.
 

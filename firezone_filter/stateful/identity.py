@@ -12,11 +12,18 @@ The lengths differ, so none equals another by chance. All else of ICMP belongs t
 request that comes in, an answer that goes out, an error, and every message that nobody answers.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from firezone_filter.packet.headers import Headers
 from firezone_filter.packet.icmp import ECHO_ID_AT, ECHO_REQUEST, ICMP_ANSWERS
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.packet.numbers import (
+    ICMPV4,
+    ICMPV6,
+    IPV4_LENGTH,
+    IPV6_LENGTH,
+    TCP,
+    UDP,
+)
 
 _BYTE: Final = tuple(bytes([number]) for number in range(256))
 
@@ -82,3 +89,30 @@ def translated(identity: bytes, proxy: bytes, port: int) -> bytes:
     length = len(proxy)
     rest = identity[2 * length + _PORT_BYTES :]
     return identity[:length] + proxy + port.to_bytes(_PORT_BYTES) + rest
+
+
+class FlowEnds(NamedTuple):
+    """What the identity of a flow says."""
+
+    protocol: int
+    near: bytes
+    far: bytes
+    near_port: int | None = None
+    far_port: int | None = None
+    request: int | None = None
+    """The type of an ICMP request."""
+    echo_id: int | None = None
+
+
+def read_identity(identity: bytes) -> FlowEnds:
+    """Return what the identity of a flow says."""
+    length = IPV6_LENGTH if len(identity) > 2 * IPV6_LENGTH else IPV4_LENGTH
+    protocol, rest = identity[-1], identity[2 * length : -1]
+    ends = FlowEnds(protocol, identity[:length], identity[length : 2 * length])
+    if protocol in {TCP, UDP}:
+        ports = int.from_bytes(rest[:_PORT_BYTES]), int.from_bytes(rest[_PORT_BYTES:])
+        return ends._replace(near_port=ports[0], far_port=ports[1])
+    if rest:
+        echo_id = int.from_bytes(rest[:-1]) if rest[:-1] else None
+        return ends._replace(request=rest[-1], echo_id=echo_id)
+    return ends

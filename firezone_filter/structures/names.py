@@ -1,6 +1,7 @@
 """Names in ascending order, which come and go one at a time."""
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Final
 
 _MOST: Final = 1_000
@@ -63,6 +64,13 @@ class ManyNames(Names):
         if self._below is not None and not self:
             self[:] = self._below.pop()
             self._below = self._below if self._below.ends else None
+
+    def descending(self) -> Iterator[str]:
+        """Yield all of them, the greatest first."""
+        yield from reversed(self)
+        if self._below is not None:
+            for piece in reversed(self._below.pieces):
+                yield from reversed(piece)
 
 
 class _Pieces:

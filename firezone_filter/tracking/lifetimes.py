@@ -199,6 +199,11 @@ class TrackedSession(SessionState):
         """Tell whether its time is over, or policy has withdrawn it."""
         return now >= self.group.ends_at or now >= self.expires_at
 
+    @property
+    def ends_at(self) -> float:
+        """When it is gone if no packet comes and policy changes nothing."""
+        return min(self.expires_at, self.group.ends_at)
+
     def ended_at(self, now: float) -> float | None:
         """Return when its time was over; `None` if it is not, or policy ended it before."""
         at = self.expires_at

@@ -6,7 +6,7 @@ decision as `decision` and bytes as hexadecimal digits.
 """
 
 import enum
-from typing import Literal, TypeVar, final
+from typing import Literal, Self, TypeVar, final
 
 from attrs import frozen
 
@@ -32,71 +32,123 @@ class Reason(enum.StrEnum):
     The string values are stable; logs and counters may rely on them.
     """
 
-    MALFORMED = "malformed"
-    """The headers contradict each other or the packet's size, are cut off, or name a route
-    around the policy (source routes, routing headers)."""
+    description: str
+    """The reason in one sentence, for people."""
 
-    MULTICAST = "multicast"
-    """The destination of an outbound packet is multicast, or 255.255.255.255."""
+    # The default is for type checkers, to which `Reason("tcp-port")` is a call of this.
+    def __new__(cls, value: str, description: str = "") -> Self:
+        """Make a member: its value, and what it means in one sentence."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
 
-    UNKNOWN_CLIENT = "unknown-client"
-    """No connected client has the near address or the given `client_id`, or, inbound, the
-    address belongs to another client than that."""
-
-    SOURCE_NOT_ALLOWED = "source-not-allowed"
-    """The client sends from an address that is not its own."""
-
-    NOT_A_PEER = "not-a-peer"
-    """The destination of an inbound packet is outside the tunnel ranges."""
-
-    PEER_ADDRESS = "peer-address"
-    """The far address is in the tunnel ranges and not the gateway's own, or, inbound, is in the
-    DNS ranges."""
-
-    FRAGMENT = "fragment"
-    """A later fragment without an allowed first one to follow, or a fragment that contradicts or
-    overlaps the first."""
-
-    ICMP_ERROR = "icmp-error"
-    """An ICMP error about a packet that would not have been permitted, or of a type that never
-    passes."""
-
-    NO_RESOURCE = "no-resource"
-    """No resource of the client covers the far address."""
-
-    TCP_PORT = "tcp-port"
-    """The resource, or the gateway's own filters, do not permit TCP on this port."""
-
-    UDP_PORT = "udp-port"
-    """The resource, or the gateway's own filters, do not permit UDP on this port."""
-
-    ICMP = "icmp"
-    """The resource, or the gateway's own filters, do not permit ICMP of this type; or the message
-    is router or neighbour discovery, which must stay on its link."""
-
-    PROTOCOL = "protocol"
-    """The resource, or the gateway's own filters, do not permit this IP protocol; or it cannot
-    be translated."""
-
-    NOT_INTERNET = "not-internet"
-    """The best match is an Internet resource, and the address is not public or is excluded."""
-
-    NO_TRANSLATION = "no-translation"
-    """There is no real address behind the proxy address."""
-
-    EXPIRED_NAT_SESSION = "expired-nat-session"
-    """An inbound packet of a translated session that ended less than 240 s ago; nothing else
-    permits it."""
-
-    NAT_EXHAUSTED = "nat-exhausted"
-    """A new translated session finds no free port, or the limit of sessions is reached."""
-
-    UNSOLICITED = "unsolicited"
-    """With `stateful`, an inbound packet that belongs to no flow that the client began."""
-
-    FLOWS_EXHAUSTED = "flows-exhausted"
-    """With `stateful`, a new flow finds no room: a limit of flows is reached, and none of the
-    client's, or of the client that has most, gives way."""
+    MALFORMED = (
+        "malformed",
+        (
+            "The headers contradict each other or the packet's size, are cut off, or name a route "
+            "around the policy (source routes, routing headers)."
+        ),
+    )
+    MULTICAST = (
+        "multicast",
+        "The destination of an outbound packet is multicast, or 255.255.255.255.",
+    )
+    UNKNOWN_CLIENT = (
+        "unknown-client",
+        (
+            "No connected client has the near address or the given client id, or, inbound, the "
+            "address belongs to another client than that."
+        ),
+    )
+    SOURCE_NOT_ALLOWED = (
+        "source-not-allowed",
+        "The client sends from an address that is not its own.",
+    )
+    NOT_A_PEER = (
+        "not-a-peer",
+        "The destination of an inbound packet is outside the tunnel ranges.",
+    )
+    PEER_ADDRESS = (
+        "peer-address",
+        (
+            "The far address is in the tunnel ranges and not the gateway's own, or, inbound, is "
+            "in the DNS ranges."
+        ),
+    )
+    FRAGMENT = (
+        "fragment",
+        (
+            "A later fragment has no allowed first one to follow, or a fragment contradicts or "
+            "overlaps the first."
+        ),
+    )
+    ICMP_ERROR = (
+        "icmp-error",
+        (
+            "An ICMP error is about a packet that would not have been permitted, or of a type "
+            "that never passes."
+        ),
+    )
+    NO_RESOURCE = (
+        "no-resource",
+        "No resource of the client covers the far address.",
+    )
+    TCP_PORT = (
+        "tcp-port",
+        "The resource, or the gateway's own filters, do not permit TCP on this port.",
+    )
+    UDP_PORT = (
+        "udp-port",
+        "The resource, or the gateway's own filters, do not permit UDP on this port.",
+    )
+    ICMP = (
+        "icmp",
+        (
+            "The resource, or the gateway's own filters, do not permit ICMP of this type; or the "
+            "message is router or neighbour discovery, which must stay on its link."
+        ),
+    )
+    PROTOCOL = (
+        "protocol",
+        (
+            "The resource, or the gateway's own filters, do not permit this IP protocol; or it "
+            "cannot be translated."
+        ),
+    )
+    NOT_INTERNET = (
+        "not-internet",
+        "The best match is an Internet resource, and the address is not public or is excluded.",
+    )
+    NO_TRANSLATION = (
+        "no-translation",
+        "There is no real address behind the proxy address.",
+    )
+    EXPIRED_NAT_SESSION = (
+        "expired-nat-session",
+        (
+            "The inbound packet belonged to a translated session that ended less than 240 s ago, "
+            "and nothing else permits it."
+        ),
+    )
+    NAT_EXHAUSTED = (
+        "nat-exhausted",
+        (
+            "A new translated session finds no free port, or a limit of sessions is reached and "
+            "none gives way."
+        ),
+    )
+    UNSOLICITED = (
+        "unsolicited",
+        "With stateful filtering, an inbound packet belongs to no flow that the client began.",
+    )
+    FLOWS_EXHAUSTED = (
+        "flows-exhausted",
+        (
+            "With stateful filtering, a new flow finds no room: a limit of flows is reached, and "
+            "none of the client's, or of the client that has most, gives way."
+        ),
+    )
 
 
 @final

@@ -1,12 +1,12 @@
 """Values in JSON types, which `json.dumps` takes as they are, for the `to_dict` methods.
 
-Enums become their values, addresses text, and bytes hexadecimal digits. A mapping whose keys are
-tuples becomes objects in objects. Times stay numbers: seconds on the host's clock.
+Enums become their values, addresses and networks text, and bytes hexadecimal digits. A mapping
+whose keys are tuples becomes objects in objects. Times stay numbers: seconds on the host's clock.
 """
 
 import enum
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from attrs import AttrsInstance, fields
@@ -23,7 +23,7 @@ def to_json_type(value: object) -> object:
     match value:
         case enum.Enum():
             return value.value
-        case IPv4Address() | IPv6Address():
+        case IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
             return str(value)
         case bytes():
             return value.hex()
