@@ -52,14 +52,32 @@ if TYPE_CHECKING:
     from firezone_filter.accounting.prometheus import prometheus_text
     from firezone_filter.logs import DecisionLog, JsonFormatter
     from firezone_filter.policy import (
+        BoxChange,
+        ClientDiff,
+        ExpiryChange,
+        Finding,
+        Move,
         Policy,
         PolicyAuthorization,
         PolicyClient,
+        PolicyDiff,
         PolicyDomain,
+        PolicyTest,
+        Reach,
+        TestResult,
         dump_policy,
         load_policy,
     )
     from firezone_filter.portal import PortalEvent, PortalReply, PortalSession
+    from firezone_filter.values.explanations import Candidate, Check, Explanation, PacketSummary
+    from firezone_filter.values.states import (
+        AuthorizationState,
+        ClientState,
+        FlowState,
+        NameState,
+        NatSessionState,
+        ProxyState,
+    )
 else:
     # What stands beside the gateway is imported when it is first asked for (PEP 562): it takes
     # a third of the time of importing everything, and a program that decides needs none of it.
@@ -69,16 +87,36 @@ else:
             case "DecisionLog" | "JsonFormatter":
                 from firezone_filter import logs as room
             case (
-                "Policy"
+                "BoxChange"
+                | "ClientDiff"
+                | "ExpiryChange"
+                | "Finding"
+                | "Move"
+                | "Policy"
                 | "PolicyAuthorization"
                 | "PolicyClient"
+                | "PolicyDiff"
                 | "PolicyDomain"
+                | "PolicyTest"
+                | "Reach"
+                | "TestResult"
                 | "dump_policy"
                 | "load_policy"
             ):
                 from firezone_filter import policy as room
             case "PortalEvent" | "PortalReply" | "PortalSession":
                 from firezone_filter import portal as room
+            case "Candidate" | "Check" | "Explanation" | "PacketSummary":
+                from firezone_filter.values import explanations as room
+            case (
+                "AuthorizationState"
+                | "ClientState"
+                | "FlowState"
+                | "NameState"
+                | "NatSessionState"
+                | "ProxyState"
+            ):
+                from firezone_filter.values import states as room
             case "prometheus_text":
                 from firezone_filter.accounting import prometheus as room
             case _:
@@ -94,8 +132,14 @@ __all__ = [
     "AddressInUse",
     "AddressPlan",
     "AuthorizationExpired",
+    "AuthorizationState",
+    "BoxChange",
+    "Candidate",
+    "Check",
     "CidrResource",
+    "ClientDiff",
     "ClientFilterTable",
+    "ClientState",
     "Counters",
     "Decision",
     "DecisionLog",
@@ -103,12 +147,16 @@ __all__ = [
     "DnsResource",
     "Drop",
     "Event",
+    "ExpiryChange",
+    "Explanation",
     "Filter",
+    "Finding",
     "FirezoneFilterError",
     "FlowEnd",
     "FlowEnded",
     "FlowRefused",
     "FlowStarted",
+    "FlowState",
     "Forward",
     "Gateway",
     "GatewayOptions",
@@ -120,19 +168,28 @@ __all__ = [
     "InvalidTime",
     "JsonFormatter",
     "Match",
+    "Move",
+    "NameState",
+    "NatSessionState",
+    "PacketSummary",
     "Policy",
     "PolicyAuthorization",
     "PolicyClient",
+    "PolicyDiff",
     "PolicyDomain",
+    "PolicyTest",
     "PortRange",
     "PortalEvent",
     "PortalReply",
     "PortalSession",
     "Protocol",
+    "ProxyState",
+    "Reach",
     "Reason",
     "Reject",
     "Resource",
     "Tcp",
+    "TestResult",
     "Translate",
     "TunnelAddresses",
     "Udp",

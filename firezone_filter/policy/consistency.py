@@ -1,7 +1,13 @@
 """The rules that hold for every policy, checked alike for files and for policies by hand."""
 
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from firezone_filter.documents.faults import quoted
 from firezone_filter.documents.nodes import Node
 from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.policy.parts import PolicyClient
+from firezone_filter.policy.targets import Target
 from firezone_filter.values.addresses import Address, AddressPlan
 from firezone_filter.values.domains import DomainPattern
 
@@ -29,6 +35,39 @@ def check_name(node: Node, name: str, pattern: DomainPattern | None) -> None:
     """
     if pattern is not None and not pattern.matches(name):
         node.refuse(f"is not a name that {'.'.join(pattern.labels)!r} stands for")
+
+
+Names = Mapping[str, AbstractSet[str]]
+"""The names that are among the domains of each client, by its id."""
+
+
+def names_by_client(clients: Iterable[PolicyClient]) -> Names:
+    """Return the names that tests may name, by the ids of the clients that they may name."""
+    return {
+        client.id: {domain.name for one in client.authorizations for domain in one.domains or ()}
+        for client in clients
+    }
+
+
+def check_test_client(node: Node, client_id: str, names: Names | None) -> None:
+    """Report a client of a test that the policy has not.
+
+    Without *names*, because the clients are faulty themselves, any will do.
+    """
+    if names is not None and client_id not in names:
+        node.refuse("is not the id of a client")
+
+
+def check_test_target(
+    node: Node, target: Target, client_id: str | None, names: Names | None
+) -> None:
+    """Report a target of a test whose name the client has not.
+
+    Of a client that is faulty or unknown, which has been reported, any will do.
+    """
+    known = None if names is None or client_id is None else names.get(client_id)
+    if known is not None and target.name is not None and target.name not in known:
+        node.refuse(f"has a name that is not among the domains of client {quoted(client_id)}")
 
 
 class ProxyCheck:

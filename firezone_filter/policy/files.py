@@ -22,15 +22,13 @@ from firezone_filter.policy.consistency import (
     ProxyCheck,
     check_name,
     check_tunnel_address,
+    names_by_client,
     refuse_domains,
 )
 from firezone_filter.policy.options_json import read_options, write_options
-from firezone_filter.policy.policy import (
-    Policy,
-    PolicyAuthorization,
-    PolicyClient,
-    PolicyDomain,
-)
+from firezone_filter.policy.parts import PolicyAuthorization, PolicyClient, PolicyDomain
+from firezone_filter.policy.policy import Policy
+from firezone_filter.policy.tests_json import read_tests, write_tests
 from firezone_filter.values.addresses import (
     Address,
     AddressPlan,
@@ -45,10 +43,14 @@ from firezone_filter.values.times import to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
 
-# What the portal sends besides, so that its objects can be pasted in: of the gateway's
-# `interface`, and of a client.
-_IGNORED_OF_GATEWAY: Final = ("upstream_dns", "upstream_do53", "upstream_doh", "search_domain")
-_IGNORED_OF_CLIENT: Final = (
+IGNORED: Final = ("$schema",)
+"""Editors take the schema from there by which they complete and check a file."""
+
+IGNORED_OF_GATEWAY: Final = ("upstream_dns", "upstream_do53", "upstream_doh", "search_domain")
+"""What the portal sends besides, so that its objects can be pasted in: of the gateway's
+`interface`."""
+
+IGNORED_OF_CLIENT: Final = (
     "public_key",
     "preshared_key",
     "version",
@@ -59,6 +61,7 @@ _IGNORED_OF_CLIENT: Final = (
     "firebase_installation_id",
     "identifier_for_vendor",
 )
+"""The same of a client."""
 
 _LONGEST_NAME: Final = 4_096  # of a path on Linux, its end included
 _FILE_NAME: Final = re.compile(r"[^\n]*([/\\][^\n]*|\.[A-Za-z]\w*)")
@@ -82,7 +85,10 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
        {"resource": {"type": "dns", "id": "git", "address": "git.example.com", "filters": []},
         "domains": [{"name": "git.example.com",
                      "proxy_addresses": ["100.96.0.1", "fd00:2021:1111:8000::1"],
-                     "resolved_addresses": ["10.20.0.10"]}]}]}]}
+                     "resolved_addresses": ["10.20.0.10"]}]}]}],
+     "tests": [{"name": "alice works", "client": "alice", "at": 1789000000,
+                "allow": ["tcp 10.0.0.5:5432", "ping 10.0.0.5", "tcp git.example.com:443"],
+                "deny": ["tcp 10.0.0.5:22", "udp 0.0.0.0/0:25"]}]}
     ```
 
     - `gateway` and each client have an `ipv4`, an `ipv6` or both; `null` means none.
@@ -101,17 +107,24 @@ def load_policy(source: str | bytes | Mapping[str, object]) -> Policy:
       with `types`, `types_v6` or both, lists of ICMP types (`Icmp`); and a filter of another
       protocol, by its number (`Protocol`).
     - `domains`, for DNS resources only, lists resolved names, with which
-      `Gateway.domain_resolved` is called for a new gateway; it may be missing or empty. Each
-      entry has all three fields; either list may be empty. The name must match the
+      `Gateway.domain_resolved` is called for a new gateway. **Missing, it says nothing about
+      names, and `Policy.apply` leaves those alone that a gateway has; a list, also an empty
+      one, is all there is.** (Other resources have no names: an empty list is as good as
+      none.) Each entry has all three fields; either list may be empty. The name must match the
       resource's pattern. A proxy address belongs to one name of a client (several resources
       may share it), and a client has at most 1,024 of them. Resolved addresses that a name
       server must not be able to give access to, such as 127.0.0.1, are accepted here; a
       gateway leaves them out.
+    - `tests` say what must hold of the policy, for `Policy.run_tests`. Each has a `name` and
+      the id of a `client`; the moment `at` and the lists `allow` and `deny` may be missing
+      (`PolicyTest` says how their targets are written). A name is one of that client's
+      `domains`.
+    - Whole numbers may be written with a fraction of zero: 443.0 is 443, as in JSON Schema.
     - A field that neither this library nor the portal knows there is a fault: a misspelt
       `expires_at` would make a permission permanent, a misspelt `exclude` would open what it
       should close. What the portal sends besides (of its `interface` the resolvers and the
       search domain, of a client keys, version and device) is ignored, so that its objects can
-      be pasted in.
+      be pasted in; and so is `$schema`, where editors look for the schema of a file.
 
     Args:
         source: the JSON text (`bytes`: UTF-8; a byte order mark is ignored), or the mapping
@@ -166,19 +179,27 @@ def dump_policy(policy: Policy) -> str:
 
 
 def _read_policy(node: Node) -> Policy | None:
-    fields = node.fields_only("gateway", "address_plan", "clients", "options")
+    fields = node.fields_only(
+        "gateway", "address_plan", "clients", "options", "tests", ignored=IGNORED
+    )
     if fields is None:
         return None
     plan = _read_plan(fields.get("address_plan"))
     options = read_options(fields.get("options"))
     addresses = _read_gateway(fields.require("gateway"), plan)
     clients = fields.require("clients").each(lambda client: _read_client(client, plan))
+    tests = read_tests(fields.get("tests"), None if clients is None else names_by_client(clients))
     # `Policy` checks for conflicts again, but knows neither the other faults nor the places
     # of this document.
     if node.faults:
         return None
     return build_if_complete(
-        Policy, addresses=addresses, address_plan=plan, clients=clients, options=options
+        Policy,
+        addresses=addresses,
+        address_plan=plan,
+        clients=clients,
+        options=options,
+        tests=tests,
     )
 
 
@@ -210,12 +231,12 @@ def _read_ranges(node: Node | None, default: tuple[Network, ...]) -> tuple[Netwo
 
 
 def _read_gateway(node: Node, plan: AddressPlan | None) -> TunnelAddresses | None:
-    fields = node.fields_only("ipv4", "ipv6", ignored=_IGNORED_OF_GATEWAY)
+    fields = node.fields_only("ipv4", "ipv6", ignored=IGNORED_OF_GATEWAY)
     return None if fields is None else _read_addresses(fields, plan)
 
 
 def _read_client(node: Node, plan: AddressPlan | None) -> PolicyClient | None:
-    fields = node.fields_only("id", "ipv4", "ipv6", "authorizations", ignored=_IGNORED_OF_CLIENT)
+    fields = node.fields_only("id", "ipv4", "ipv6", "authorizations", ignored=IGNORED_OF_CLIENT)
     if fields is None:
         return None
     return build_if_complete(
@@ -271,26 +292,27 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
     # A client has one authorization for a resource: its list is the scope of their ids.
     described = fields.require("resource")
     resource = read_resource(described, among=node.place.parent)
-    domains = _read_domains(fields.get("domains"), described, proxies)
+    listed = fields.get("domains")
+    domains = {}
+    if listed is not None:
+        domains["domains"] = _read_domains(listed, described, proxies)
     expiry = fields.get_unless_null("expires_at")
     if expiry is None:
         # Missing and `null` mean "never", as in portal messages. That is safe, since a
         # misspelt name is a fault.
-        return build_if_complete(PolicyAuthorization, resource=resource, domains=domains)
+        return build_if_complete(PolicyAuthorization, resource=resource, **domains)
     seconds = expiry.number("a time")
     return build_if_complete(
         PolicyAuthorization,
         resource=resource,
         expires_at=None if seconds is None else expiry.attempt(to_time, seconds),
-        domains=domains,
+        **domains,
     )
 
 
 def _read_domains(
-    node: Node | None, resource: Node, proxies: ProxyCheck
+    node: Node, resource: Node, proxies: ProxyCheck
 ) -> tuple[PolicyDomain, ...] | None:
-    if node is None:
-        return ()
     kind, pattern = peek_kind(resource)
     if kind not in (None, "dns"):
         refuse_domains(node)
@@ -348,6 +370,7 @@ def _write_policy(policy: Policy) -> dict[str, object]:
         },
         **({"options": options} if options else {}),
         "clients": [_write_client(client) for client in policy.clients],
+        **({"tests": write_tests(policy.tests)} if policy.tests else {}),
     }
 
 
@@ -378,7 +401,7 @@ def _write_authorization(one: PolicyAuthorization) -> dict[str, object]:
     written: dict[str, object] = {"resource": write_resource(one.resource)}
     if one.expires_at is not None:
         written["expires_at"] = one.expires_at
-    if one.domains:
+    if one.domains is not None:
         written["domains"] = [_write_domain(domain) for domain in one.domains]
     return written
 

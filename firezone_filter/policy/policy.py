@@ -1,141 +1,51 @@
-"""`Policy` and its parts: plain values, and the gateway that one describes."""
+"""`Policy`: who may reach what, until when; the gateway that it describes, and what it means."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from firezone_filter.documents.faults import Faults, Place
 from firezone_filter.documents.nodes import Node
 from firezone_filter.gateway.gateway import Gateway
+from firezone_filter.policy.analysis.changes import PolicyDiff
+from firezone_filter.policy.analysis.diff import diff
+from firezone_filter.policy.analysis.findings import Finding
+from firezone_filter.policy.analysis.lint import lint
+from firezone_filter.policy.analysis.reach import Reach, reach
+from firezone_filter.policy.analysis.tests import TestResult, run_tests
+from firezone_filter.policy.analysis.who import who
+from firezone_filter.policy.apply import carry_out, check_same, find_steps, moment
+from firezone_filter.policy.building import build_gateway, unexpired
 from firezone_filter.policy.consistency import (
     ProxyCheck,
     check_name,
+    check_test_client,
+    check_test_target,
     check_tunnel_address,
+    names_by_client,
     refuse_domains,
 )
-from firezone_filter.values.addresses import (
-    Address,
-    AddressPlan,
-    TunnelAddresses,
-    to_addresses,
-    to_resolved,
+from firezone_filter.policy.parts import (
+    PolicyAuthorization,
+    PolicyClient,
+    PolicyTest,
+    is_a,
+    to_tuple,
 )
+from firezone_filter.policy.targets import parse_target
+from firezone_filter.policy.told import told_clients
+from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddresses
 from firezone_filter.values.arguments import check_type
-from firezone_filter.values.domains import to_domain
-from firezone_filter.values.errors import shown
 from firezone_filter.values.options import GatewayOptions
-from firezone_filter.values.resources import (
-    CidrResource,
-    DnsResource,
-    InternetResource,
-    Resource,
-    to_id,
-)
-from firezone_filter.values.times import to_time
-
-T = TypeVar("T")
+from firezone_filter.values.resources import DnsResource
 
 
-def _is_a(*kinds: type) -> Callable[[Any, "Attribute[Any]", Any], None]:
-    """Return a type validator; that of attrs fails for values that have no `repr`."""
-
-    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
-        check_type(attribute.name, value, *kinds)
-
-    return check
+def _to_clients(values: Iterable[PolicyClient]) -> tuple[PolicyClient, ...]:
+    return to_tuple("clients", values, PolicyClient)
 
 
-def _to_tuple(name: str, values: Iterable[T], kind: type[T]) -> tuple[T, ...]:
-    # Texts and mappings are iterable only by accident: an empty one is a mistake, not "none".
-    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(
-        values, Iterable
-    ):
-        raise TypeError(f"{name} are an iterable of {kind.__name__}, not {shown(values)}")
-    several = tuple(values)
-    for one in several:
-        check_type(f"each of {name}", one, kind)
-    return several
-
-
-def _to_expiry(value: float | None) -> float | None:
-    return None if value is None else to_time(value)
-
-
-def _to_domains(values: Iterable["PolicyDomain"]) -> tuple["PolicyDomain", ...]:
-    return _to_tuple("domains", values, PolicyDomain)
-
-
-def _to_authorizations(
-    values: Iterable["PolicyAuthorization"],
-) -> tuple["PolicyAuthorization", ...]:
-    return _to_tuple("authorizations", values, PolicyAuthorization)
-
-
-def _to_clients(values: Iterable["PolicyClient"]) -> tuple["PolicyClient", ...]:
-    return _to_tuple("clients", values, PolicyClient)
-
-
-@frozen
-class PolicyDomain:
-    """One resolved name of a DNS resource: the arguments of `Gateway.domain_resolved`.
-
-    Raises:
-        InvalidAddress: an address is malformed, or a proxy address has a scope.
-        InvalidPolicy: *name* is not a domain name.
-        TypeError: an argument is of the wrong type.
-    """
-
-    name: str = field(converter=to_domain)
-    """The name, in lower case and without a final dot."""
-
-    proxy_addresses: tuple[Address, ...] = field(converter=to_addresses)
-    """The addresses that the client assigned to the name, in the client's order."""
-
-    resolved_addresses: tuple[Address, ...] = field(converter=to_resolved)
-    """The addresses that it resolved to, without those that have a scope. A gateway leaves
-    out more: the addresses that a name server must not be able to give access to."""
-
-
-@frozen
-class PolicyAuthorization:
-    """One client's permission for one resource.
-
-    Raises:
-        InvalidTime: *expires_at* is not finite, or 2**33 or more.
-        TypeError: an argument is of the wrong type.
-    """
-
-    resource: Resource = field(validator=_is_a(CidrResource, DnsResource, InternetResource))
-    """The resource that the client may reach."""
-
-    expires_at: float | None = field(default=None, converter=_to_expiry)
-    """When the permission ends, in Unix seconds; `None` for never."""
-
-    domains: tuple[PolicyDomain, ...] = field(default=(), converter=_to_domains)
-    """Resolved names, for a DNS resource. Where a proxy address stands more than once, for one
-    name, its last place decides."""
-
-
-@frozen
-class PolicyClient:
-    """A client and its authorizations.
-
-    Raises:
-        InvalidPolicy: the id is empty.
-        TypeError: an argument is of the wrong type.
-    """
-
-    id: str = field(converter=to_id)
-    """Names the client."""
-
-    addresses: TunnelAddresses = field(validator=_is_a(TunnelAddresses))
-    """Its addresses inside the tunnel."""
-
-    authorizations: tuple[PolicyAuthorization, ...] = field(
-        default=(), converter=_to_authorizations
-    )
-    """Its permissions; without any it may reach nothing."""
+def _to_tests(values: Iterable[PolicyTest]) -> tuple[PolicyTest, ...]:
+    return to_tuple("tests", values, PolicyTest)
 
 
 @frozen
@@ -152,22 +62,27 @@ class Policy:
     at most 1,024 of them, each for one name: a gateway that hears of a second name takes the
     address away from the first.
 
+    Its tests name clients that it has, and names that are among the domains of that client.
+
     Raises:
         InvalidPolicy: the policy breaks one of these rules; `faults` lists every place.
         TypeError: an argument is of the wrong type.
     """
 
-    addresses: TunnelAddresses = field(validator=_is_a(TunnelAddresses))
+    addresses: TunnelAddresses = field(validator=is_a(TunnelAddresses))
     """The gateway's own addresses inside the tunnel."""
 
-    address_plan: AddressPlan = field(default=AddressPlan(), validator=_is_a(AddressPlan))
+    address_plan: AddressPlan = field(default=AddressPlan(), validator=is_a(AddressPlan))
     """The ranges of tunnel addresses, and of proxy addresses for DNS resources."""
 
     clients: tuple[PolicyClient, ...] = field(default=(), converter=_to_clients)
     """The clients, in order."""
 
-    options: GatewayOptions = field(default=GatewayOptions(), validator=_is_a(GatewayOptions))
+    options: GatewayOptions = field(default=GatewayOptions(), validator=is_a(GatewayOptions))
     """The options of the gateway that it describes."""
+
+    tests: tuple[PolicyTest, ...] = field(default=(), converter=_to_tests)
+    """What must hold of it, for `run_tests`. They are no part of what a gateway is told."""
 
     def __attrs_post_init__(self) -> None:
         top = Node(self, Place(), Faults())
@@ -178,6 +93,7 @@ class Policy:
             node.child("id", 0, client.id).require_unique("client ids", client.id)
             self._check_addresses(node, client.addresses)
             self._check_authorizations(node, client)
+        self._check_tests(top.child("tests", 2, None))
         top.faults.raise_if_any()
 
     def _check_addresses(self, peer: Node, addresses: TunnelAddresses) -> None:
@@ -196,6 +112,19 @@ class Policy:
             )
             _check_domains(node.child("domains", 2, one.domains), one, proxies)
         proxies.check_number()
+
+    def _check_tests(self, tests: Node) -> None:
+        names = names_by_client(self.clients)
+        for n, test in enumerate(self.tests):
+            node = tests.child(n, n, test)
+            check_test_client(node.child("client", 1, test.client), test.client, names)
+            for order, (part, texts) in enumerate(
+                (("allow", test.allow), ("deny", test.deny)), start=3
+            ):
+                targets = node.child(part, order, texts)
+                for m, text in enumerate(texts):
+                    target = parse_target(text)
+                    check_test_target(targets.child(m, m, text), target, test.client, names)
 
     def gateway(
         self,
@@ -218,39 +147,210 @@ class Policy:
                 expiry is more than 50 years after *now*.
             TypeError: an argument is of the wrong type.
         """
-        gateway = Gateway(
+        return build_gateway(
             self.addresses,
-            address_plan=self.address_plan,
-            options=self.options if options is None else options,
+            self.address_plan,
+            self.options if options is None else options,
+            self.clients,
+            now,
         )
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> "Policy":
+        """Return what a gateway has been told, as a policy; a gateway of it decides as that one.
+
+        What is over at the latest `now` is not in it. Clients are in the order in which they
+        connected, the authorizations of each in the order in which they were given, and names
+        with all that was given for them: each DNS resource has a list of `domains`, which may be
+        empty. So of a policy that says of every DNS resource which names it has, and no name
+        twice, it returns an equal one: `Policy.of(policy.gateway(now)) == policy`, apart from
+        what has expired.
+
+        Where two resources share a proxy address and the order of calls was not that of the
+        policy, an entry more says where the proxy address leads to.
+
+        Raises:
+            TypeError: *gateway* is not a `Gateway`.
+        """
+        check_type("gateway", gateway, Gateway)
+        return cls(gateway.addresses, gateway.address_plan, told_clients(gateway), gateway.options)
+
+    def apply(
+        self,
+        gateway: Gateway,
+        now: float | None = None,
+        connect: bool = False,  # noqa: FBT001, FBT002 - reads well by name
+    ) -> None:
+        """Bring a running gateway to this policy, and disturb nothing that does not change.
+
+        Every client of the policy that is connected, under the policy's addresses, has then what
+        a new gateway would give it. What is the same already is not touched: its sessions and
+        flows go on, and decisions stay remembered.
+
+        - Authorizations are given, changed and revoked. One whose resource is of another kind now,
+          or has another network or pattern, is revoked and given anew.
+        - Names are resolved. Missing `domains` leave those of a resource alone; a list is all
+          there is: a resource that loses a name, or one of its proxy addresses, is revoked and
+          given anew. That holds as well for a resource of which the policy says nothing if the
+          policy gives one of its proxy addresses to another name; it keeps its other ones.
+        - The gateway's own addresses are set.
+        - Clients that the policy does not know, or knows under other addresses, are allowed
+          nothing. They stay connected, unless *connect* is set.
+        - What has expired is not given, and brings no event; it is revoked where the gateway
+          has it still.
+
+        All or nothing: a call that raises has changed nothing, time included. (For want of
+        memory a call may end half-way. Then nothing of what the policy takes away or changes is
+        left, and another call completes it.)
+
+        Args:
+            gateway: a gateway with the policy's plan and options.
+            now: Unix time, in seconds; `None` for the latest `now` of the gateway.
+            connect: whether clients are to be disconnected that the policy does not know, or
+                knows under other addresses; and those connected, in its order, that it knows.
+
+        Raises:
+            AddressInUse: a client that the policy does not know, or knows under other addresses,
+                has one of the policy's own addresses and would stay connected.
+            InvalidPolicy: the gateway has another plan, or other options; or a client would have
+                more than 1,024 proxy addresses, with those that are left alone.
+            InvalidTime: *now* is not finite, 2**33 or more, or more than 50 years from the latest
+                `now`; or an expiry, of whichever client, comes before any `now`, or is more than
+                50 years ahead.
+            TypeError: an argument is of the wrong type.
+        """
+        check_type("gateway", gateway, Gateway)
+        check_type("connect", connect, bool)
+        check_same(gateway, self.address_plan, self.options)
+        at = moment(gateway, now, self.clients)
+        clients = unexpired(self.clients, at)
+        steps = find_steps(gateway, self.addresses, clients, at, connect=connect)
         if now is not None:
             gateway.handle_timeout(now)
-        for client in self.clients:
-            gateway.client_connected(client.id, client.addresses)
-            for one in client.authorizations:
-                gateway.authorize(client.id, one.resource, expires_at=one.expires_at)
-                # An authorization that has expired is gone already: it has no domains to set.
-                if one.expires_at is None or now is None or now < one.expires_at:
-                    _resolve(gateway, client.id, one)
-        return gateway
+        carry_out(gateway, steps)
 
+    def reach(self, client_id: str, at: float | None = None) -> tuple[Reach, ...]:
+        """Return everything that a client may reach, as disjoint boxes.
 
-def _resolve(gateway: Gateway, client_id: str, one: PolicyAuthorization) -> None:
-    for domain in one.domains:
-        gateway.domain_resolved(
-            client_id,
-            one.resource.id,
-            domain.name,
-            proxy_addresses=domain.proxy_addresses,
-            resolved_addresses=domain.resolved_addresses,
-        )
+        That is exact of whole packets without IPv4 options and IPv6 extension headers: TCP and
+        UDP to every port, ICMP that is no error and may leave its link, and other protocols;
+        through proxy addresses TCP, UDP and echo requests that have a translation. What
+        `stateful` and the room for sessions ask besides is left aside.
+
+        Args:
+            client_id: the client.
+            at: the moment, in Unix seconds; `None` if nothing has expired.
+
+        Returns:
+            The boxes: IPv4 first, by first address, protocol and port or types. Neighbours that
+            differ in nothing else are one. The gateway's own addresses are among them.
+
+        Raises:
+            InvalidTime: *at* is not finite, or 2**33 or more.
+            TypeError: a wrong type.
+            UnknownClient: the policy has no such client.
+        """
+        return reach(self, client_id, at)
+
+    def who(
+        self,
+        target: str | Address,
+        protocol: int | str,
+        port: int | None = None,
+        icmp_type: int | None = None,
+        at: float | None = None,
+    ) -> tuple[tuple[str, str | None], ...]:
+        """Return the clients that may reach a target.
+
+        Args:
+            target: an address, or a name, which stands for the proxy addresses that a client
+                has for it.
+            protocol: a protocol number, `"tcp"`, `"udp"`, or `"icmp"` for that of the address's
+                family.
+            port: the port of TCP or UDP; `None` for whoever may reach any.
+            icmp_type: the type of ICMP; `None` for whoever may reach any.
+            at: the moment, in Unix seconds; `None` if nothing has expired.
+
+        Returns:
+            Pairs of a client's id and that of the resource that answers, each once, in the
+            order of clients; the resource is `None` for the gateway's own address. For a name
+            that no client has, and an address that none may reach: `()`.
+
+        Raises:
+            InvalidAddress: *target* looks like an address, and is none.
+            InvalidPolicy: *target* is no name, *protocol* no protocol, *port* no port or not one
+                of TCP or UDP, or *icmp_type* no type or not one of ICMP.
+            InvalidTime: *at* is not finite, or 2**33 or more.
+            TypeError: a wrong type.
+        """
+        return who(self, target, protocol, port, icmp_type, at)
+
+    def run_tests(self) -> tuple[TestResult, ...]:
+        """Run the policy's tests, and return what became of each, in their order.
+
+        A target of `allow` holds if every address, port and ICMP type that it names is permitted
+        and an answer from there would come back; one of `deny` if none is, and nothing from
+        there comes in. ICMP errors, later fragments and answers of sessions are left aside. Both
+        are exact: computed on sets of addresses, ports and types, without trying samples.
+
+        - Without a port every port is meant. `icmp` is every type that may pass at all: no ICMP
+          errors and none that stays on its link, and through a proxy address only the echo
+          request. `ping` is the echo request out and the reply in.
+        - A name stands for those of its proxy addresses that have a translation. If none has
+          one, `allow` fails and `deny` holds.
+        - The gateway's own address counts only where a target names it by itself, and not inside
+          a network.
+        - A client without an address of a family may reach nothing there.
+        """
+        return run_tests(self)
+
+    def lint(self, at: float | None = None) -> tuple[Finding, ...]:
+        """Return what in the policy is not as it should be, or as it seems.
+
+        That is exact: what permits nothing, or nothing that is not permitted anyway, is found by
+        comparing sets of packets, by the rules that decide. docs/lint.md lists all codes with
+        their thresholds. What expires later counts as long as it lasts: an authorization that
+        outlasts all others is not redundant.
+
+        Args:
+            at: the moment that is asked about, in Unix seconds: what has expired by then
+                permits nothing. With `None` nothing has expired.
+
+        Returns:
+            The findings in the order of a policy file; `()` for a policy without any. Not all
+            are mistakes: `Finding.severity` tells.
+
+        Raises:
+            InvalidTime: *at* is not finite, or 2**33 or more.
+            TypeError: not a number.
+        """
+        return lint(self, at)
+
+    def diff(self, other: "Policy", at: float | None = None) -> PolicyDiff:
+        """Return what is different in another policy, which is thought of as the later one.
+
+        A box of what a client has gained or lost is about the same far packets, sent from the
+        client's address in each policy. It is as exact as `reach`. That another resource answers
+        is no difference if both permit. That one policy is `stateful`, or has room for fewer
+        sessions or flows, is a difference of `PolicyDiff.options` alone, and of no box.
+
+        Args:
+            other: the other policy.
+            at: the moment, in Unix seconds; `None` if nothing has expired.
+
+        Raises:
+            InvalidTime: *at* is not finite, or 2**33 or more.
+            TypeError: a wrong type.
+        """
+        check_type("other", other, Policy)
+        return diff(self, other, at)
 
 
 def _check_domains(domains: Node, one: PolicyAuthorization, proxies: ProxyCheck) -> None:
     pattern = one.resource.pattern() if isinstance(one.resource, DnsResource) else None
     if pattern is None:
         refuse_domains(domains)
-    for n, domain in enumerate(one.domains):
+    for n, domain in enumerate(one.domains or ()):
         node = domains.child(n, n, domain)
         check_name(node.child("name", 0, domain.name), domain.name, pattern)
         addresses = node.child("proxy_addresses", 1, None)
