@@ -3,7 +3,7 @@
 It opens and prints nothing, and keeps no packet after deciding about it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import cast
 
@@ -18,12 +18,15 @@ from firezone_filter.policy import Policy
 from firezone_filter.replay.captured_packet import CapturedPacket, read_packet
 from firezone_filter.replay.clock import WINDOW, CaptureClock, begin, earliest_begin
 from firezone_filter.replay.direction import ClientAddresses
-from firezone_filter.replay.five_tuple import read_five_tuple
-from firezone_filter.replay.refusing_resource import RefusingResources
+from firezone_filter.replay.refused_by import RefusedBy
 from firezone_filter.replay.summary import Decided, Summary
 from firezone_filter.replay.writers import FlowWriter, Writer
 from firezone_filter.values.decisions import Decision, Direction, Forward, Translate
 from firezone_filter.values.events import AuthorizationExpired, FlowEvent
+
+Asking = Callable[[Gateway, int, Direction, bytes, float], None]
+"""Asks the gateway about a packet before that is decided: with the number of its frame, its
+direction, the whole packet and the time. It changes nothing."""
 
 
 def replay(
@@ -31,6 +34,7 @@ def replay(
     policy: Policy,
     writers: Sequence[Writer] = (),
     flows: FlowWriter | None = None,
+    asking: Asking | None = None,
 ) -> Summary:
     """Decide about every packet of *records*, pass each on to *writers*, and count them all.
 
@@ -40,7 +44,8 @@ def replay(
     be right, is decided at the latest time so far. Flow records go to *flows*, if given; the
     flows still open at the end are closed as if their clients disconnected.
 
-    The gateway has the policy's options, but for `flow_records`, which *flows* decides.
+    The gateway has the policy's options, but for `flow_records`, which *flows* decides. *asking*
+    is called before each decision.
 
     Returns:
         The counts; with `damage` if *records* ended in a `DamagedCaptureError`, and
@@ -48,9 +53,9 @@ def replay(
 
     Raises:
         FirezoneFilterError: The policy can begin at no time of a capture.
-        Exception: Anything else that *records* or *writers* raise.
+        Exception: Anything else that *records*, *writers* or *asking* raise.
     """
-    run = _Replay(policy, writers, flows)
+    run = _Replay(policy, writers, flows, asking)
     try:
         for record in _until_interrupted(records, run.summary):
             run.add(record)
@@ -81,6 +86,7 @@ class _Replay:
     _policy: Policy
     _writers: Sequence[Writer]
     _flows: FlowWriter | None
+    _asking: Asking | None
     _waiting: list[Record] = field(init=False, factory=list)
     _run: "_Run | None" = field(init=False, default=None)
     summary: Summary = field(init=False, factory=Summary)
@@ -112,13 +118,15 @@ class _Replay:
         start_ns = earliest_ns if begin_ns is None else begin_ns
         # Records change no decision, and without a writer nobody reads them.
         options = evolve(self._policy.options, flow_records=self._flows is not None)
+        gateway = self._policy.gateway(start_ns / NS_PER_S, options=options)
         run = _Run(
-            gateway=self._policy.gateway(start_ns / NS_PER_S, options=options),
+            gateway=gateway,
             clock=CaptureClock(start_ns, earliest_ns, is_set=begin_ns is not None),
             clients=ClientAddresses(self._policy),
-            refusing=RefusingResources(self._policy),
+            refused_by=RefusedBy(gateway, stateful=options.stateful),
             writers=self._writers,
             flows=self._flows,
+            asking=self._asking,
             summary=self.summary,
         )
         for record in self._waiting:
@@ -134,9 +142,10 @@ class _Run:
     gateway: Gateway
     clock: CaptureClock
     clients: ClientAddresses
-    refusing: RefusingResources
+    refused_by: RefusedBy
     writers: Sequence[Writer]
     flows: FlowWriter | None
+    asking: Asking | None
     summary: Summary
     _numbers: Iterator[int] = field(init=False, factory=lambda: count(1))
 
@@ -193,6 +202,8 @@ class _Run:
         now = self.clock.seconds
         if self.flows is not None:
             self._let_flows_end(now)
+        if self.asking is not None:
+            self.asking(self.gateway, number, direction, packet.whole, now)
         # A capture names no authenticated peer, so the source address has to identify it.
         decision = self.gateway.handle_packet(direction, packet.whole, now)
         self._take_events()
@@ -203,7 +214,7 @@ class _Run:
             packet=packet,
             wire_length=max(record.wire_length, len(record.frame)),
             decision=decision,
-            resource_id=self._resource_of(direction, packet, decision),
+            resource_id=self._resource_of(direction, packet, now, decision),
         )
         self.summary.add(decided)
         for writer in self.writers:
@@ -214,13 +225,16 @@ class _Run:
         return time_ns if 0 <= time_ns < TIME_END_NS else self.clock.latest_ns
 
     def _resource_of(
-        self, direction: Direction, packet: CapturedPacket, decision: Decision
+        self, direction: Direction, packet: CapturedPacket, now: float, decision: Decision
     ) -> str | None:
         if isinstance(decision, Forward | Translate):
+            if isinstance(decision, Translate) and direction is Direction.OUTBOUND:
+                self.refused_by.session_began()
             return decision.resource_id
-        if decision.client_id is None:
+        # The summary counts refusals by their reasons.
+        if not self.writers:
             return None
-        return self.refusing.find(direction, read_five_tuple(packet.captured), decision)
+        return self.refused_by.find(direction, packet.whole, now, decision)
 
     def _take_events(self) -> None:
         while (event := self.gateway.poll_event()) is not None:
@@ -230,4 +244,4 @@ class _Run:
             else:
                 self.summary.add_events([event])
                 if isinstance(event, AuthorizationExpired):
-                    self.refusing.expired(event.client_id, event.resource_id)
+                    self.refused_by.expired()
