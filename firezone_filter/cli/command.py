@@ -4,35 +4,29 @@ Every outcome has its exit status (`ExitStatus`). Failures are reported on stand
 line each, without a traceback; a closed pipe or Ctrl-C ends the run in silence.
 """
 
-import io
-import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
 import click
 
+from firezone_filter.cli.arguments import FILE, Command, read_by, to_client
+from firezone_filter.cli.ask.commands import COMMANDS
 from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
 from firezone_filter.cli.logs.time_options import to_key
 from firezone_filter.cli.replay_job import ReplayJob
-from firezone_filter.cli.terminal import printable
+from firezone_filter.cli.streams import PROGRAM, finish_output, prepare_streams, say
 from firezone_filter.compiled.twins import IS_COMPILED
-from firezone_filter.values.addresses import Address, to_address
+from firezone_filter.values.addresses import Address
 from firezone_filter.values.errors import FirezoneFilterError
 
-PROGRAM: Final = "firezone-filter"
 PACKAGE: Final = "firezone-filter"
-
-FILE: Final = click.Path(readable=False, allow_dash=True)
-"""Any file name, which a shell can complete; opening it tells whether it can be used."""
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -45,24 +39,8 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
         context.exit()
 
 
-class _Command(click.Command):
-    """A command whose errors are all about itself, so that they can point at its help."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*.
-
-        Raises:
-            UsageError: An argument is wrong; with the context, which click's parser leaves out.
-        """
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            error.ctx = error.ctx or ctx
-            raise
-
-
 class _Group(click.Group):
-    command_class = _Command
+    command_class = Command
 
 
 @click.group(
@@ -80,33 +58,6 @@ def cli() -> None:
     """Decide about packets as a Firezone Gateway does."""
 
 
-def _read_by(read: Callable[[str], object]) -> Callable[..., object]:
-    """Return an option's callback, which parses values by *read*.
-
-    A `ValueError` of *read* becomes click's complaint about the option.
-    """
-
-    def callback(
-        _: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None
-    ) -> object:
-        try:
-            if isinstance(value, tuple):
-                return tuple(map(read, value))
-            return None if value is None else read(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return callback
-
-
-def _to_client(text: str) -> tuple[str, Address]:
-    # An id may have an equals sign, and an address has none.
-    client_id, equals, address = text.rpartition("=")
-    if not (client_id and equals):
-        raise ValueError(f"{text!r} is not ID=ADDRESS")
-    return client_id, to_address(address)
-
-
 @cli.command("replay")
 @click.argument("capture", type=FILE)
 @click.option(
@@ -117,7 +68,7 @@ def _to_client(text: str) -> tuple[str, Address]:
     "clients",
     multiple=True,
     metavar="ID=ADDRESS",
-    callback=_read_by(_to_client),
+    callback=read_by(to_client),
     help="Give client ID of the policy an ADDRESS of the capture. Repeat it for more.",
 )
 @click.option(
@@ -166,12 +117,12 @@ def replay_command(  # noqa: PLR0913 - as many as there are options
     """
     job = ReplayJob(capture, policy, decisions, forwarded, flows, clients, stateful, as_json)
     try:
-        return job.run(_say)
+        return job.run(say)
     except UnusableError as error:
         for line in error.lines:
-            _say(line)
+            say(line)
     except FirezoneFilterError as error:
-        _say(f"{display_name(policy)}: {error}")
+        say(f"{display_name(policy)}: {error}")
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
@@ -200,7 +151,7 @@ def _to_key(context: click.Context, _: click.Parameter, value: str | None) -> st
 @click.option(
     "--grep",
     metavar="REGEX",
-    callback=_read_by(to_regex),
+    callback=read_by(to_regex),
     help="Only messages in which REGEX, in Python's syntax, is found.",
 )
 @click.option("-i", "--ignore-case", is_flag=True, help="Let --grep find both cases of letters.")
@@ -209,7 +160,7 @@ def _to_key(context: click.Context, _: click.Parameter, value: str | None) -> st
     "fields",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_read_by(to_field),
+    callback=read_by(to_field),
     help="Only lines in which field NAME is VALUE (null if it is missing), or is in VALUE if that "
     "is a network: src=10.0.0.0/8. NAME may be outer.inner. Repeat it for more.",
 )
@@ -265,18 +216,22 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
     """
     if ignore_case:
         if grep is None:
-            _say("-i needs --grep")
+            say("-i needs --grep")
             return ExitStatus.UNUSABLE
         grep = to_regex(grep.pattern, ignore_case=True)
     selection = Selection(severity, grep, fields, since, until, invert)
     job = LogJob(files, selection, merge, all_fields, follow, as_json)
     try:
-        return job.run(_say)
+        return job.run(say)
     except UnusableError as error:
-        _say(str(error))
+        say(str(error))
     except BrokenPipeError:
         return ExitStatus.CLOSED_PIPE
     return ExitStatus.UNUSABLE
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -288,12 +243,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, one of `ExitStatus`.
     """
-    _prepare_streams()
+    prepare_streams()
     streams = sys.stdout, sys.stderr
     try:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False))
     except click.ClickException as error:
-        _say(f"{error.format_message()} (see {_path_of(error)} --help)")
+        say(f"{error.format_message()} (see {_path_of(error)} --help)")
         return ExitStatus.UNUSABLE
     except click.Abort:
         return ExitStatus.INTERRUPTED
@@ -305,43 +260,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout, sys.stderr = streams
         return ExitStatus.CLOSED_PIPE
     except OSError as error:
-        _say(f"writing stops: {error.strerror}")
+        say(f"writing stops: {error.strerror}")
         return ExitStatus.UNUSABLE
     finally:
-        _finish_output()
+        finish_output()
 
 
 def _path_of(error: click.ClickException) -> str:
     """Return the command whose help tells what *error* is about."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return PROGRAM if context is None else context.command_path
-
-
-def _say(line: str) -> None:
-    # If standard error itself cannot be written, there is no place left to complain.
-    with suppress(OSError):
-        sys.stderr.write(f"{PROGRAM}: {printable(line)}\n")
-
-
-def _prepare_streams() -> None:
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            # The shell closed it (`>&-`), so Python made no stream for it.
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
-            setattr(sys, name, nowhere)
-        elif isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding lacks must not stop the run.
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _finish_output() -> None:
-    """Flush standard output, or discard what is left if it cannot be written.
-
-    Otherwise Python would try once more at exit, and print a traceback.
-    """
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -17,6 +17,10 @@ class ExitStatus(IntEnum):
     """Part of the input is bad: a capture is cut short or damaged, or something of it could not
     be taken as it is (link types, time stamps); or a log has lines that are not JSON."""
 
+    NEGATIVE = 1
+    """The answer to a question: a packet is refused, a test fails, there is a finding or a
+    difference. (The same number, of other commands.)"""
+
     UNUSABLE = 2
     """Arguments or files cannot be used; click's status for bad arguments."""
 

@@ -1,4 +1,4 @@
-"""The files that a replay reads: the policy and the capture."""
+"""The files that commands read: policies and captures."""
 
 import os
 import stat

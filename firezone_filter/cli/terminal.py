@@ -4,6 +4,7 @@ import os
 from typing import Final, TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 WIDTH: Final = 80
 """Columns where the output is not a terminal."""
@@ -46,6 +47,17 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def around(screen: Console, style: str) -> tuple[str, str]:
+    """Return the control sequences before and after a text in *style*; empty where it has none.
+
+    For output of many lines, since rich takes its time for each.
+    """
+    with screen.capture() as coloured:
+        screen.print(Text("|", style), end="")
+    before, _, after = coloured.get().partition("|")
+    return before, after
 
 
 def terminal_columns(stream: TextIO) -> int | None:

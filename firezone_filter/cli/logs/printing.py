@@ -9,14 +9,12 @@ from collections.abc import Callable
 from typing import Final, Protocol, TextIO
 
 from attrs import field, frozen
-from rich.console import Console
-from rich.text import Text
 
 from firezone_filter.cli.logs.entries import Entry, Fields
 from firezone_filter.cli.logs.jq_text import to_json, to_text
 from firezone_filter.cli.logs.selection import rank
 from firezone_filter.cli.logs.splitter import Piece
-from firezone_filter.cli.terminal import console, printable
+from firezone_filter.cli.terminal import around, console, printable
 
 _STYLES: Final = ("dim", "blue", "green", "yellow", "bold red")
 """The style of each severity, by its rank."""
@@ -111,7 +109,7 @@ class _Safe:
     @_colours.default
     def _colours_of_the_terminal(self) -> tuple[tuple[str, str], ...]:
         screen = console(self._stream)
-        return tuple(_colour(screen, style) for style in _STYLES)
+        return tuple(around(screen, style) for style in _STYLES)
 
     def line(self, fields: Fields) -> bytes:
         time, severity, message = (
@@ -156,14 +154,6 @@ def _encoded(text: str) -> bytes:
     except UnicodeEncodeError:
         # A lone surrogate, written as an escape: jq prints U+FFFD for it.
         return _surrogates.sub("\ufffd", text).encode()
-
-
-def _colour(screen: Console, style: str) -> tuple[str, str]:
-    """Return the control sequences before and after a text in *style*."""
-    with screen.capture() as coloured:
-        screen.print(Text("|", style), end="")
-    before, _, after = coloured.get().partition("|")
-    return before, after
 
 
 def _writer(stream: TextIO) -> Callable[[bytes], object]:
