@@ -10,7 +10,7 @@ from typing import Final, TypeGuard
 from attrs import fields
 
 from firezone_filter import Decision, Drop, Forward, Reject, Translate
-from tests.builders import ICMPV4, ICMPV6, TCP, UDP
+from tests.numbers import ICMPV4, ICMPV6, TCP, UDP
 
 DECISIONS: Final = (Forward, Translate, Reject, Drop)
 WIDTH: Final = 16

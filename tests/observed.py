@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import pytest
 
 from firezone_filter import Direction, Gateway
-from tests.builders import fragment
+from firezone_filter.testing import fragment
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family
 from tests.translations import N4, N6, Names
 

@@ -17,7 +17,8 @@ from firezone_filter import (
     GatewayOptions,
     Resource,
 )
-from tests.builders import ACK, ESP, FIN, RST, SYN, Layout, icmp_echo, ip, tcp, udp
+from firezone_filter.testing import ACK, FIN, RST, SYN, Layout, icmp_echo, ip, tcp, udp
+from tests.numbers import ESP
 from tests.scenes import INBOUND, Family, gateway_for_alice
 
 E = TypeVar("E", bound=Event)

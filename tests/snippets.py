@@ -18,6 +18,18 @@ def blocks(document: Path, language: str) -> list[str]:
     return fence.findall(document.read_text())
 
 
+def console(document: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield each command that a document shows, with what it prints and its exit status.
+
+    That is 0, or 1 in a block of `console fails`.
+    """
+    for status, language in enumerate(("console", "console fails")):
+        for block in blocks(document, language):
+            for step in block.split("$ ")[1:]:
+                command, _, output = step.partition("\n")
+                yield command, output, status
+
+
 def snippets() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each example."""
     for document in DOCUMENTS:

@@ -22,7 +22,7 @@ from firezone_filter import (
 )
 from firezone_filter.nat.ends import ReverseKey
 from firezone_filter.nat.sessions import SessionTable
-from tests.builders import ACK, Extension, icmp_echo, patched, tcp, udp
+from firezone_filter.testing import ACK, Extension, icmp_echo, patched, tcp, udp
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, at, gateway_for_alice
 
 TICK: Final = 2.0**-10

@@ -41,7 +41,7 @@ from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import FlowRewriting
-from tests.builders import fragment, icmp_error
+from firezone_filter.testing import fragment, icmp_error
 from tests.fuzz.interpret import Fed, Spent
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, gateway_for_alice
 from tests.translations import N4, N6, app, resolve

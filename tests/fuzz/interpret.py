@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dpkt
 
-from tests.builders import patched
+from firezone_filter.testing import patched
 from tests.property.pools import CLIENTS, INBOUND, OUTBOUND, STEPS, TUNNEL
 from tests.property.story import Story
 from tests.property.wire import version_of

@@ -13,7 +13,7 @@ from types import ModuleType
 import dpkt
 import pytest
 
-from tests.builders import tcp, udp
+from firezone_filter.testing import tcp, udp
 from tests.fuzz import fuzz_gateway, interpret
 from tests.scenes import V4, Family, both_families
 

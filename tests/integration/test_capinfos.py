@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from firezone_filter.cli.command import run
-from tests.builders import tcp
+from firezone_filter.testing import tcp
 from tests.captures import (
     ALLOWED,
     ANSWER,

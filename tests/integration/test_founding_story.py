@@ -24,7 +24,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import fragment, icmp_error, tcp, udp
+from firezone_filter.testing import fragment, icmp_error, tcp, udp
 
 
 @frozen

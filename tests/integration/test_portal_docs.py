@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from firezone_filter import AddressInUse, Direction, Gateway, InvalidMessage, PortalSession
-from tests.builders import tcp
+from firezone_filter.testing import tcp
 
 PAGE = (Path(__file__).parents[2] / "docs" / "portal.md").read_text()
 CLIENT = "3abd725a-733b-4801-ac16-72f26cd98a24"

@@ -1,7 +1,6 @@
 """The README's Python examples run as they stand, each by itself."""
 
 import json
-import shlex
 import textwrap
 import time
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from typing import Any
 import pytest
 
 from firezone_filter import Direction, Gateway, GatewayOptions, PortalSession, load_policy
-from firezone_filter.cli.command import run
+from firezone_filter.testing import icmp_echo, tcp
 from tests import snippets
-from tests.builders import icmp_echo, tcp
 from tests.portal import CREATE, OWN, PLAN
 from tests.snippets import ROOT
 
@@ -324,22 +322,6 @@ def test_the_host_is_that_of_the_example_and_short() -> None:
     example = (ROOT / "examples" / "tun_gateway" / "gateway.py").read_text()
     # Between methods there is one empty line, between functions there are two.
     assert textwrap.indent(host.replace("\n\n\n", "\n\n"), "    ") in example
-
-
-def console_examples() -> list[tuple[str, str]]:
-    """Return the commands that the README shows, each with what it prints."""
-    steps = [step for block in blocks("console") for step in block.split("$ ")[1:]]
-    return [(command, output) for command, _, output in (step.partition("\n") for step in steps)]
-
-
-@pytest.mark.parametrize(("command", "output"), console_examples())
-def test_a_command_prints_what_the_readme_says(
-    command: str, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    program, *arguments = shlex.split(command)
-    assert (program, run(arguments)) == ("firezone-filter", 0)
-    assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize(("packet", "verdict"), [(PERMITTED, "accepted"), (REFUSED, "dropped")])

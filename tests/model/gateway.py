@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from . import nat, packets, policy, stateful
+from .explain import Account, Explanation, summary
 from .nat import Outside, Proxy, Session, Sessions
 from .policy import within
 from .stateful import Flows
@@ -136,6 +138,8 @@ class Model:
         self.earlier_by = 0.0
         """And by how much at most."""
         self._own = self._checked_own(addresses)
+        self._account = Account()
+        """Of the packet that was decided last."""
 
     # Connection lifecycle ------------------------------------------------------------
 
@@ -492,22 +496,32 @@ class Model:
         self, client: Client, address: Address, protocol: int, number: int | None
     ) -> policy.Candidate:
         """Choose by section 5 among the client's resources; `number` is port or ICMP type."""
-        having, wanted = client.authorizations, (protocol, number)
+        having = {key: one.resource for key, one in client.authorizations.items()}
+        wanted = (protocol, number)
         if self._in_dns(address):
             # Here only DNS resources count, by the proxies given for them.
             proxy = client.proxies.get(address)
             named_by = proxy.named_by if proxy is not None else ()
-            return policy.best(
-                [policy.proxied(having[one].resource, address, wanted) for one in named_by]
+            candidates = [policy.proxied(having[one], address, wanted) for one in named_by]
+        else:
+            all_of_them = (
+                policy.candidate(one, self._plan, address, wanted) for one in having.values()
             )
-        candidates = (
-            policy.candidate(one.resource, self._plan, address, wanted) for one in having.values()
-        )
-        return policy.best([one for one in candidates if one is not None])
+            candidates = [one for one in all_of_them if one is not None]
+        self._account.candidates = policy.ranked(candidates)
+        self._account.excluded = [
+            key for key, one in having.items() if policy.excludes(one, address, self._plan)
+        ]
+        return policy.best(candidates)
 
     def _own_refusal(self, packet: Packet, direction: str) -> str | None:
         number = packet.number(direction)
         return policy.refusal(self._options.own_filters, packet.protocol, number)
+
+    def _ruled_by_own(self, packet: Packet, direction: str, *, answer: bool = False) -> Ruling:
+        reason = self._own_refusal(packet, direction)
+        self._account.check("own-address", reason is None)
+        return Ruling(reason, answer=answer)
 
     # Packets -------------------------------------------------------------------------
 
@@ -537,29 +551,60 @@ class Model:
     ) -> Decision:
         self._check_now(now)
         self._at(now)
+        self._account = Account()
         parsed = packets.parse(bytes(packet))
-        if parsed is None:
+        if not self._account.check("headers", parsed is not None):
             return ("drop", "malformed", None)
+        assert parsed is not None
         if direction.name == OUTBOUND:
             return self._outbound(parsed, client_id)
         return self._inbound(parsed, client_id)
 
+    def explain(
+        self,
+        direction: Given,
+        packet: Given,
+        now: float | None = None,
+        *,
+        client_id: str | None = None,
+    ) -> Explanation:
+        """Say what `handle_packet` would do, and why: a copy is asked, which is then forgotten."""
+        # What no call changes need not be copied.
+        kept = [self._plan, self._options]
+        kept += [
+            one.resource
+            for client in self._clients.values()
+            for one in client.authorizations.values()
+        ]
+        asked = copy.deepcopy(self, {id(one): one for one in kept})
+        decision = asked.handle_packet(direction, packet, now, client_id=client_id)
+        read = packets.parse(bytes(packet))
+        return Explanation(decision, asked._account, None if read is None else summary(read))
+
     def _outbound(self, packet: Packet, client_id: str | None) -> Decision:
-        if within(packet.destination, policy.MULTICAST + policy.BROADCAST):
+        check = self._account.check
+        to_many = within(packet.destination, policy.MULTICAST + policy.BROADCAST)
+        if not check("multicast", not to_many):
             return ("drop", "multicast", None)
         client = self._owner(packet.source) if client_id is None else self._clients.get(client_id)
-        if client is None:
+        if not check("client", client is not None):
             return ("drop", "unknown-client", None)
-        if packet.source not in client.addresses:
+        assert client is not None
+        self._account.client_id = client.client_id
+        if client_id is not None and not check("source", packet.source in client.addresses):
             return ("drop", "source-not-allowed", client.client_id)
         return self._with_fragments(client, packet, OUTBOUND)
 
     def _inbound(self, packet: Packet, client_id: str | None) -> Decision:
-        if not self._in_tunnel(packet.destination):
+        check = self._account.check
+        if not check("tunnel", self._in_tunnel(packet.destination)):
             return ("drop", "not-a-peer", None)
         client = self._owner(packet.destination)
-        if client is None or client_id not in (None, client.client_id):
+        is_meant = client is not None and client_id in (None, client.client_id)
+        if not check("client", is_meant):
             return ("drop", "unknown-client", None)
+        assert client is not None
+        self._account.client_id = client.client_id
         return self._with_fragments(client, packet, INBOUND)
 
     def _rule(self, client: Client, packet: Packet, direction: str) -> Ruling:
@@ -600,6 +645,7 @@ class Model:
 
     def _with_fragments(self, client: Client, packet: Packet, direction: str) -> Decision:
         """Judge a packet by the rest of its table, fragments as their rules say."""
+        check = self._account.check
         refused = ("drop", "fragment", client.client_id)
         if packet.fragment is None:
             return self._decision(client, packet, self._rule(client, packet, direction))
@@ -612,9 +658,11 @@ class Model:
         )
         first = client.fragments.get(key)
         if packet.is_later_fragment:
+            follows_one = first is not None and packet.fragment.offset >= first.judged_end
+            check("fragment", follows_one)
             if first is None:
                 return refused
-            if packet.fragment.offset < first.judged_end:
+            if not follows_one:
                 # It would overwrite what was judged (RFC 1858, RFC 3128, RFC 5722).
                 del client.fragments[key]
                 return refused
@@ -624,7 +672,7 @@ class Model:
             return self._decision(client, packet, follows)
 
         looks = (packet.protocol, packet.source_port, packet.destination_port, packet.icmp_type)
-        if first is not None and first.looks != looks:
+        if not check("fragment", first is None or first.looks == looks):
             del client.fragments[key]
             return refused
         ruling = self._rule(client, packet, direction)
@@ -641,24 +689,27 @@ class Model:
     # The two tables, from the destination or source on -------------------------------
 
     def _rule_outbound(self, client: Client, packet: Packet) -> Ruling:  # noqa: PLR0911 - one for each row
+        check = self._account.check
         to_own = packet.destination in self._own
-        if self._in_tunnel(packet.destination) and not to_own:
+        if not check("peer-address", to_own or not self._in_tunnel(packet.destination)):
             return Ruling("peer-address", answer=True)
         if packet.is_icmp_error:
             return self._rule_error(client, packet, OUTBOUND)
         if packet.icmp_type in packets.LINK_ONLY[packet.version]:
+            check("link-local-icmp", passed=False)
             return Ruling("icmp")
         if to_own:
-            return Ruling(self._own_refusal(packet, OUTBOUND), answer=True)
+            return self._ruled_by_own(packet, OUTBOUND, answer=True)
         number = packet.number(OUTBOUND)
         match = self._match(client, packet.destination, packet.protocol, number)
-        if match.reason is not None:
+        if not check("resource", match.reason is None):
             return Ruling(match.reason, answer=True)
-        if not self._fits_a_flow(client, packet):
+        if self._options.stateful and not check("flow", self._fits_a_flow(client, packet)):
             return Ruling("flows-exhausted")
         ruling = Ruling(resource_id=match.resource_id)
         if self._in_dns(packet.destination):
             ruling = self._translate_outbound(client, packet, match.resource_id)
+            check("translation", ruling.reason is None)
         if ruling.reason is None and self._options.stateful:
             # It has passed every row: only now anything begins, and room is made.
             self._make_room_for_a_flow(client, packet)
@@ -726,21 +777,25 @@ class Model:
         return True
 
     def _rule_inbound(self, client: Client, packet: Packet) -> Ruling:  # noqa: PLR0911 - one for each row
+        check = self._account.check
         from_own = packet.source in self._own
-        if (self._in_tunnel(packet.source) or self._in_dns(packet.source)) and not from_own:
+        from_inside = self._in_tunnel(packet.source) or self._in_dns(packet.source)
+        if not check("peer-address", from_own or not from_inside):
             return Ruling("peer-address")
         if packet.is_icmp_error:
             return self._rule_error(client, packet, INBOUND)
         if packet.icmp_type in packets.LINK_ONLY[packet.version]:
+            check("link-local-icmp", passed=False)
             return Ruling("icmp")
         if from_own:
-            return Ruling(self._own_refusal(packet, INBOUND))
+            return self._ruled_by_own(packet, INBOUND)
         session = self._session_from_outside(client, packet, INBOUND)
         if session is not None:
+            check("session", passed=True)
             return self._translate_inbound(client, packet, session)
         match = self._match(client, packet.source, packet.protocol, packet.number(INBOUND))
-        if match.reason is None:
-            if not self._is_asked_for(client, packet, INBOUND):
+        if check("resource", match.reason is None):
+            if not self._passes_flow(client, packet):
                 return Ruling("unsolicited")
             if self._options.stateful:
                 client.flows.received(packet, self._now)
@@ -754,9 +809,9 @@ class Model:
         """Judge by the proxy address: the packet is the translated one from here on."""
         packet = nat.from_inside(came, INBOUND, session)
         match = self._match(client, packet.source, packet.protocol, packet.number(INBOUND))
-        if match.reason is not None:
+        if not self._account.check("resource", match.reason is None):
             return Ruling(match.reason)
-        if not self._is_asked_for(client, packet, INBOUND):
+        if not self._passes_flow(client, packet):
             return Ruling("unsolicited")
         if self._options.stateful:
             client.flows.received(packet, self._now)
@@ -773,6 +828,13 @@ class Model:
     def _is_asked_for(self, client: Client, packet: Packet, direction: str) -> bool:
         """Tell whether a packet, or a quote, as the client sees it, belongs to a live flow."""
         return not self._options.stateful or client.flows.of(packet, direction) is not None
+
+    def _passes_flow(self, client: Client, packet: Packet) -> bool:
+        """Tell whether a permitted packet in was asked for: a row of `stateful` gateways."""
+        asked_for = self._is_asked_for(client, packet, INBOUND)
+        if self._options.stateful:
+            self._account.check("flow", asked_for)
+        return asked_for
 
     def _session_from_outside(
         self, client: Client, packet: Packet, direction: str
@@ -815,10 +877,15 @@ class Model:
 
     # ICMP errors ---------------------------------------------------------------------
 
-    def _rule_error(  # noqa: PLR0911 - one for each rule
+    def _rule_error(self, client: Client, error: Packet, direction: str) -> Ruling:
+        """Judge an ICMP error by the packet that it quotes, which went the other way."""
+        ruling = self._by_quote(client, error, direction)
+        self._account.check("icmp-error", ruling.reason is None)
+        return ruling
+
+    def _by_quote(  # noqa: PLR0911 - one for each rule
         self, client: Client, error: Packet, direction: str
     ) -> Ruling:
-        """Judge an ICMP error by the packet that it quotes, which went the other way."""
         refused = Ruling("icmp-error")
         if (
             error.fragment is not None

@@ -108,7 +108,12 @@ def refusal(filters: Iterable[Given], protocol: int, number: int | None) -> str 
         return None  # no filters: every protocol (section 5, rule 4)
     if protocol in (TCP, UDP):
         kind, reason = ("Tcp", "tcp-port") if protocol == TCP else ("Udp", "udp-port")
-        ranges = [(f.ports.first, f.ports.last) for f in filters if type(f).__name__ == kind]
+        ranges = [
+            (one.first, one.last)
+            for f in filters
+            if type(f).__name__ == kind
+            for one in _ranges(f.ports)
+        ]
         if number is None:
             return None if _covers_every_port(ranges) else reason
         return None if any(first <= number <= last for first, last in ranges) else reason
@@ -117,6 +122,11 @@ def refusal(filters: Iterable[Given], protocol: int, number: int | None) -> str 
         return None if (types == ALL_TYPES if number is None else number in types) else "icmp"
     named = {f.number for f in filters if type(f).__name__ == "Protocol"}
     return None if protocol in named else "protocol"
+
+
+def _ranges(ports: Given) -> Iterable[Given]:
+    """Return the ranges of a filter that has one, or several."""
+    return ports if isinstance(ports, tuple) else (ports,)
 
 
 def _icmp_types(filters: Iterable[Given], version: int) -> set[int]:
@@ -150,20 +160,43 @@ class Candidate:
     resource_id: str | None
     prefix_length: int
     reason: str | None  # why it refuses; `None` if it permits
+    name: str = ""
+    covers: Given = None  # the network, the proxy address, or `None` for the Internet
 
 
-def best(candidates: list[Candidate]) -> Candidate:
-    """Choose by rule 2: permitting, then the longer prefix, then the greater id."""
-    if not candidates:
-        return Candidate(None, 0, "no-resource")
-    return max(candidates, key=lambda c: (c.reason is None, c.prefix_length, c.resource_id or ""))
+def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Order by rule 2: permitting, then the longer prefix, then the greater id."""
+    return sorted(
+        candidates,
+        key=lambda c: (c.reason is None, c.prefix_length, c.resource_id or ""),
+        reverse=True,
+    )
+
+
+def best(candidates: Iterable[Candidate]) -> Candidate:
+    """Choose the first of them."""
+    return next(iter(ranked(candidates)), Candidate(None, 0, "no-resource"))
 
 
 def cidr_covers(resource: Given, address: Address, plan: Given) -> bool:
+    # What is excluded is as if the network were not there.
+    return network_covers(resource, address, plan) and not within(address, resource.exclude)
+
+
+def excludes(resource: Given, address: Address, plan: Given) -> bool:
+    """Tell whether a CIDR resource would cover the address, if it did not leave it out.
+
+    reading: what a network never covers, because it is special, it need not exclude.
+    """
+    if type(resource).__name__ != "CidrResource" or not within(address, resource.exclude):
+        return False
+    return network_covers(resource, address, plan)
+
+
+def network_covers(resource: Given, address: Address, plan: Given) -> bool:
+    """Tell whether the network of a CIDR resource has an address that it may cover (rule 1)."""
     if address not in resource.network or is_special(address, plan):
         return False
-    if within(address, resource.exclude):
-        return False  # as if the network were not there
     if is_local_service(address):
         return any(lies_inside(resource.network, one) for one in LOCAL_SERVICES)
     return True
@@ -177,7 +210,8 @@ def is_internet(resource: Given, address: Address) -> bool:
 
 def proxied(resource: Given, address: Address, wanted: tuple[int, int | None]) -> Candidate:
     """Say what a DNS resource makes of a proxy address that was given for it."""
-    return Candidate(resource.id, address.max_prefixlen, refusal(resource.filters, *wanted))
+    reason = refusal(resource.filters, *wanted)
+    return Candidate(resource.id, address.max_prefixlen, reason, resource.name, address)
 
 
 def candidate(
@@ -187,11 +221,11 @@ def candidate(
     kind = type(resource).__name__
     if kind == "CidrResource" and cidr_covers(resource, address, plan):
         reason = refusal(resource.filters, *wanted)
-        return Candidate(resource.id, resource.network.prefixlen, reason)
+        network = resource.network
+        return Candidate(resource.id, network.prefixlen, reason, resource.name, network)
     if kind == "InternetResource":
-        return Candidate(
-            resource.id, 0, None if is_internet(resource, address) else "not-internet"
-        )
+        reason = None if is_internet(resource, address) else "not-internet"
+        return Candidate(resource.id, 0, reason, resource.name)
     return None
 
 

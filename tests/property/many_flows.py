@@ -3,8 +3,8 @@
 from itertools import product
 
 from firezone_filter import Direction, DnsResource
-from tests.builders import TCP, UDP
 from tests.model.packets import parse
+from tests.numbers import TCP, UDP
 from tests.property.pools import CLIENTS, DOMAINS, INBOUND, OUTBOUND, PORTS, PROXIES
 from tests.property.story import Story
 from tests.property.wire import with_word

@@ -24,7 +24,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import ACK, FIN, RST, SYN, fragment, icmp_echo, icmp_error, tcp, udp
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp_echo, icmp_error, tcp, udp
 from tests.property.pools import INBOUND, JUST_BEFORE, OUTBOUND, OWN
 from tests.property.recorded import ACCESS, RecordedTwins, in_order, told
 from tests.property.twins import Told, Twins, settle, told_event

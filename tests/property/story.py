@@ -20,9 +20,10 @@ from firezone_filter import (
     Translate,
     TunnelAddresses,
 )
-from tests.builders import ACK, FIN, RST, SYN, TCP, UDP, icmp
+from firezone_filter.testing import ACK, FIN, RST, SYN, icmp
 from tests.model import packets
 from tests.model.nat import near_port
+from tests.numbers import TCP, UDP
 from tests.property.pools import (
     CLIENTS,
     DOMAINS,

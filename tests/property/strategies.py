@@ -5,11 +5,9 @@ from typing import Unpack
 from hypothesis import strategies as st
 
 from firezone_filter import CidrResource, Direction, DnsResource, InternetResource, Resource
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
-    ESP,
     FIN,
-    GRE,
     RST,
     SYN,
     Extension,
@@ -24,6 +22,7 @@ from tests.builders import (
     tcp,
     udp,
 )
+from tests.numbers import ESP, GRE
 from tests.property.pools import (
     EXCLUDES,
     FAR,

@@ -4,8 +4,9 @@ from struct import pack
 
 import dpkt
 
-from tests.builders import FRAGMENT, ICMPV4, ICMPV6, TCP, UDP, internet_checksum
+from firezone_filter.testing import internet_checksum
 from tests.model.packets import Packet, parse, parse_quote
+from tests.numbers import FRAGMENT, ICMPV4, ICMPV6, TCP, UDP
 
 CHECKSUM_AT = {TCP: 16, UDP: 6, ICMPV4: 2, ICMPV6: 2}
 

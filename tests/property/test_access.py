@@ -26,8 +26,8 @@ from firezone_filter.access.authorizations import ClientAccess
 from firezone_filter.access.permit_index import FEW
 from firezone_filter.access.special_ranges import address_flags
 from firezone_filter.nat.proxies import ProxyTable, Resolution
-from tests.builders import GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.model.policy import OTHER, best, candidate, proxied
+from tests.numbers import GRE, ICMPV4, ICMPV6, TCP, UDP
 
 PLAN: Final = AddressPlan()
 FLAGS: Final = address_flags(PLAN)

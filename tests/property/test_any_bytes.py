@@ -7,9 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from firezone_filter import Direction, Drop, Forward, Reason, Reject, Translate
-from tests.builders import (
-    TCP,
-    UDP,
+from firezone_filter.testing import (
     Extension,
     destination_options,
     fragment,
@@ -21,6 +19,7 @@ from tests.builders import (
     tcp,
     udp,
 )
+from tests.numbers import TCP, UDP
 from tests.property.policies import roomy
 from tests.property.pools import CLIENTS, INBOUND, OUTBOUND, PROXIES
 from tests.property.strategies import versions, whole_packets

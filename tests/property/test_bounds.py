@@ -26,7 +26,7 @@ from firezone_filter.gateway.fragments import MAX_KEPT
 from firezone_filter.nat.ends import MAX_REMEMBERED
 from firezone_filter.nat.proxies import MAX_PROXIES
 from firezone_filter.nat.sessions import PORT_SEARCH
-from tests.builders import RST, fragment, tcp, udp
+from firezone_filter.testing import RST, fragment, tcp, udp
 from tests.scenes import ALICE, BOB, GATEWAY, INBOUND, OUTBOUND, V4, both_directions, refusal
 
 QUIET = GatewayOptions(reject=False)

@@ -27,8 +27,8 @@ from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.structures.token_bucket import TokenBucket
+from firezone_filter.testing import udp
 from firezone_filter.values.addresses import to_address, to_network
-from tests.builders import udp
 from tests.property.pools import CLIENTS, FAR, NETWORKS, ODD, OUTBOUND, PROXIES, TUNNEL
 from tests.property.strategies import (
     cidr_resources,

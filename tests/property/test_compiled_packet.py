@@ -15,8 +15,8 @@ from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import NO_PORT, read_headers
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import FlowRewriting
+from firezone_filter.testing import patched, resized, tcp
 from firezone_filter.values.decisions import make_reject, make_translate
-from tests.builders import patched, resized, tcp
 from tests.property.strategies import whole_packets
 
 pytestmark = pytest.mark.skipif(not IS_COMPILED, reason="the extension module is not in use")

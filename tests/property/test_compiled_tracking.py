@@ -14,10 +14,10 @@ from firezone_filter.packet.numbers import ACK, FIN, RST, SYN, TCP, UDP
 from firezone_filter.structures.generation import Generation
 from firezone_filter.structures.heaps import NO_PLACE
 from firezone_filter.structures.lanes import Link
+from firezone_filter.testing import tcp
 from firezone_filter.tracking.handlers import Joined, SteadyFlow
 from firezone_filter.tracking.lifetimes import ESTABLISHED, UNCAPPED, SessionState
 from firezone_filter.tracking.sessions import SessionLanes
-from tests.builders import tcp
 
 pytestmark = pytest.mark.skipif(not IS_COMPILED, reason="the extension module is not in use")
 

@@ -20,8 +20,9 @@ from firezone_filter import (
     Resource,
     TunnelAddresses,
 )
-from tests.builders import RST, TCP
+from firezone_filter.testing import RST
 from tests.model.packets import parse
+from tests.numbers import TCP
 from tests.property.policies import STATEFUL, UNLIMITED, connected, resolve
 from tests.property.pools import (
     CLIENTS,

@@ -28,9 +28,9 @@ from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.first_packets import FirstPackets
 from firezone_filter.gateway.judge import Judge
 from firezone_filter.gateway.ruling import Ruling
+from firezone_filter.testing import udp
 from firezone_filter.tracking.lifetimes import TrackedSession
 from firezone_filter.values.addresses import Network
-from tests.builders import udp
 from tests.property.pools import (
     CLIENTS,
     DOMAINS,

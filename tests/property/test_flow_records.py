@@ -18,7 +18,7 @@ from firezone_filter import (
     TunnelAddresses,
 )
 from firezone_filter.gateway.flow_cache import ClientFlowCache
-from tests.builders import SYN
+from firezone_filter.testing import SYN
 from tests.property import story
 from tests.property.pools import CLIENTS, OUTBOUND, OWN, TUNNEL
 from tests.property.recorded import RecordedTwins, maxima

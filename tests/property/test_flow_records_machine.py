@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from firezone_filter import CidrResource, Direction, DnsResource, Tcp, TunnelAddresses
-from tests.builders import ACK, ESP, FIN, RST, SYN, TCP, Layout, fragment, ip, patched
+from firezone_filter.testing import ACK, FIN, RST, SYN, Layout, fragment, ip, patched
 from tests.model.packets import parse
+from tests.numbers import ESP, TCP
 from tests.property.policies import UNLIMITED, resolve
 from tests.property.pools import INBOUND, JUST_BEFORE, OUTBOUND, OWN, PROXIES, TUNNEL
 from tests.property.recorded import RecordedTwins

@@ -23,6 +23,7 @@ from firezone_filter.accounting.flow_record import FlowEnds, FlowRecord
 from firezone_filter.accounting.flow_records import ClientRecords
 from firezone_filter.accounting.refusals import RefusalLog
 from firezone_filter.packet.numbers import ACK, FIN, RST, SYN, TCP, UDP
+from firezone_filter.testing import udp
 from firezone_filter.values.decisions import Direction, Drop, Reason
 from firezone_filter.values.events import (
     AccessExhausted,
@@ -33,7 +34,6 @@ from firezone_filter.values.events import (
     FlowRefused,
     FlowStarted,
 )
-from tests.builders import udp
 
 STEPS: Final = 150
 

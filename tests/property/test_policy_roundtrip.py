@@ -14,6 +14,7 @@ from firezone_filter.policy import (
     PolicyAuthorization,
     PolicyClient,
     PolicyDomain,
+    PolicyTest,
     dump_policy,
     load_policy,
 )
@@ -147,7 +148,23 @@ def policies(draw: st.DrawFn) -> Policy:
         PolicyClient(client_id, draw(part_of(peer)), draw(authorizations()))
         for client_id, peer in zip(client_ids, peers, strict=True)
     ]
-    return Policy(draw(part_of(own)), draw(plans), clients, draw(options))
+    tests = draw(st.lists(policy_tests(clients), max_size=3)) if clients else []
+    return Policy(draw(part_of(own)), draw(plans), clients, draw(options), tests)
+
+
+@st.composite
+def policy_tests(draw: st.DrawFn, clients: list[PolicyClient]) -> PolicyTest:
+    client = draw(st.sampled_from(clients))
+    resolved_names = [domain.name for one in client.authorizations for domain in one.domains or ()]
+    places = st.sampled_from(["10.0.0.5", "10.0.0.0/24", "[2001:db8::/32]", *resolved_names])
+    targets = st.lists(
+        st.one_of(
+            st.builds("{} {}".format, st.sampled_from(["tcp", "ping", "icmp", "47"]), places),
+            st.builds("udp {}:{}".format, places, st.sampled_from(["53", "8000-8010"])),
+        ),
+        max_size=3,
+    )
+    return PolicyTest(draw(names), client.id, draw(expiries), draw(targets), draw(targets))
 
 
 counts = st.integers(0, 2**70)
@@ -263,15 +280,26 @@ DOCUMENT: dict[str, object] = {
         },
         {"id": "bob", "ipv6": "fd00:2021:1111::3", "authorizations": []},
     ],
+    "tests": [
+        {
+            "name": "alice works",
+            "client": "alice",
+            "at": 1790000000.5,
+            "allow": ["tcp 10.0.0.5:85", "ping b"],
+            "deny": ["udp [2001:db8::/32]:53"],
+        },
+        {"name": "bob does not", "client": "bob"},
+    ],
 }
 
 WORDS = ["gateway", "clients", "id", "ipv4", "tunnel", "filters", "expires_at", "cidr", "udp", ""]
 WORDS += ["domains", "name", "proxy_addresses", "options", "exclude", "types", "stateful"]
+WORDS += ["tests", "client", "at", "allow", "deny"]
 
 # From close by, where the next branch is, and from anywhere.
 numbers = [True, 0, -1, 65_535, 65_536, 80.0, math.nan, math.inf, 10**400]
 texts = ["", "db", "100.64.0.1", "fd00:2021:1111::3", "10.0.0.0/8", "10.0.0.1/8", "*.b", "\ud800"]
-texts += ["a.b", "b", "100.96.0.1", "dns"]
+texts += ["a.b", "b", "100.96.0.1", "dns", "alice", "tcp 10.0.0.5:80", "icmp a.b", "icmp/3 b"]
 near: st.SearchStrategy[Json] = st.sampled_from([None, [], {}, *numbers, *texts])
 anything = st.recursive(
     st.one_of(near, st.text(max_size=5), st.floats(), st.integers()),

@@ -18,7 +18,7 @@ from firezone_filter import (
     TunnelAddresses,
     load_policy,
 )
-from tests.builders import icmp_echo, tcp, udp
+from firezone_filter.testing import icmp_echo, tcp, udp
 from tests.portal import ACTED_ON, NOW, Json, refusal_of
 from tests.property.portal_messages import (
     CLIENTS,

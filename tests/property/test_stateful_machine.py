@@ -17,7 +17,8 @@ from firezone_filter import (
     Tcp,
     TunnelAddresses,
 )
-from tests.builders import ACK, FIN, GRE, RST, SYN, fragment, icmp, ip
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp, ip
+from tests.numbers import GRE
 from tests.property.clocked import Clocked, numbers
 from tests.property.policies import resolve
 from tests.property.pools import CLIENTS, INBOUND, JUST_BEFORE, OUTBOUND, PROXIES, TUNNEL

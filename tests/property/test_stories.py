@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from firezone_filter import DnsResource, Reason
-from tests.builders import FIN, tcp
+from firezone_filter.testing import FIN, tcp
 from tests.property.policies import connected, resolve
 from tests.property.pools import INBOUND, OUTBOUND
 from tests.property.story import Story

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firezone_filter import ClientFilterTable, Filter
-from tests.builders import ESP, GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.model.policy import FilterTable
+from tests.numbers import ESP, GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.property.pools import FAR, PORTS
 from tests.property.strategies import filters
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firezone_filter import Direction, Reason, Translate
-from tests.builders import ACK, FIN, RST, SYN, Layout, fragment, icmp_error, patched
+from firezone_filter.testing import ACK, FIN, RST, SYN, Layout, fragment, icmp_error, patched
 from tests.model.packets import parse
 from tests.property.policies import ROOMY, connected, resolve
 from tests.property.pools import INBOUND, JUST_BEFORE, OUTBOUND, PROXIES, RESOLVED

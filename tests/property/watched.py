@@ -3,13 +3,13 @@
 from collections import Counter
 
 from firezone_filter import AddressPlan, GatewayOptions, TunnelAddresses
-from tests.builders import TCP, UDP
 from tests.model import Model
 from tests.model.gateway import Client, Ruling
 from tests.model.nat import Session
 from tests.model.packets import Packet
 from tests.model.stateful import Flow, name_of
 from tests.model.values import INBOUND, OUTBOUND
+from tests.numbers import TCP, UDP
 
 
 class WatchedModel(Model):

@@ -8,19 +8,11 @@ from struct import pack
 from typing import TypeVar
 
 from firezone_filter import Direction
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
-    AUTHENTICATION,
-    DESTINATION_OPTIONS,
-    ESP,
     FIN,
-    GRE,
-    ICMPV4,
-    ICMPV6,
     RST,
     SYN,
-    TCP,
-    UDP,
     Extension,
     Layout,
     fragment,
@@ -37,6 +29,7 @@ from tests.builders import (
 )
 from tests.model import packets
 from tests.model.nat import updated
+from tests.numbers import AUTHENTICATION, DESTINATION_OPTIONS, ESP, GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.property.pools import FAR, INBOUND, ODD, OUTBOUND, OWN_TEXT, PORTS, PROXIES, TUNNEL
 from tests.scenes import at
 

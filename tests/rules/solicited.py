@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from firezone_filter import Decision, Direction, Drop, Filter, Gateway, GatewayOptions, Reason
-from tests.builders import ACK, ESP, GRE, icmp, icmp_echo, ip
+from firezone_filter.testing import ACK, icmp, icmp_echo, ip
+from tests.numbers import ESP, GRE
 from tests.rules.stories import START, play
 from tests.rules.ways import Way
 from tests.scenes import INBOUND, OUTBOUND, Family, gateway_for_alice

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from firezone_filter import Decision, Direction, Gateway, Translate
-from tests.builders import ACK, FIN, RST, SYN, tcp
+from firezone_filter.testing import ACK, FIN, RST, SYN, tcp
 from tests.scenes import INBOUND, OUTBOUND, Family
 from tests.translations import EXPIRED, TICK, Names, gateway_with, through
 

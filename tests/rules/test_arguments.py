@@ -30,7 +30,7 @@ from firezone_filter import (
     Udp,
     UnknownClient,
 )
-from tests.builders import fragment
+from firezone_filter.testing import fragment
 from tests.observed import assert_unchanged, refused_without_effect
 from tests.scenes import (
     ALICE,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from firezone_filter import Forward, Gateway, InvalidTime, Reason
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.observed import assert_unchanged, refused_without_effect
 from tests.rules.test_arguments import (
     FIFTY_YEARS,

@@ -25,7 +25,7 @@ from firezone_filter import (
     Translate,
     Udp,
 )
-from tests.builders import RST, fragment, tcp
+from firezone_filter.testing import RST, fragment, tcp
 from tests.records import fetched
 from tests.scenes import (
     INBOUND,

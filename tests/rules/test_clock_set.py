@@ -17,7 +17,7 @@ from firezone_filter import (
     Reason,
     Reject,
 )
-from tests.builders import FIN, RST, fragment
+from firezone_filter.testing import FIN, RST, fragment
 from tests.observed import refused_without_effect
 from tests.records import ends, fetched, recording, refusals
 from tests.rules.stories import alive, tell

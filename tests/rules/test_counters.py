@@ -21,7 +21,8 @@ from firezone_filter import (
     Reject,
     Tcp,
 )
-from tests.builders import GRE, fragment, icmp_error, ip, udp
+from firezone_filter.testing import fragment, icmp_error, ip, udp
+from tests.numbers import GRE
 from tests.records import RECORDING, fetched, recording
 from tests.scenes import (
     ALICE,

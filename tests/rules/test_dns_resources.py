@@ -21,7 +21,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, gateway_for_alice, reasons
 from tests.translations import (
     EXPIRED,

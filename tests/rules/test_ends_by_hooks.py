@@ -6,7 +6,7 @@ Nobody has forgotten those sessions yet, so that the moment of the hook has to t
 import pytest
 
 from firezone_filter import DnsResource, Drop, Gateway, Reason, Translate, TunnelAddresses
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.scenes import INBOUND, OUTBOUND
 
 OUT = "100.64.0.2:1000 > 100.96.0.1:80"

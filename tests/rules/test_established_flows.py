@@ -19,7 +19,7 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
     FIN,
     RST,

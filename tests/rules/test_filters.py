@@ -24,7 +24,8 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, GRE, icmp, icmp_echo, icmp_error, ip
+from firezone_filter.testing import icmp, icmp_echo, icmp_error, ip
+from tests.numbers import ESP, GRE
 from tests.scenes import (
     ALICE,
     GATEWAY,

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from firezone_filter import Direction, FlowEnded, Gateway
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
     FIN,
     RST,

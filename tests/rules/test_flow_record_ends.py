@@ -15,7 +15,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import RST, SYN, icmp_echo, tcp, udp
+from firezone_filter.testing import RST, SYN, icmp_echo, tcp, udp
 from tests.records import closed, ends, fetched, names, only, recording, sums, the_record, told
 from tests.rules.stories import talk
 from tests.scenes import (

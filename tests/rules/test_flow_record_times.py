@@ -7,7 +7,7 @@ from math import inf, isfinite, nextafter
 import pytest
 
 from firezone_filter import FlowEnd, FlowEnded, FlowRefused, FlowStarted, Gateway, InvalidTime
-from tests.builders import FIN, SYN, tcp
+from firezone_filter.testing import FIN, SYN, tcp
 from tests.records import ends, fetched, names, only, recording, refusals, the_record
 from tests.scenes import ALICE, INBOUND, OUTBOUND, V4
 

@@ -18,7 +18,8 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import ACK, ESP, GRE, SYN, fragment, icmp, icmp_echo, icmp_error, ip, tcp, udp
+from firezone_filter.testing import ACK, SYN, fragment, icmp, icmp_echo, icmp_error, ip, tcp, udp
+from tests.numbers import ESP, GRE
 from tests.records import (
     CLOSING,
     OPENING,

@@ -16,7 +16,7 @@ from firezone_filter import (
     Translate,
     Udp,
 )
-from tests.builders import SYN, fragment, hop_by_hop, icmp_error
+from firezone_filter.testing import SYN, fragment, hop_by_hop, icmp_error
 from tests.records import RECORDING, closed, ends, fetched, sums, the_record, told
 from tests.rules.stories import tell
 from tests.scenes import ALICE, INBOUND, OUTBOUND, both_directions, refusal

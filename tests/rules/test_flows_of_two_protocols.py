@@ -1,7 +1,7 @@
 """Two sessions take over inbound flows of one far address and near port, of one protocol each."""
 
 from firezone_filter import CidrResource, DnsResource, Gateway, Translate, TunnelAddresses
-from tests.builders import tcp, udp
+from firezone_filter.testing import tcp, udp
 from tests.scenes import INBOUND, OUTBOUND
 
 BACK = "10.0.0.5:80 > 100.64.0.2:1000"

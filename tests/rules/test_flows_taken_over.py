@@ -11,7 +11,7 @@ from firezone_filter import (
     TunnelAddresses,
 )
 from firezone_filter.gateway.flow_cache import MAX_FLOWS
-from tests.builders import ACK, RST, tcp
+from firezone_filter.testing import ACK, RST, tcp
 from tests.scenes import INBOUND, OUTBOUND
 
 IN = "10.0.0.5:80 > 100.64.0.2:1000"

@@ -15,7 +15,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import fragment, udp
+from firezone_filter.testing import fragment, udp
 from tests.rules.ways import FOLLOWED_BY_NONE, Way, both_ways, fragments, nat_ways, passed
 from tests.scenes import (
     ALICE,

@@ -10,16 +10,8 @@ from struct import pack
 import pytest
 
 from firezone_filter import Direction, Drop, Reason, Udp
-from tests.builders import (
-    ESP,
-    GRE,
-    TCP,
-    destination_options,
-    fragment,
-    hop_by_hop,
-    ip_fragment,
-    routing,
-)
+from firezone_filter.testing import destination_options, fragment, hop_by_hop, ip_fragment, routing
+from tests.numbers import ESP, GRE, TCP
 from tests.rules.ways import (
     FOLLOWED_BY_NONE,
     WAYS,

@@ -11,7 +11,8 @@ from firezone_filter import (
     Reason,
     Udp,
 )
-from tests.builders import GRE, TCP, UDP, fragment, ip_fragment
+from firezone_filter.testing import fragment, ip_fragment
+from tests.numbers import GRE, TCP, UDP
 from tests.rules.ways import (
     FOLLOWED_BY_NONE,
     PERMITTING,

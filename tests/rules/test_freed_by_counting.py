@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from firezone_filter import CidrResource, DnsResource, Gateway, GatewayOptions, TunnelAddresses
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.scenes import OUTBOUND
 
 

@@ -6,13 +6,7 @@
 import pytest
 
 from firezone_filter import CidrResource, Direction, Drop, Forward, Reason
-from tests.builders import (
-    DESTINATION_OPTIONS,
-    GRE,
-    ICMPV4,
-    ICMPV6,
-    TCP,
-    UDP,
+from firezone_filter.testing import (
     Extension,
     authentication,
     destination_options,
@@ -25,6 +19,7 @@ from tests.builders import (
     routing,
     udp,
 )
+from tests.numbers import DESTINATION_OPTIONS, GRE, ICMPV4, ICMPV6, TCP, UDP
 from tests.scenes import V4, V6, Family, both_directions, gateway_for_alice
 
 FLOWS = {family: {way: family.flow(way) for way in Direction} for family in (V4, V6)}

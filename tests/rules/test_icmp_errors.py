@@ -17,7 +17,8 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, icmp_error, ip
+from firezone_filter.testing import icmp_error, ip
+from tests.numbers import ESP
 from tests.rules.ways import (
     NEVER_PASS,
     NOT_PASSED,

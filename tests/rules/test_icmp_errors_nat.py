@@ -5,7 +5,8 @@ from struct import pack, unpack_from
 import pytest
 
 from firezone_filter import CidrResource, Direction, Drop, Forward, Reason, Translate, Udp
-from tests.builders import ESP, icmp_echo, icmp_error, ip, patched
+from firezone_filter.testing import icmp_echo, icmp_error, ip, patched
+from tests.numbers import ESP
 from tests.scenes import INBOUND, OUTBOUND, both_directions, gateway_for_alice, reasons
 from tests.translations import (
     TICK,

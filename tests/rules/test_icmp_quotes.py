@@ -5,9 +5,7 @@ from functools import partial
 import pytest
 
 from firezone_filter import Direction, Forward, Icmp, Reason, Tcp, Udp
-from tests.builders import (
-    ESP,
-    GRE,
+from firezone_filter.testing import (
     Extension,
     authentication,
     destination_options,
@@ -21,6 +19,7 @@ from tests.builders import (
     resized,
     routing,
 )
+from tests.numbers import ESP, GRE
 from tests.rules.ways import (
     NEVER_PASS,
     NOT_PASSED,

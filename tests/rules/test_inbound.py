@@ -6,7 +6,7 @@
 import pytest
 
 from firezone_filter import DnsResource, Drop, Forward, GatewayOptions, Reason, Reject, Tcp
-from tests.builders import icmp, icmp_error, ip_fragment, udp
+from firezone_filter.testing import icmp, icmp_error, ip_fragment, udp
 from tests.scenes import (
     INBOUND,
     OUTBOUND,

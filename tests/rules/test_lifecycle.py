@@ -28,7 +28,7 @@ from firezone_filter import (
     Udp,
     UnknownClient,
 )
-from tests.builders import tcp
+from firezone_filter.testing import tcp
 from tests.observed import refused_without_effect
 from tests.scenes import (
     ALICE,

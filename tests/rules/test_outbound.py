@@ -15,7 +15,7 @@ from firezone_filter import (
     Reject,
     TunnelAddresses,
 )
-from tests.builders import icmp, icmp_error, ip_fragment, patched, udp
+from firezone_filter.testing import icmp, icmp_error, ip_fragment, patched, udp
 from tests.scenes import OUTBOUND, V4, V6, Family, both_families, gateway_for_alice, reasons
 
 UNKNOWN = Drop(Reason.UNKNOWN_CLIENT, None)

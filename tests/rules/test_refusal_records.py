@@ -15,7 +15,8 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, fragment, icmp_error, ip, resized, tcp, udp
+from firezone_filter.testing import fragment, icmp_error, ip, resized, tcp, udp
+from tests.numbers import ESP
 from tests.records import closed, fetched, names, only, recording, refusals
 from tests.scenes import (
     INBOUND,

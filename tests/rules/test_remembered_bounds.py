@@ -14,10 +14,7 @@ from firezone_filter import (
     GatewayOptions,
     Udp,
 )
-from tests.builders import (
-    tcp,
-    udp,
-)
+from firezone_filter.testing import tcp, udp
 from tests.established import QUIET, both_options, tcp_and_udp
 from tests.forgetful import remembers
 from tests.scenes import (

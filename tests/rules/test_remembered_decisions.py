@@ -25,11 +25,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import (
-    fragment,
-    tcp,
-    udp,
-)
+from firezone_filter.testing import fragment, tcp, udp
 from tests.established import (
     FLOWS,
     QUIET,

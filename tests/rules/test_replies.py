@@ -16,9 +16,7 @@ from firezone_filter import (
     Reject,
     Tcp,
 )
-from tests.builders import (
-    GRE,
-    UDP,
+from firezone_filter.testing import (
     checksums_hold,
     fragment,
     icmp,
@@ -27,6 +25,7 @@ from tests.builders import (
     ip_fragment,
     udp,
 )
+from tests.numbers import GRE, UDP
 from tests.scenes import (
     BOB,
     INBOUND,

@@ -8,7 +8,7 @@ from struct import pack, unpack_from
 import pytest
 
 from firezone_filter import Direction, Translate
-from tests.builders import (
+from firezone_filter.testing import (
     authentication,
     destination_options,
     fragment_header,

@@ -14,7 +14,7 @@ from firezone_filter import (
     Translate,
     Udp,
 )
-from tests.builders import RST, icmp_echo
+from firezone_filter.testing import RST, icmp_echo
 from tests.rules.stories import START, alive, asked, tell
 from tests.scenes import ALICE, INBOUND, OUTBOUND, reasons
 from tests.translations import (

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Direction, Drop, Gateway, GatewayOptions, Reason, Tcp, Translate
-from tests.builders import ACK, FIN, RST, SYN
+from firezone_filter.testing import ACK, FIN, RST, SYN
 from tests.scenes import ALICE, INBOUND, OUTBOUND, reasons
 from tests.translations import (
     EXHAUSTED,

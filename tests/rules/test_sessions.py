@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from firezone_filter import Direction, GatewayOptions, Reason, Tcp, Translate, Udp
-from tests.builders import ACK, FIN, RST, SYN, fragment, icmp_error
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp_error
 from tests.rules.stories import IDLE, START, alive, asked, assert_ends, stories, tell
 from tests.scenes import INBOUND, OUTBOUND, refusal
 from tests.translations import (

@@ -7,11 +7,7 @@ from firezone_filter import (
     Reject,
     Tcp,
 )
-from tests.builders import (
-    fragment,
-    icmp_error,
-    tcp,
-)
+from firezone_filter.testing import fragment, icmp_error, tcp
 from tests.established import QUIET, decided
 from tests.scenes import (
     INBOUND,

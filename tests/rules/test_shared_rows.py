@@ -20,7 +20,8 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, GRE, icmp, ip, tcp, udp
+from firezone_filter.testing import icmp, ip, tcp, udp
+from tests.numbers import ESP, GRE
 from tests.scenes import (
     INBOUND,
     OUTBOUND,

@@ -17,7 +17,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import RST, fragment
+from firezone_filter.testing import RST, fragment
 from tests.rules.solicited import STATEFUL, UNSOLICITED, live_flows, solicited, talks
 from tests.rules.ways import Way, both_ways, direct_ways, nat_ways
 from tests.scenes import (

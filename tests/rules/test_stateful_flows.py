@@ -7,14 +7,12 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Drop, Forward, GatewayOptions, Icmp, Reason, Reject, Tcp, Udp
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
-    AUTHENTICATION,
     FIN,
-    GRE,
     RST,
     SYN,
-    Shape,
+    Layout,
     destination_options,
     fragment,
     icmp,
@@ -23,6 +21,7 @@ from tests.builders import (
     tcp,
     udp,
 )
+from tests.numbers import AUTHENTICATION, GRE
 from tests.rules.solicited import (
     NO_ROOM,
     QUERIES,
@@ -133,7 +132,7 @@ def test_both_ports_and_the_far_address_tell_flows_apart(
 def test_what_no_flow_is_told_apart_by_belongs_to_it(family: Family) -> None:
     out, back = family.flow(OUTBOUND), family.flow(INBOUND)
     gateway = gateway_for_alice(family.db(), options=STATEFUL)
-    shape: Shape = {"options": bytes([1] * 4), "extensions": [destination_options()]}
+    shape: Layout = {"options": bytes([1] * 4), "extensions": [destination_options()]}
     query, answer = QUERIES[family.version][0]
     sent = [
         tcp(family.flow(OUTBOUND, 443)),

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from firezone_filter import CidrResource, Drop, Forward, Gateway, GatewayOptions, Reason, Tcp, Udp
-from tests.builders import ACK, FIN, RST, SYN, fragment, icmp_echo, icmp_error
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp_echo, icmp_error
 from tests.established import tcp_and_udp
 from tests.rules.solicited import STATEFUL, UNSOLICITED, live_flows
 from tests.scenes import INBOUND, OUTBOUND, gateway_for_alice, reasons

@@ -3,7 +3,7 @@
 import pytest
 
 from firezone_filter import Direction, Forward, GatewayOptions, Icmp, Udp
-from tests.builders import RST, icmp, icmp_echo, icmp_error, ip, tcp, udp
+from firezone_filter.testing import RST, icmp, icmp_echo, icmp_error, ip, tcp, udp
 from tests.rules.solicited import QUERIES, STATEFUL, solicited, talks
 from tests.rules.ways import NOT_PASSED, PASS, Way, both_ways, quoting
 from tests.scenes import (

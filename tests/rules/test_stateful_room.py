@@ -7,7 +7,8 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Direction, Drop, Forward, Gateway, GatewayOptions, Icmp, Reason, Tcp
-from tests.builders import ACK, FIN, GRE, RST, SYN, icmp, ip, tcp, udp
+from firezone_filter.testing import ACK, FIN, RST, SYN, icmp, ip, tcp, udp
+from tests.numbers import GRE
 from tests.rules.solicited import (
     NO_ROOM,
     QUERIES,

@@ -3,7 +3,7 @@
 import pytest
 
 from firezone_filter import CidrResource, Drop, Forward, Gateway, Reason, Tcp
-from tests.builders import ACK, FIN, RST, SYN, destination_options, fragment, tcp
+from firezone_filter.testing import ACK, FIN, RST, SYN, destination_options, fragment, tcp
 from tests.rules.solicited import (
     STATEFUL,
     UNSOLICITED,

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Direction, Gateway, Reason, Tcp, Udp
-from tests.builders import ACK, FIN, RST, SYN, fragment, icmp_error
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp_error
 from tests.rules.solicited import (
     STATEFUL,
     UNSOLICITED,

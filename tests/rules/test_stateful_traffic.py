@@ -14,7 +14,8 @@ from firezone_filter import (
     Gateway,
     Reason,
 )
-from tests.builders import ACK, FIN, GRE, RST, SYN, fragment, icmp_echo, icmp_error, ip, tcp
+from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp_echo, icmp_error, ip, tcp
+from tests.numbers import GRE
 from tests.rules.solicited import (
     STATEFUL,
     UNSOLICITED,

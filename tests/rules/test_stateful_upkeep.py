@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Direction, Gateway, GatewayOptions
+from firezone_filter.testing import FIN, RST, tcp, udp
 from tests.allocated import allocated
-from tests.builders import FIN, RST, tcp, udp
 from tests.rules.solicited import STATEFUL, UNSOLICITED, by_either_limit, limited, solicited
 from tests.rules.stories import START
 from tests.rules.ways import Way, both_ways, nat_ways

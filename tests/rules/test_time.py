@@ -18,7 +18,7 @@ from firezone_filter import (
     InvalidTime,
     Reason,
 )
-from tests.builders import fragment
+from firezone_filter.testing import fragment
 from tests.forgetful import forget_everything_remembered
 from tests.property.test_bounds import sizes
 from tests.records import fetched, names, recording

@@ -18,7 +18,8 @@ from firezone_filter import (
     Translate,
     Udp,
 )
-from tests.builders import ESP, GRE, fragment, icmp, icmp_echo, ip, patched, udp
+from firezone_filter.testing import fragment, icmp, icmp_echo, ip, patched, udp
+from tests.numbers import ESP, GRE
 from tests.scenes import (
     INBOUND,
     OUTBOUND,

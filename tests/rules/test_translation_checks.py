@@ -17,7 +17,8 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, icmp, ip, udp
+from firezone_filter.testing import icmp, ip, udp
+from tests.numbers import ESP
 from tests.scenes import ALICE, INBOUND, OUTBOUND, V4, reasons, rejection
 from tests.translations import (
     EXHAUSTED,

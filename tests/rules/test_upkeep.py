@@ -19,8 +19,8 @@ from benches.worst import (
     udp,
 )
 from firezone_filter import CidrResource, Direction, Gateway, GatewayOptions
+from firezone_filter.testing import FIN, RST
 from tests.allocated import allocated
-from tests.builders import FIN, RST
 from tests.records import fetched
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND

@@ -26,7 +26,8 @@ from firezone_filter import (
     Translate,
     Udp,
 )
-from tests.builders import UDP, fragment, icmp_error, ip_fragment
+from firezone_filter.testing import fragment, icmp_error, ip_fragment
+from tests.numbers import UDP
 from tests.scenes import OUTBOUND, Family, gateway_for_alice, opposite
 from tests.translations import N4, N6, Names, app, resolve
 

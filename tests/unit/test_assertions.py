@@ -3,9 +3,10 @@
 import pytest
 
 from firezone_filter import Decision, Drop, Forward, Reason, Reject, Translate
+from firezone_filter.testing import hop_by_hop, icmp_echo, icmp_error, ip, patched, tcp, udp
 from tests.assertions import describe, explain, field_at
-from tests.builders import GRE, hop_by_hop, icmp_echo, icmp_error, ip, patched, tcp, udp
 from tests.conftest import pytest_assertrepr_compare
+from tests.numbers import GRE
 
 V4 = "10.0.0.5:443 > 100.64.0.2:5401"
 V6 = "[fd00:5::5]:443 > [fd00::2]:5401"

@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"policy", "portal"}),
     # The package root: no room of the core may import it, since it imports all of them.
     frozenset({""}),
-    frozenset({"replay"}),
+    frozenset({"replay", "testing"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
@@ -66,6 +66,9 @@ DECISION_PATH = (
 
 # The rooms of commands, which may touch the world.
 OUTSIDE = frozenset({"capture", "replay", "cli", "__main__"})
+
+# What is for the tests of others: chance comes from Hypothesis alone.
+TESTING = "testing"
 
 # What the core may depend on, and who may know it.
 ANYWHERE = frozenset({"attr", "attrs"})
@@ -146,8 +149,9 @@ def room(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
-CORE = sorted(name for name in TREES if room(name) not in OUTSIDE)
-COMMANDS = sorted(set(TREES) - set(CORE))
+CORE = sorted(name for name in TREES if room(name) not in OUTSIDE | {TESTING})
+COMMANDS = sorted(name for name in TREES if room(name) in OUTSIDE)
+FOR_TESTS = sorted(name for name in TREES if room(name) == TESTING)
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -339,6 +343,18 @@ def test_the_command_line_knows_no_radix_tree(module: str) -> None:
 def test_only_the_command_line_opens_files_and_prints(module: str) -> None:
     assert other_imports(module) & {"click", "rich", "os", "pathlib", "sys"} == set()
     assert calls(module) & WORLDLY_CALLS == set()
+
+
+@pytest.mark.parametrize("module", FOR_TESTS)
+def test_what_is_for_tests_needs_hypothesis_and_the_world_neither(module: str) -> None:
+    declared = ANYWHERE | {"hypothesis"} | sys.stdlib_module_names
+    assert other_imports(module) <= declared - THE_WORLD
+    assert calls(module) & WORLDLY_CALLS == set()
+
+
+@pytest.mark.parametrize("module", FOR_TESTS)
+def test_of_the_core_tests_need_the_public_names_and_the_bytes(module: str) -> None:
+    assert {room(name) for name in own_imports(module)} <= {"", "packet", TESTING}
 
 
 @pytest.mark.parametrize("module", ["__main__", "cli", "cli.__main__"])

@@ -18,7 +18,7 @@ from firezone_filter.values.addresses import AddressPlan
 from firezone_filter.values.decisions import Forward, Reason
 from firezone_filter.values.filters import Filter, Icmp, Protocol, Tcp, Udp
 from firezone_filter.values.resources import CidrResource
-from tests.builders import GRE
+from tests.numbers import GRE
 from tests.unit.access.scan import Covering, best
 
 FLAGS: Final = address_flags(AddressPlan())

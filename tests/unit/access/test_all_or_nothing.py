@@ -28,7 +28,7 @@ from firezone_filter.values.resources import (
     InternetResource,
     Resource,
 )
-from tests.builders import GRE
+from tests.numbers import GRE
 
 FLAGS = address_flags(AddressPlan())
 ADDRESSES = (

@@ -18,7 +18,7 @@ from firezone_filter.values.resources import (
     InternetResource,
     Resource,
 )
-from tests.builders import GRE
+from tests.numbers import GRE
 
 NO_PORT = -1
 
@@ -390,9 +390,9 @@ def test_the_internet_competes_for_local_services_and_permits_none() -> None:
 
 def test_a_client_without_local_services_has_no_tree_for_them() -> None:
     access, other = Access(), Access(client_id="bob")
-    assert access._local_networks is other._local_networks
+    assert access.local_networks is other.local_networks
     access.authorize(CidrResource("link", "169.254.0.0/16"))
-    assert access._local_networks is not other._local_networks
+    assert access.local_networks is not other.local_networks
     assert other.asked("169.254.0.1") is Reason.NO_RESOURCE
 
 

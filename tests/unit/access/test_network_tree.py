@@ -13,7 +13,7 @@ from firezone_filter.access.table import Entry, Match, NetworkTree, SingleEntry
 from firezone_filter.packet.numbers import TCP
 from firezone_filter.values.decisions import Reason
 from firezone_filter.values.filters import Filter, Tcp, Udp
-from tests.builders import GRE
+from tests.numbers import GRE
 
 # --- Entries of one network ---------------------------------------------------------------
 

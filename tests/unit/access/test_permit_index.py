@@ -7,12 +7,12 @@ import pytest
 from attrs import frozen
 
 from firezone_filter.access.excluding import ExcludedNetworks
-from firezone_filter.access.liveness import Liveness
+from firezone_filter.access.liveness import Foresight, Liveness
 from firezone_filter.access.permit_index import PermitIndex
 from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.filters import Filter, Icmp, Protocol, Tcp, Udp
-from tests.builders import ESP, GRE
+from tests.numbers import ESP, GRE
 
 ADDRESS, OTHER, IPV6 = (ip_address(text).packed for text in ("10.0.0.5", "10.0.1.5", "fd00::5"))
 HOLE = ExcludedNetworks((ip_network("10.0.0.0/24"),))
@@ -145,6 +145,25 @@ def test_whoever_is_over_is_skipped_and_can_be_removed_afterwards(
     lists = index._whole
     assert (lists.all, lists._everything, lists._others) == ([], [], {})
     assert all(not tree._at for tree in lists._trees.values())
+
+
+@pytest.mark.parametrize("excluded", [None, HOLE], ids=["whole", "excluding"])
+def test_whoever_will_be_over_is_skipped_and_stays(excluded: ExcludedNetworks | None) -> None:
+    index = index_of(
+        a=Value(WEB.check, excluded), b=ANYTHING, c=ALL_TCP, d=Value(SOME_ICMP.check, excluded)
+    )
+    ends = {"a": Ends(8.0), "b": Ends(7.0), "c": Ends(3.0), "d": Ends(4.0)}
+    for now, tcp, gre in (
+        (8.0, None, None),
+        (7.0, "a", None),
+        (4.0, "b", "b"),
+        (3.0, "b", "d"),
+        (2.0, "c", "d"),
+    ):
+        foresight = Foresight(ends, now)
+        assert index.winner(TCP, 443, OTHER, foresight) == tcp
+        assert index.winner(GRE, -1, OTHER, foresight) == gre
+        assert index.greatest(OTHER, foresight) == ("d" if now < 4.0 else tcp)
 
 
 def test_equal_filters_share_the_nodes_that_tile_their_numbers() -> None:

@@ -8,14 +8,9 @@ from firezone_filter.accounting.flow_log import FlowLog
 from firezone_filter.accounting.flow_record import NO_RECORD, FlowEnds, FlowRecord, Traffic
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.structures.generation import Generation
-from firezone_filter.tracking.handlers import FlowHandler
-from firezone_filter.values.decisions import Direction, Forward, Translate
-from tests.builders import (
+from firezone_filter.testing import (
     ACK,
-    ESP,
     FIN,
-    ICMPV4,
-    ICMPV6,
     RST,
     SYN,
     fragment,
@@ -26,6 +21,9 @@ from tests.builders import (
     tcp,
     udp,
 )
+from firezone_filter.tracking.handlers import FlowHandler
+from firezone_filter.values.decisions import Direction, Forward, Translate
+from tests.numbers import ESP, ICMPV4, ICMPV6
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_directions, both_families
 from tests.unit.reading import packed, read
 

@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from firezone_filter import Counters, Direction, Gateway, Reason, prometheus_text
-from tests.builders import SYN, tcp
+from firezone_filter.testing import SYN, tcp
 from tests.records import recording
 from tests.scenes import GATEWAY, INBOUND, OUTBOUND, V4, gateway_for_alice
 

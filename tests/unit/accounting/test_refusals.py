@@ -8,9 +8,9 @@ import pytest
 from firezone_filter.accounting import refusals
 from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.accounting.refusals import MAX_FAR_ENDS, PERIOD, RefusalCounts, RefusalLog
+from firezone_filter.testing import fragment, udp
 from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
 from firezone_filter.values.events import FlowRefused
-from tests.builders import fragment, udp
 from tests.flow_events import ENDED, STARTED
 from tests.scenes import INBOUND, OUTBOUND, V4, Family, both_directions, both_families
 

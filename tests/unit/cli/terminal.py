@@ -47,11 +47,16 @@ def terminal(columns: int) -> Iterator[tuple[TextIO, int]]:
     os.close(screen)
 
 
-def written(stream: TextIO, screen: int) -> list[str]:
-    """Return the lines written to the terminal *stream*, without colours."""
+def screenful(stream: TextIO, screen: int) -> str:
+    """Return what was written to the terminal *stream*, colours included."""
     stream.write("\0")
     stream.flush()
     text = ""
     while "\0" not in text:
         text += os.read(screen, 65_536).decode()
-    return re.sub(r"\x1b\[[0-9;]*m|\0", "", text).splitlines()
+    return text.replace("\0", "")
+
+
+def written(stream: TextIO, screen: int) -> list[str]:
+    """Return the lines written to the terminal *stream*, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", screenful(stream, screen)).splitlines()

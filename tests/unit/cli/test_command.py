@@ -284,7 +284,7 @@ def test_a_shell_gets_its_completion(
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("firezone-filter re", ["plain,replay"]),
+        ("firezone-filter rep", ["plain,replay"]),
         ("firezone-filter replay --fo", ["plain,--forwarded"]),
         ("firezone-filter replay off", ["file,off"]),
         ("firezone-filter replay --policy pol", ["file,pol"]),

@@ -9,7 +9,7 @@ import pytest
 
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
-from tests.builders import icmp_echo
+from firezone_filter.testing import icmp_echo
 from tests.captures import CLIENT, POLICY, REFUSED, RESOURCE, pcap
 
 OFFICE = Path(__file__).parents[3] / "examples/office"

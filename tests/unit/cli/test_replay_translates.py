@@ -12,7 +12,7 @@ from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
-from tests.builders import checksums_hold, icmp_echo, icmp_error, tcp, udp
+from firezone_filter.testing import checksums_hold, icmp_echo, icmp_error, tcp, udp
 from tests.captures import CLIENT, CLIENT_6, POLICY, pcap, pcap_header, pcap_record
 
 PROXY, PROXY_6 = "100.96.0.1", "fd00:2021:1111:8000::1"

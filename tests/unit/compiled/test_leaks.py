@@ -17,7 +17,7 @@ import pytest
 
 from firezone_filter import CidrResource, Direction, Gateway, GatewayOptions
 from firezone_filter.compiled.twins import IS_COMPILED
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.fuzz import hostile
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, gateway_for_alice
 from tests.translations import N4, N6, app, resolve

@@ -65,7 +65,7 @@ FAULTS: list[tuple[Json, str]] = [
         for value, shown in (
             (256, "256"),
             (-1, "-1"),
-            (47.0, "47.0"),
+            (47.5, "47.5"),
             ("47", "'47'"),
             ("gre", "'gre'"),
             ("TCP", "'TCP'"),
@@ -89,7 +89,7 @@ FAULTS: list[tuple[Json, str]] = [
             ([], "", "an Icmp filter has at least one type, and by default all"),
             ([256], f".{field}[0]", f"256 {NO_TYPE}"),
             ([8, -1], f".{field}[1]", f"-1 {NO_TYPE}"),
-            ([8.0], f".{field}[0]", f"8.0 {NO_TYPE}"),
+            ([8.5], f".{field}[0]", f"8.5 {NO_TYPE}"),
             (["8"], f".{field}[0]", f"'8' {NO_TYPE}"),
             ([True], f".{field}[0]", f"true {NO_TYPE}"),
             ([None], f".{field}[0]", f"null {NO_TYPE}"),

@@ -46,8 +46,8 @@ ACCEPTED: dict[str, list[tuple[Given, Given]]] = {
     "a list": [([], ()), ([1, 2], (1, 2)), ((3,), (3,))],
     "a time": [(7, 7), (-1.5, -1.5), (0, 0)],
     "true or false": [(True, True), (False, False)],
-    "a count": [(0, 0), (10**300, 10**300)],
-    "a port": [(0, 0), (65_535, 65_535)],
+    "a count": [(0, 0), (10**300, 10**300), (7.0, 7)],
+    "a port": [(0, 0), (65_535, 65_535), (80.0, 80)],
     "'a', 'b' or 'c'": [("a", 1), ("c", 3)],
 }
 REFUSED: dict[str, list[tuple[Given, str]]] = {
@@ -56,11 +56,12 @@ REFUSED: dict[str, list[tuple[Given, str]]] = {
     "an object": [([], "a list"), ("x", "'x'"), (0, "0"), (None, "null")],
     "a time": [("7", "'7'"), (True, "true"), (None, "null"), ([7], "a list")],
     "true or false": [(1, "1"), (0, "0"), (None, "null"), ("true", "'true'"), ([], "a list")],
-    "a count": [(-1, "-1"), (1.0, "1.0"), (True, "true"), (None, "null"), ("1", "'1'")],
+    "a count": [(-1, "-1"), (1.5, "1.5"), (True, "true"), (None, "null"), ("1", "'1'")],
     "a port": [
         (65_536, "65536"),
         (-1, "-1"),
-        (80.0, "80.0"),
+        (80.5, "80.5"),
+        (65_536.0, "65536.0"),
         ("80", "'80'"),
         (True, "true"),
         (None, "null"),

@@ -15,7 +15,18 @@ from firezone_filter import (
     Tcp,
     Udp,
 )
-from tests.builders import ESP, RST, fragment, hop_by_hop, icmp, icmp_error, ip, patched, tcp, udp
+from firezone_filter.testing import (
+    RST,
+    fragment,
+    hop_by_hop,
+    icmp,
+    icmp_error,
+    ip,
+    patched,
+    tcp,
+    udp,
+)
+from tests.numbers import ESP
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, gateway_for_alice
 from tests.translations import N4, N6, NAME, Names
 

@@ -27,7 +27,7 @@ from firezone_filter import (
 )
 from firezone_filter.compiled.twins import IS_COMPILED
 from firezone_filter.gateway import clients, gateway
-from tests.builders import fragment, tcp, udp
+from firezone_filter.testing import fragment, tcp, udp
 from tests.scenes import INBOUND, OUTBOUND
 
 SOURCES = str(Path(firezone_filter.__file__).parent)

@@ -18,7 +18,8 @@ from firezone_filter import (
 )
 from firezone_filter.gateway.flow_cache import HANDLERS, INBOUND, OUTBOUND
 from firezone_filter.nat.flows import TranslatedFlow
-from tests.builders import ESP, TCP, UDP, fragment, hop_by_hop, icmp_error, ip, patched, udp
+from firezone_filter.testing import fragment, hop_by_hop, icmp_error, ip, patched, udp
+from tests.numbers import ESP, TCP, UDP
 from tests.scenes import INBOUND as IN
 from tests.scenes import OUTBOUND as OUT
 from tests.scenes import V4, V6, Family, gateway_for_alice

@@ -7,7 +7,8 @@ from firezone_filter import Forward
 from firezone_filter.gateway.fragments import LIFETIME, MAX_KEPT, FragmentMemory, Verdict
 from firezone_filter.packet.headers import Fragment, Headers
 from firezone_filter.structures.upkeep import Keeper, UpkeepQueue
-from tests.builders import TCP, UDP, ip_fragment, tcp, udp
+from firezone_filter.testing import ip_fragment, tcp, udp
+from tests.numbers import TCP, UDP
 from tests.scenes import OUTBOUND, V4, V6, Family, both_families
 from tests.translations import TICK
 from tests.unit.reading import read

@@ -30,6 +30,9 @@ both_options = pytest.mark.parametrize(
 # Values made when they are first asked for, and the same whenever that is.
 MADE_LATE = {"drops", "_forward", "_refusals"}
 
+# Not ours: the bytecode of a function adapts as it runs.
+ADAPTS = "_co_code_adaptive"
+
 
 def judged(gateway: Gateway, case: Case, now: float) -> Ruling:
     return gateway._judge.judge(case.direction, case.packet, now, case.client_id)
@@ -80,7 +83,7 @@ class State:
             kinds = type(value).__mro__
             slots = (name for kind in kinds for name in _slots(kind))
             for name in (*slots, *getattr(value, "__dict__", ())):
-                if name not in MADE_LATE and name != "__weakref__" and hasattr(value, name):
+                if name not in {*MADE_LATE, ADAPTS, "__weakref__"} and hasattr(value, name):
                     yield name
                     yield getattr(value, name)
 

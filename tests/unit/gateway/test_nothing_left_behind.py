@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.builders import RST
+from firezone_filter.testing import RST
 from tests.scenes import OUTBOUND
 from tests.translations import TICK, Names, both_names, gateway_in_use, gateway_with
 

@@ -14,7 +14,7 @@ from types import FrameType
 import firezone_filter
 from firezone_filter import CidrResource, DnsResource, Tcp, Udp
 from firezone_filter.compiled.twins import IS_COMPILED
-from tests.builders import patched
+from firezone_filter.testing import patched
 from tests.scenes import OUTBOUND, V4, gateway_for_alice
 from tests.translations import N4, through
 
@@ -76,16 +76,18 @@ def test_the_first_packet_of_a_translated_flow_makes_25_calls_in_15_modules() ->
 def test_the_first_packet_to_a_network_makes_4_calls_in_4_modules() -> None:
     gateway = gateway_for_alice(V4.db(Tcp(443)))
     # Another flow, so that what is made once has been made.
-    other = patched(V4.tcp(OUTBOUND), 20, b"\x30\x39")
+    packet = V4.tcp(OUTBOUND)
+    other = patched(packet, 20, b"\x30\x39")
     assert gateway.handle_packet(OUTBOUND, other, 1.0, "alice").allowed
-    steps = route(lambda: gateway.handle_packet(OUTBOUND, V4.tcp(OUTBOUND), 1.0, "alice"))
+    steps = route(lambda: gateway.handle_packet(OUTBOUND, packet, 1.0, "alice"))
     assert_takes(steps, 4, 4, compiled=(0, 0))
 
 
 def test_an_established_flow_makes_no_call_but_the_one() -> None:
     gateway = gateway_for_alice(V4.db())
-    gateway.handle_packet(OUTBOUND, V4.tcp(OUTBOUND), 1.0, "alice")
-    steps = route(lambda: gateway.handle_packet(OUTBOUND, V4.tcp(OUTBOUND), 1.0, "alice"))
+    packet = V4.tcp(OUTBOUND)
+    gateway.handle_packet(OUTBOUND, packet, 1.0, "alice")
+    steps = route(lambda: gateway.handle_packet(OUTBOUND, packet, 1.0, "alice"))
     # The extension module makes none at all.
     alone = [] if IS_COMPILED else [("gateway/lookup.py", "FlowLookup.handle_packet")]
     assert steps == alone

@@ -23,7 +23,7 @@ from firezone_filter import (
 from firezone_filter.accounting import flow_records
 from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.gateway import gateway
-from tests.builders import udp
+from firezone_filter.testing import udp
 from tests.scenes import INBOUND, OUTBOUND, V4, gateway_for_alice
 from tests.translations import N4, gateway_with, through
 

@@ -26,7 +26,7 @@ from firezone_filter import (
 )
 from firezone_filter.logs.log import MAX_INTERVAL
 from firezone_filter.logs.suppression import MAX_CLIENTS
-from tests.builders import icmp_echo, ip, tcp, udp
+from firezone_filter.testing import icmp_echo, ip, tcp, udp
 
 T = 1_790_000_000.0
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, field
 
 from firezone_filter import DecisionLog, Direction, Drop, JsonFormatter, Reason
-from tests.builders import tcp
+from firezone_filter.testing import tcp
 
 T = 1_790_000_000.0
 PACKET = tcp("100.64.0.2:40000 > 10.0.0.5:22")

@@ -11,19 +11,9 @@ from firezone_filter.nat.proxies import Resolution
 from firezone_filter.packet.flow_key import flow_key
 from firezone_filter.packet.headers import Headers, read_quoted_headers
 from firezone_filter.structures.upkeep import UpkeepQueue
+from firezone_filter.testing import ACK, FIN, RST, SYN, hop_by_hop, icmp, icmp_echo, icmp_error, ip
 from firezone_filter.tracking.sessions import SessionPool
-from tests.builders import (
-    ACK,
-    ESP,
-    FIN,
-    RST,
-    SYN,
-    hop_by_hop,
-    icmp,
-    icmp_echo,
-    icmp_error,
-    ip,
-)
+from tests.numbers import ESP
 from tests.scenes import INBOUND, OUTBOUND, both_directions
 from tests.translations import N4, NAME, TICK, Names, Shape, both_names, every_kind
 from tests.unit.reading import packed, read

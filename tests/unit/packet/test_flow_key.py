@@ -6,9 +6,7 @@ import pytest
 
 from firezone_filter import Direction
 from firezone_filter.packet.flow_key import echo_flow_key, flow_key
-from tests.builders import (
-    ESP,
-    GRE,
+from firezone_filter.testing import (
     Layout,
     fragment,
     hop_by_hop,
@@ -19,6 +17,7 @@ from tests.builders import (
     tcp,
     udp,
 )
+from tests.numbers import ESP, GRE
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, Family, both_directions, both_families
 from tests.translations import every_kind
 from tests.unit.reading import key_of, read

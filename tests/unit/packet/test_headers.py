@@ -9,19 +9,7 @@ from firezone_filter.packet.headers import (
     read_headers,
     read_quoted_headers,
 )
-from tests.builders import (
-    AUTHENTICATION,
-    DESTINATION_OPTIONS,
-    ESP,
-    FRAGMENT,
-    GRE,
-    ICMPV4,
-    ICMPV6,
-    MOBILITY,
-    NO_NEXT_HEADER,
-    ROUTING,
-    TCP,
-    UDP,
+from firezone_filter.testing import (
     Extension,
     authentication,
     destination_options,
@@ -36,6 +24,20 @@ from tests.builders import (
     routing,
     tcp,
     udp,
+)
+from tests.numbers import (
+    AUTHENTICATION,
+    DESTINATION_OPTIONS,
+    ESP,
+    FRAGMENT,
+    GRE,
+    ICMPV4,
+    ICMPV6,
+    MOBILITY,
+    NO_NEXT_HEADER,
+    ROUTING,
+    TCP,
+    UDP,
 )
 from tests.unit.reading import read
 

@@ -11,7 +11,7 @@ from firezone_filter.packet.icmp import (
     is_judged_by_quote,
     stays_on_link,
 )
-from tests.builders import ESP, ICMPV4, ICMPV6, TCP, UDP
+from tests.numbers import ESP, ICMPV4, ICMPV6, TCP, UDP
 
 Question = Callable[[int, int], bool]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firezone_filter.packet.replies import unreachable_reply
-from tests.builders import checksums_hold, ip, tcp, udp
+from firezone_filter.testing import checksums_hold, ip, tcp, udp
 
 V4 = "100.64.0.2:5401 > 10.0.0.5:443"
 V6 = "[fd00:2021:1111::2]:5401 > [fd00:5::5]:443"

@@ -1,6 +1,7 @@
 """Rewriting: every changed packet equals one that was built with the new ends.
 
-Checksums are changed along with what they cover; `tests.builders` computes them from scratch.
+Checksums are changed along with what they cover; `firezone_filter.testing` computes them from
+scratch.
 """
 
 from random import Random
@@ -23,8 +24,7 @@ from firezone_filter.packet.rewrite import (
     rewrite_address,
     rewrite_error,
 )
-from tests.builders import (
-    AUTHENTICATION,
+from firezone_filter.testing import (
     authentication,
     destination_options,
     fragment,
@@ -34,6 +34,7 @@ from tests.builders import (
     patched,
     routing,
 )
+from tests.numbers import AUTHENTICATION
 from tests.scenes import INBOUND, OUTBOUND, both_directions
 from tests.translations import N4, N6, Names, Shape, both_names, every_kind, without_checksum
 from tests.unit.reading import packed, read

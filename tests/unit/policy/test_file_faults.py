@@ -104,7 +104,7 @@ FAULTS = [
     # Fields that neither the library nor the portal knows there
     ("option", {}, "unknown field, did you mean 'options'?"),
     ("gatewy", None, "unknown field, did you mean 'gateway'?"),
-    ("remark", None, "unknown field, known are gateway, address_plan, clients, options"),
+    ("remark", None, "unknown field, known are gateway, address_plan, clients, options, tests"),
     ("gateway.IPv4", "100.64.0.9", "unknown field, did you mean 'ipv4'?"),
     ("gateway.search_domian", "x", "unknown field, did you mean 'search_domain'?"),
     ("gateway.x", "x", "unknown field, known are ipv4, ipv6"),
@@ -209,7 +209,7 @@ def test_all_faults_are_listed_in_the_order_of_the_document() -> None:
         "clients[1].id: an id is not empty",
         "address_plan.tunnel[1]: 'x' is not a network with a prefix length",
         "address_plan.tunnel[2]: 5 is not a text",
-        "extra: unknown field, known are gateway, address_plan, clients, options",
+        "extra: unknown field, known are gateway, address_plan, clients, options, tests",
         "gateway.ipv6: '?' is not an IP address",
     )
     assert str(error) == "\n".join(error.faults)

@@ -107,7 +107,7 @@ FAULTS: list[tuple[Given, str]] = [
             "max_flows_per_client",
             "max_flows",
         )
-        for value, shown in (*ODD, (True, "true"), (1.0, "1.0"), (-1, "-1"))
+        for value, shown in (*ODD, (True, "true"), (1.5, "1.5"), (-1, "-1"))
     ],
     *[
         ({"reject_rate": value}, f"options.reject_rate: {shown} {what}")

@@ -1,5 +1,6 @@
 """`Policy` made by hand, and the gateway that it makes."""
 
+import itertools
 from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from firezone_filter.policy import (
     dump_policy,
     load_policy,
 )
+from firezone_filter.testing import tcp
 from firezone_filter.values.addresses import AddressPlan, TunnelAddresses
 from firezone_filter.values.decisions import Direction, Reason, Reject, Translate
 from firezone_filter.values.errors import (
@@ -26,7 +28,6 @@ from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
 from firezone_filter.values.filters import Tcp
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import CidrResource, DnsResource, Resource
-from tests.builders import tcp
 from tests.unit.policy.documents import EXAMPLE, EXPIRY, REBINDING
 
 Given: TypeAlias = Any
@@ -178,7 +179,7 @@ def test_arguments_that_are_not_those_of_a_domain_are_refused(
         PolicyDomain(*arguments)
 
 
-@pytest.mark.parametrize("domains", [None, "git.example.com", GIT, [{"name": "git.example.com"}]])
+@pytest.mark.parametrize("domains", [5, "git.example.com", GIT, [{"name": "git.example.com"}]])
 def test_domains_of_another_type_are_a_type_error(domains: Given) -> None:
     with pytest.raises(TypeError):
         PolicyAuthorization(EXAMPLES, domains=domains)
@@ -343,3 +344,8 @@ def test_a_domain_without_resolved_addresses_is_known_to_the_gateway() -> None:
     decision = policy_of(granted(nowhere)).gateway().handle_packet(OUTBOUND, TO_GIT)
     assert isinstance(decision, Reject)
     assert decision.reason is Reason.NO_TRANSLATION
+
+
+def test_what_goes_on_for_ever_is_refused_at_its_first_wrong_part() -> None:
+    with pytest.raises(TypeError, match="each of clients"):
+        Policy(TunnelAddresses("100.64.0.1"), clients=itertools.repeat("alice"))  # type: ignore[arg-type]

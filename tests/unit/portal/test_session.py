@@ -16,7 +16,7 @@ from firezone_filter import (
     Reason,
     Translate,
 )
-from tests.builders import fragment, tcp, udp
+from firezone_filter.testing import fragment, tcp, udp
 from tests.portal import (
     ACTED_ON,
     ALICE,

@@ -21,7 +21,7 @@ from firezone_filter import (
     Translate,
     TunnelAddresses,
 )
-from tests.builders import tcp
+from firezone_filter.testing import tcp
 from tests.portal import (
     ALICE,
     ALICES,

@@ -9,7 +9,7 @@ from firezone_filter import (
     AuthorizationExpired,
     PortalEvent,
 )
-from tests.builders import icmp_echo
+from firezone_filter.testing import icmp_echo
 from tests.portal import (
     ALICE,
     ALICES,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.replay.captured_packet import read_packet
-from tests.builders import icmp_echo, tcp, udp
+from firezone_filter.testing import icmp_echo, tcp, udp
 from tests.captures import CLIENT, CLIENT_6, RESOURCE, RESOURCE_6, ipv4, ipv6, ports
 
 V4 = ipv4(payload=b"four")

@@ -14,7 +14,7 @@ from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.writers import FlowWriter
-from tests.builders import ACK, FIN, SYN, icmp_echo, tcp, udp
+from firezone_filter.testing import ACK, FIN, SYN, icmp_echo, tcp, udp
 from tests.captures import CLIENT, POLICY, REFUSED, RESOURCE, policy
 
 START_S = 1_700_000_000

@@ -35,7 +35,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[GatewayOptions]:
             seen.append(options)
             super().__init__(*arguments, options=options, **more)
 
-    monkeypatch.setattr("firezone_filter.policy.policy.Gateway", Watched)
+    monkeypatch.setattr("firezone_filter.policy.building.Gateway", Watched)
     return seen
 
 

@@ -14,10 +14,10 @@ from firezone_filter.replay.captured_packet import read_packet
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
 from firezone_filter.replay.writers import FlowWriter
+from firezone_filter.testing import tcp as to_tcp
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.events import AccessExhausted, AuthorizationExpired
-from tests.builders import tcp as to_tcp
 from tests.captures import (
     ALLOWED,
     ANSWER,

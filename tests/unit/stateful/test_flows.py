@@ -11,9 +11,10 @@ from firezone_filter.packet.numbers import ACK, FIN, RST, SYN
 from firezone_filter.stateful.flows import NO_PORT, ClientFlows, Flow
 from firezone_filter.stateful.handlers import Tracking, track
 from firezone_filter.structures.generation import Generation
+from firezone_filter.testing import tcp, udp
 from firezone_filter.tracking.lifetimes import DATAGRAM, ESTABLISHED, UNANSWERED
 from firezone_filter.tracking.sessions import SessionPool
-from tests.builders import TCP, UDP, tcp, udp
+from tests.numbers import TCP, UDP
 
 ENDS = {"db": math.inf, "guest": 5_000.0}
 ONE = bytes(12) + bytes([TCP])

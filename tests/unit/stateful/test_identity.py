@@ -7,7 +7,8 @@ import pytest
 
 from firezone_filter.packet.icmp import ICMP_ANSWERS
 from firezone_filter.stateful.identity import identify, identify_key, translated
-from tests.builders import ESP, GRE, TCP, UDP, hop_by_hop, icmp, ip, tcp, udp
+from firezone_filter.testing import hop_by_hop, icmp, ip, tcp, udp
+from tests.numbers import ESP, GRE, TCP, UDP
 from tests.scenes import INBOUND, OUTBOUND, Family, at, both_families
 from tests.unit.reading import key_of, packed, read
 

@@ -47,6 +47,7 @@ def test_many_names_keep_their_order_and_know_the_greatest(
                 many.discard(name)
                 told.discard(name)
             assert everything(many) == sorted(told)
+            assert [*many.descending()] == sorted(told, reverse=True)
             assert bool(many) is bool(told)
             assert len(many) <= 4
             assert many._below is None or many._below.ends == [

@@ -1,5 +1,7 @@
 """Decisions: whether each lets a packet pass, what goes on, and why not."""
 
+import pickle
+
 import pytest
 from attrs import astuple, fields
 
@@ -69,6 +71,17 @@ def test_the_values_of_reasons_are_stable() -> None:
 
 def test_a_reason_prints_as_its_value() -> None:
     assert f"{Reason.TCP_PORT}" == "tcp-port"
+
+
+def test_each_reason_has_a_sentence_of_its_own_for_people() -> None:
+    sentences = [reason.description for reason in Reason]
+    assert len(set(sentences)) == len(sentences)
+    assert all(one[0].isupper() and one.endswith(".") and ". " not in one for one in sentences)
+
+
+def test_a_reason_is_found_by_its_value_and_survives_a_pickle() -> None:
+    assert Reason("icmp") is Reason.ICMP
+    assert pickle.loads(pickle.dumps(Reason.ICMP)) is Reason.ICMP  # noqa: S301 - our own
 
 
 @pytest.mark.parametrize("decision", ALLOWED)

@@ -1,14 +1,16 @@
 """Which resource refused a packet, as decisions of a whole replay tell it."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
-from firezone_filter.policy import load_policy
+from firezone_filter import CidrResource, Gateway, InternetResource, Tcp
+from firezone_filter.policy import Policy, PolicyAuthorization, load_policy
 from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Decided
-from tests.builders import icmp_echo, tcp, udp
+from firezone_filter.testing import icmp_echo, tcp, udp
 from tests.captures import CLIENT, CLIENT_6, GATEWAY, START_S, ipv4, record
 
 EXPIRY_S = START_S + 100
@@ -152,16 +154,75 @@ def test_an_expired_resource_refuses_nothing() -> None:
     assert refused_by(packet, seconds=EXPIRY_S) == ("web", "tcp-port")
 
 
-def test_a_packet_of_a_session_is_refused_by_the_resource_of_its_name() -> None:
-    opened = tcp(f"{CLIENT}:1 > {PROXY}:443")
-    without_all = [one for one in AUTHORIZATIONS if one["resource"]["id"] not in {"all", "wide"}]
-    log = Log()
-    policy = load_policy(
+def without(*resource_ids: str, **options: object) -> Policy:
+    kept = [one for one in AUTHORIZATIONS if one["resource"]["id"] not in resource_ids]
+    return load_policy(
         {
             "gateway": {"ipv4": GATEWAY},
-            "clients": [{"id": "alice", "ipv4": CLIENT, "authorizations": without_all}],
+            "options": options,
+            "clients": [{"id": "alice", "ipv4": CLIENT, "authorizations": kept}],
         }
     )
-    answer = tcp(f"{REAL}:22 > {CLIENT}:1")
-    replay([record(opened), record(answer)], policy, [log])
-    assert [one.resource_id for one in log.seen] == ["git", "git"]
+
+
+@pytest.mark.parametrize("stateful", [False, True], ids=["stateless", "stateful"])
+def test_a_packet_of_a_session_is_refused_by_the_resource_of_its_name_while_that_lives(
+    *, stateful: bool
+) -> None:
+    opened, answer = tcp(f"{CLIENT}:1 > {PROXY}:443"), tcp(f"{REAL}:22 > {CLIENT}:1")
+    log = Log()
+    packets = [answer, answer, opened, answer, answer, answer, answer, answer]
+    seconds = [0, 1, 2, 3, 4, 62, 302, 303]
+    replay(
+        [record(one, START_S + at) for one, at in zip(packets, seconds, strict=True)],
+        without("all", stateful=stateful),
+        [log],
+    )
+    assert [one.resource_id for one in log.seen] == [
+        *("wide", "wide", "git", "git", "git"),
+        None,  # of a session that has just ended
+        *("wide", "wide"),
+    ]
+
+
+def test_what_is_known_of_a_far_end_is_asked_once_until_something_expires() -> None:
+    packets = [tcp(f"{CLIENT}:{port} > 10.1.1.1:22") for port in (1, 2, 3)]
+    policy = without("wide", "net", "web")
+    # It permits nothing but one port, and then it is not there.
+    brief = CidrResource("brief", "10.1.1.0/24", [Tcp(80)])
+    policy = evolve(
+        policy,
+        clients=[
+            evolve(
+                policy.clients[0],
+                authorizations=[
+                    PolicyAuthorization(brief, expires_at=EXPIRY_S),
+                    PolicyAuthorization(InternetResource("web")),
+                ],
+            )
+        ],
+    )
+    log = Log()
+    with patch.object(Gateway, "explain", autospec=True, side_effect=Gateway.explain) as asked:
+        replay(
+            [record(packet, second) for second in (START_S, EXPIRY_S) for packet in packets],
+            policy,
+            [log],
+        )
+    assert [one.resource_id for one in log.seen] == ["brief"] * 3 + ["web"] * 3
+    assert asked.call_count == 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    log = Log()
+    with patch("firezone_filter.replay.refused_by._MOST", 2):
+        replay(
+            [record(tcp(f"{CLIENT}:1 > 10.2.0.1:{port}")) for port in (1, 2, 3, 1)], POLICY, [log]
+        )
+    assert [one.resource_id for one in log.seen] == ["wide"] * 4
+
+
+def test_nobody_is_asked_where_nobody_writes_it_down() -> None:
+    with patch.object(Gateway, "explain") as asked:
+        replay([record(tcp(f"{CLIENT}:1 > 10.2.0.1:22"))], POLICY)
+    assert not asked.called

@@ -1,0 +1,1 @@
+"""Hypothesis strategies: of packets, of policies and their parts, and of stories."""
