@@ -21,7 +21,7 @@ from benches.scenes import (
     packet,
 )
 from firezone_filter import Direction, TunnelAddresses
-from tests.builders import fragment, icmp_error, patched
+from firezone_filter.testing import fragment, icmp_error, patched
 
 _SIZES: Final = (0, 64, 1_200)
 """Bytes of payload: acknowledgements, requests, downloads."""

@@ -143,10 +143,12 @@ TARGETS: Final = (
     _at_most((2, 2.5), "flow records on", "flow records", "on", "off"),
     _at_most((2, 2.5), "`stateful`", "stateful", "on", "off"),
     _at_most(2.5, "`import firezone_filter`, a process", "import", "firezone_filter", "attrs"),
+    _at_most(10, "`Policy.lint`, 1,000 clients with 50 resources, s", "lint", "seconds", None),
     _at_most(5, "worst states: the longest packet, ms", "worst packet", "milliseconds", None),
     _at_most(
         0.5, "worst states: 99.99 % of packets, ms", "worst percentile", "milliseconds", None
     ),
+    _at_most(10, "`Policy.diff`, seconds", "diff", "seconds", None),
 )
 """What each build is to reach: the rows of the design, and others of the same kind."""
 

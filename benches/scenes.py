@@ -19,7 +19,7 @@ from firezone_filter import (
     TunnelAddresses,
     Udp,
 )
-from tests.builders import icmp_echo, tcp, udp
+from firezone_filter.testing import icmp_echo, tcp, udp
 
 OUTBOUND, INBOUND = Direction.OUTBOUND, Direction.INBOUND
 
