@@ -55,8 +55,7 @@ def gateway_of(policy: Policy, now: float) -> HookedGateway:
     gateway = HookedGateway(policy.addresses, policy.address_plan, policy.options)
     policy.apply(gateway, now, connect=True)
     gateway.called.clear()
-    while gateway.poll_event() is not None:
-        pass
+    list(iter(gateway.poll_event, None))
     return gateway
 
 

@@ -864,8 +864,6 @@ class Model:
 
     def _crowded(self, client: Client, packet: Packet) -> Client | None:
         """Find the client of which a flow has to give way to a new one; `None`: there is room."""
-        if not self._options.stateful:
-            return None
         if client.flows.of(packet, OUTBOUND) is not None or not stateful.begins_one(packet):
             return None
         if len(client.flows) >= self._options.max_flows_per_client:

@@ -15,13 +15,11 @@ from firezone_filter import (
     Decision,
     Direction,
     DnsResource,
-    Forward,
     Gateway,
     GatewayOptions,
     InternetResource,
     Reason,
     Resource,
-    Translate,
     TunnelAddresses,
 )
 from firezone_filter.values.explanations import Explanation
@@ -191,7 +189,7 @@ class Asked(Twins):
         assert after - before == len(polled), self.explain(after - before, polled)
 
 
-def fault_in(explanation: Explanation, direction: Direction) -> str | None:  # noqa: PLR0911 - one for each
+def fault_in(explanation: Explanation, direction: Direction) -> str | None:
     """Return what is wrong with an explanation by itself, or `None`."""
     decision, checks, candidates = (
         explanation.decision,
@@ -200,27 +198,28 @@ def fault_in(explanation: Explanation, direction: Direction) -> str | None:  # n
     )
     names = [check.name for check in checks]
     last = checks[-1]
-    if names != [name for name in ROWS[direction] if name in names]:
-        return "the rows are not in their order"
-    if not all(check.passed for check in checks[:-1]) or last.passed is not decision.allowed:
-        return "another check than the last decides"
-    if [one.wins for one in candidates] != [place == 0 for place in range(len(candidates))]:
-        return "not the first wins, or not exactly one"
-    if [one.permits for one in candidates] != [one.reason is None for one in candidates]:
-        return "a candidate that permits has a reason, or one that does not has none"
-    if isinstance(decision, Forward | Translate):
-        if last.name not in ADMITTED_BY:
-            return "this row admits nothing"
-        winner = candidates[0].resource_id if candidates else None
-        if last.name != "fragment" and winner != decision.resource_id:
-            return "another resource permits it than wins"
-        return None
-    if last.name not in REFUSED_BY[decision.reason]:
-        return "another row has this reason"
-    if last.name == "resource" and decision.reason is not Reason.EXPIRED_NAT_SESSION:
-        reason = candidates[0].reason if candidates else Reason.NO_RESOURCE
-        return None if reason is decision.reason else "the winner has another reason"
-    return None
+    reason = getattr(decision, "reason", None)
+    first = (candidates[0].resource_id, candidates[0].reason) if candidates else (None, None)
+    by_its_reason = last.name == "resource" and reason not in {None, Reason.EXPIRED_NAT_SESSION}
+    claims = {
+        "the rows are not in their order": names
+        == [one for one in ROWS[direction] if one in names],
+        "another check than the last decides": all(check.passed for check in checks[:-1])
+        and last.passed is decision.allowed,
+        "not the first wins, or not exactly one": [one.wins for one in candidates]
+        == [place == 0 for place in range(len(candidates))],
+        "a candidate that permits has a reason, or one that does not has none": all(
+            one.permits is (one.reason is None) for one in candidates
+        ),
+        "this row does not decide so": last.name
+        in (ADMITTED_BY if reason is None else REFUSED_BY[reason]),
+        "another resource permits it than wins": reason is not None
+        or last.name == "fragment"
+        or first[0] == getattr(decision, "resource_id", None),
+        "the winner has another reason": not by_its_reason
+        or reason is (first[1] if candidates else Reason.NO_RESOURCE),
+    }
+    return next((fault for fault, holds in claims.items() if not holds), None)
 
 
 class Crowded(Story):

@@ -338,10 +338,9 @@ def is_well_formed(box: Given) -> bool:
     """Tell whether a box has what its protocol has, and its networks are its addresses."""
     icmp_protocol = ICMP[box.first.version]
     has_ports = box.protocol in (TCP, UDP)
-    if (box.ports is not None) is not has_ports:
-        return False
-    if box.icmp_types is not None and (box.protocol != icmp_protocol or not box.icmp_types):
-        return False
+    fits = (box.ports is not None) is has_ports and (
+        box.icmp_types is None or (box.protocol == icmp_protocol and bool(box.icmp_types))
+    )
     networks = list(box.networks)
     together = all(int(one[-1]) + 1 == int(other[0]) for one, other in pairwise(networks))
-    return together and networks[0][0] == box.first and networks[-1][-1] == box.last
+    return fits and together and networks[0][0] == box.first and networks[-1][-1] == box.last

@@ -90,9 +90,10 @@ def test_boxes_are_as_large_as_they_can_be_and_in_order(policy: Policy, at: floa
                     continue
                 # Others that do not touch it, or are different; of all the rest, where other
                 # protocols are named, it stands for others.
-                if facet == its_facet and int(other.first) == after:
-                    assert box.protocol is None
-                    assert named_at(boxes, box.last) != named_at(boxes, other.first)
+                assert not (facet == its_facet and int(other.first) == after) or (
+                    box.protocol is None
+                    and named_at(boxes, box.last) != named_at(boxes, other.first)
+                )
                 if (box.first, box.last, *facet[::3]) == (
                     other.first,
                     other.last,
@@ -259,8 +260,9 @@ def test_a_proxy_address_has_moved_exactly_if_packets_to_it_go_elsewhere(
                 ends = tuple(
                     destination_of(one.packet) for one in decisions if isinstance(one, Translate)
                 )
-                if len(ends) == 2:
-                    assert moved.get(address) == (ends if ends[0] != ends[1] else None)
+                assert len(ends) < 2 or moved.get(address) == (
+                    ends if ends[0] != ends[1] else None
+                )
 
 
 @given(policies(), moments)

@@ -1,7 +1,7 @@
 """Targets: every way to write one, and what is wrong with what is none."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firezone_filter.policy.targets import parse_target
@@ -111,6 +111,7 @@ def test_only_a_text_is_a_target() -> None:
         parse_target(443)  # type: ignore[arg-type]
 
 
+@example("tcp 10.0.0.5:443")
 @given(st.text(alphabet="tcpicmpudpping/0123456789 .:[]-gf", max_size=24))
 def test_any_text_is_a_target_or_an_invalid_policy(text: str) -> None:
     try:

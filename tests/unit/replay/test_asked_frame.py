@@ -68,15 +68,14 @@ def test_each_frame_is_explained_as_it_is_decided(options: dict[str, object]) ->
 def test_no_more_is_read_than_the_frame_and_what_tells_when_the_capture_begins() -> None:
     read = []
 
-    def records() -> Iterator[Record]:
-        for number in range(100):
-            read.append(number)
-            yield record(ALLOWED, START_S + number)
+    def record_of(number: int) -> Record:
+        read.append(number)
+        return record(ALLOWED, START_S + number)
 
-    explain_frame(records(), policy(), 1)
+    explain_frame(map(record_of, range(100)), policy(), 1)
     assert len(read) == WINDOW
     read.clear()
-    explain_frame(records(), policy(), 50)
+    explain_frame(map(record_of, range(100)), policy(), 50)
     assert len(read) == 50
 
 
