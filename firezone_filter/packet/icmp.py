@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from firezone_filter.packet.numbers import ICMPV4, ICMPV6
+from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV6
+
+ICMP_OF: Final = {IPV4: ICMPV4, IPV6: ICMPV6}
+"""The protocol number of ICMP, by IP version."""
 
 ICMP_HEADER: Final = 8
 """Bytes of an ICMP header; in an ICMP error, the quote follows (RFC 792, RFC 4443)."""
@@ -48,12 +51,13 @@ def is_echo(protocol: int, icmp_type: int) -> bool:
 def is_icmp_error(protocol: int, icmp_type: int) -> bool:
     """Tell whether a message is an ICMP error, or counts as one.
 
-    In ICMPv6 all types below 128 are errors, even undefined ones (RFC 4443, section 2.1).
+    In ICMPv6 all types below 128 are errors, even undefined ones (RFC 4443, section 2.1). A later
+    fragment, which has no type (`NO_PORT`), is none.
     """
     if protocol == ICMPV4:
         return icmp_type in _V4_ERRORS
     if protocol == ICMPV6:
-        return icmp_type < _V6_FIRST_INFORMATIONAL or icmp_type == _V6_REDIRECT
+        return 0 <= icmp_type < _V6_FIRST_INFORMATIONAL or icmp_type == _V6_REDIRECT
     return False
 
 

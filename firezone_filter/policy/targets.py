@@ -18,7 +18,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 
 from firezone_filter.packet.headers import EXTENSIONS
-from firezone_filter.packet.icmp import ECHO_REQUEST, is_icmp_error
+from firezone_filter.packet.icmp import ECHO_REQUEST, ICMP_OF, is_icmp_error
 from firezone_filter.packet.numbers import (
     ICMPV4,
     ICMPV6,
@@ -37,7 +37,6 @@ from firezone_filter.values.filters import PortRange
 Word = Literal["tcp", "udp", "icmp", "ping"]
 """A protocol that is written as a word."""
 
-_ICMP_OF: Final = {IPV4: ICMPV4, IPV6: ICMPV6}
 _WORDS: Final[dict[str, Word]] = {"tcp": "tcp", "udp": "udp", "icmp": "icmp", "ping": "ping"}
 _WRITTEN: Final = {ICMPV4: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmp"}
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -88,7 +87,7 @@ class Target:
         if self.number is not None:
             return self.number
         if self.word in ("icmp", "ping"):
-            return _ICMP_OF[version]
+            return ICMP_OF[version]
         return TCP if self.word == "tcp" else UDP
 
     def type_in(self, version: int) -> int | None:
@@ -96,7 +95,7 @@ class Target:
 
         `None` for every type, and for other protocols.
         """
-        return ECHO_REQUEST[_ICMP_OF[version]] if self.word == "ping" else self.icmp_type
+        return ECHO_REQUEST[ICMP_OF[version]] if self.word == "ping" else self.icmp_type
 
     def is_of(self, version: int) -> bool:
         """Tell whether packets of an IP *version* can be what the target names.
@@ -220,7 +219,7 @@ def _check_protocol(place: Network | str, number: int | None, icmp_type: int | N
 
 def _can_be(version: int, number: int | None, icmp_type: int | None) -> bool:
     if icmp_type is not None:
-        return not is_icmp_error(_ICMP_OF[version], icmp_type)
+        return not is_icmp_error(ICMP_OF[version], icmp_type)
     # They are walked over (docs/rules.md, section 4).
     return version == IPV4 or number not in EXTENSIONS
 

@@ -14,7 +14,7 @@ _CODE_AT: Final = 1  # in an ICMP header
 def summarize(headers: Headers, packet: bytes) -> PacketSummary:
     """Return what was read of a packet, and of the packet that it quotes, if it does."""
     quoted = None
-    if headers.icmp_type != NO_PORT and is_icmp_error(headers.protocol, headers.icmp_type):
+    if is_icmp_error(headers.protocol, headers.icmp_type):
         quote = packet[headers.transport + ICMP_HEADER :]
         read = read_quoted_headers(quote)
         quoted = None if read is None else _summary(read, quote)

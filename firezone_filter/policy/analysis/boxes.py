@@ -9,8 +9,9 @@ from ipaddress import (
 from itertools import groupby
 from typing import Final, NamedTuple, TypeVar, cast, final
 
+from firezone_filter.packet.icmp import ICMP_OF
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV6, TCP, UDP
-from firezone_filter.policy.analysis.shapes import ICMP_OF, ICMP_TYPES, Range
+from firezone_filter.policy.analysis.shapes import ICMP_TYPES, Range
 from firezone_filter.values.addresses import Address, Network
 from firezone_filter.values.filters import ALL_PORTS, PortRange
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar, cast, final
 
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.packet.building import build_packet
-from firezone_filter.packet.icmp import ECHO_REQUEST
+from firezone_filter.packet.icmp import ECHO_REQUEST, ICMP_OF
 from firezone_filter.packet.numbers import IPV4, IPV6, MAX_PORT
 from firezone_filter.policy.analysis.areas import (
     LENGTHS,
@@ -34,7 +34,6 @@ from firezone_filter.policy.analysis.changes import (
 )
 from firezone_filter.policy.analysis.differences import Differences, Side
 from firezone_filter.policy.analysis.shapes import (
-    ICMP_OF,
     ICMP_TYPES,
     NOTHING,
     Shapes,

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from firezone_filter.access.permits import PermitCheck
+from firezone_filter.packet.icmp import ICMP_OF
 from firezone_filter.packet.numbers import IPV4, IPV6, MAX_BYTE, MAX_PORT, TCP, UDP
-from firezone_filter.policy.analysis.shapes import ICMP_OF, ranges_of, translated_ranges_of
+from firezone_filter.policy.analysis.shapes import ranges_of, translated_ranges_of
 
 PacketSet = int
 """Packets to one address, one bit each."""

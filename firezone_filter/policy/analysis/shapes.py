@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, cast, final
 
 from firezone_filter.access.permits import Bounds, PermitCheck
 from firezone_filter.packet.headers import EXTENSIONS
-from firezone_filter.packet.icmp import ECHO_REQUEST, ICMP_KINDS, ORDINARY
+from firezone_filter.packet.icmp import ECHO_REQUEST, ICMP_KINDS, ICMP_OF, ORDINARY
 from firezone_filter.packet.numbers import (
     ICMPV4,
     ICMPV6,
@@ -28,9 +28,6 @@ from firezone_filter.packet.numbers import (
     TCP,
     UDP,
 )
-
-ICMP_OF: Final = {IPV4: ICMPV4, IPV6: ICMPV6}
-"""The protocol number of ICMP, by IP version."""
 
 ICMP_TYPES: Final = {
     version: tuple(

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from firezone_filter.access.authorizations import ClientAccess
+from firezone_filter.packet.icmp import ICMP_OF
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, MAX_PORT, TCP, UDP
 from firezone_filter.policy.analysis.areas import Area, HasPolicy, Surveyor, gateway_to_ask
-from firezone_filter.policy.analysis.shapes import ICMP_OF
 from firezone_filter.values.addresses import Address, to_address
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.domains import to_domain

@@ -34,6 +34,11 @@ def test_these_types_and_no_others_of_each_family_are(
 
 
 @pytest.mark.parametrize("question", [is_icmp_error, stays_on_link, is_echo])
+def test_what_has_no_type_is_of_none_of_these_kinds(question: Question) -> None:
+    assert not any(question(protocol, NO_PORT) for protocol in (ICMPV4, ICMPV6))
+
+
+@pytest.mark.parametrize("question", [is_icmp_error, stays_on_link, is_echo])
 def test_of_other_protocols_none_is(question: Question) -> None:
     for protocol in (TCP, UDP, ESP):
         assert not any(question(protocol, kind) for kind in (NO_PORT, *range(256)))
