@@ -37,14 +37,14 @@ SOL_PACKET, PACKET_VNET_HDR = 263, 15  # <linux/if_packet.h>
 
 EVERYTHING, WITHOUT_USO, CHECKSUMS = 0x6F, 0x0F, 0x01
 
-# How a relay is run, and what offload its devices have then.
+# How a relay is run, and what offload its devices may have then: kernels before 6.2 have no USO.
 KERNELS = {
-    "everything": ((RELAY,), (), EVERYTHING),
-    "no-uso": (("tests.e2e.refusing", "0x0f", RELAY), (), WITHOUT_USO),
-    "checksums": (("tests.e2e.refusing", "0x01", RELAY), (), CHECKSUMS),
-    "nothing": (("tests.e2e.refusing", "0", RELAY), (), 0),
-    "no-headers": (("tests.e2e.refusing", "headers", RELAY), (), 0),
-    "not-asked": ((RELAY,), ("--no-offload",), 0),
+    "everything": ((RELAY,), (), {EVERYTHING, WITHOUT_USO}),
+    "no-uso": (("tests.e2e.refusing", "0x0f", RELAY), (), {WITHOUT_USO}),
+    "checksums": (("tests.e2e.refusing", "0x01", RELAY), (), {CHECKSUMS}),
+    "nothing": (("tests.e2e.refusing", "0", RELAY), (), {0}),
+    "no-headers": (("tests.e2e.refusing", "headers", RELAY), (), {0}),
+    "not-asked": ((RELAY,), ("--no-offload",), {0}),
 }
 
 ADDRESSES = [*FILES, *PROXIES]
@@ -96,7 +96,7 @@ def send_back(listening: socket.socket) -> None:
 
 @pytest.mark.parametrize(("module", "options", "offload"), KERNELS.values(), ids=KERNELS)
 def test_the_same_bytes_arrive_with_any_offload(
-    net: Relayed, module: tuple[str, ...], options: tuple[str, ...], offload: int
+    net: Relayed, module: tuple[str, ...], options: tuple[str, ...], offload: set[int]
 ) -> None:
     relay = net.start(POLICY, *options, module=module)
     data = random.Random(19).randbytes(SIZE)
@@ -109,19 +109,19 @@ def test_the_same_bytes_arrive_with_any_offload(
                 sock.sendall(data)
                 assert receive(sock, SIZE) == back
     done = net.end(relay)
-    assert done["offload"] == [offload, offload]
+    assert offload.issuperset(done["offload"])
     # Super-packets that the test did not see would prove nothing.
-    assert (done["largest"] > 10 * MTU) is bool(offload & WITHOUT_USO & ~CHECKSUMS)
+    assert (done["largest"] > 10 * MTU) is (WITHOUT_USO in offload)
     assert done["losses"] == [{"full": 0, "failed": 0, "odd": 0}] * 2
 
 
 @pytest.mark.parametrize(
     ("module", "offload"),
-    [((RELAY,), EVERYTHING), (("tests.e2e.refusing", "headers", RELAY), 0)],
+    [((RELAY,), {EVERYTHING, WITHOUT_USO}), (("tests.e2e.refusing", "headers", RELAY), {0})],
     ids=["everything", "no-headers"],
 )
 def test_the_same_datagrams_arrive_with_any_offload(
-    net: Relayed, module: tuple[str, ...], offload: int
+    net: Relayed, module: tuple[str, ...], offload: set[int]
 ) -> None:
     relay = net.start(POLICY, module=module)
     datagrams = [bytes([number]) * 1200 for number in range(10)]
@@ -132,9 +132,10 @@ def test_the_same_datagrams_arrive_with_any_offload(
                 client.send(b"".join(datagrams))
                 assert [sock.recv(65_535) for _ in datagrams] == datagrams
     done = net.end(relay)
-    assert done["offload"] == [offload, offload]
+    assert offload.issuperset(done["offload"])
     # A super-packet is one packet, with all its bytes.
-    assert (done["packets"] < len(datagrams)) is (done["largest"] > 12_000) is bool(offload)
+    super_packets = EVERYTHING in done["offload"]
+    assert (done["packets"] < len(datagrams), done["largest"] > 12_000) == (super_packets,) * 2
 
 
 @both_families
@@ -149,6 +150,8 @@ def test_a_refused_super_packet_is_answered_once(
         with pytest.raises(OSError, match=r"No route to host|Permission denied"):
             client.recv(1)
     done = net.end(relay)
+    if EVERYTHING not in done["offload"]:
+        pytest.skip("this kernel has no UDP super-packets (USO)")
     assert (done["refused"]["udp-port"], done["largest"] > 12_000) == (1, True)
 
 
