@@ -1,9 +1,11 @@
-"""The comparison of the example host with and without decisions still works."""
+"""The comparisons of hosts, with and without decisions and offload, still work."""
 
 import shutil
 
 import pytest
 
+from benches.offload import BARE, FILTER, PLAIN, Measured, combinations, table
+from benches.offload import measure as measure_relay
 from benches.tun_gateway.__main__ import HOSTS, measure
 
 pytestmark = pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
@@ -16,3 +18,31 @@ def test_a_host_is_measured(host: str) -> None:
     assert measured.packets > measured.megabits > 0
     assert (measured.decision is not None) is (host == "with a watch")
     assert (measured.decision or 0) < measured.cost
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(
+    ("transfer", "relay"),
+    [
+        ("upload", BARE),
+        ("upload", PLAIN),
+        ("download", FILTER),
+        ("upload, translated", "watch, offload"),
+    ],
+)
+def test_a_relay_is_measured(transfer: str, relay: str) -> None:
+    assert (transfer, relay) in combinations()
+    measured = measure_relay(transfer, relay, seconds=1)
+    assert measured.gigabits > 0
+    assert (measured.size < 1420) is (relay == PLAIN)
+    assert (measured.decision > 0) is (relay == "watch, offload")
+    assert measured.decision < measured.seconds
+
+
+def test_of_all_relays_that_are_measured_a_table_is_made() -> None:
+    one = Measured(gigabits=1.0, packets=100, size=1000.0, seconds=0.01, decision=0.001)
+    lines = list(table(dict.fromkeys(combinations(), one)))
+    assert len(lines) == 2 + 2 * 3 + 2 * 2
+    assert (
+        lines[3] == "| upload | filter, offload | 1.00 | 1.00 | 1.0 | 1,000 | 100.0 µs | 10.0% |"
+    )
