@@ -1,0 +1,106 @@
+"""Which rules bring the packets of a VPN to the host's devices, as values.
+
+Rules and tables are the kernel's: they stay when the host ends, by whatever. Then its devices
+are gone, and with them the routes into them; what is left in the tables is a blackhole. So
+nothing goes around the filter.
+"""
+
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import frozen
+
+from firezone_filter.values.addresses import (
+    Address,
+    AddressPlan,
+    Network,
+    TunnelAddresses,
+    to_network,
+)
+
+OUTBOUND_DEVICE: Final = "ff-out"
+"""Brings the host what comes from clients, and takes what goes on."""
+
+INBOUND_DEVICE: Final = "ff-in"
+"""The same for what goes to clients."""
+
+OUTBOUND_TABLE: Final = 20_211_111
+INBOUND_TABLE: Final = 20_211_112
+LOCAL_TABLE: Final = 255  # RT_TABLE_LOCAL
+
+PROTOCOL: Final = 211
+"""Marks our rules and routes as ours (`/etc/iproute2/rt_protos` has nobody of that number)."""
+
+FIRST: Final = 10
+LAST: Final = 15
+"""Our priorities. Nobody else's rule may come before, or packets would go around the host."""
+
+_OWN, _FROM_OUTBOUND, _FROM_INBOUND, _FROM_CLIENTS, _TO_CLIENTS, _LOCAL = range(FIRST, LAST + 1)
+
+FAMILIES: Final = {4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
+
+
+@frozen
+class Rule:
+    """A rule of policy routing."""
+
+    family: int
+    """`AF_INET` or `AF_INET6`."""
+
+    priority: int
+    """The lowest is asked first."""
+
+    table: int | None = None
+    """Where to look the packet up; `None` for a rule that leads to another."""
+
+    goto: int | None = None
+    """The priority to go on at."""
+
+    interface: str | None = None
+    """By which interface the packet comes; `lo` for those of this machine."""
+
+    to: Network | None = None
+    """Where the packet goes."""
+
+
+@frozen
+class Plan:
+    """What is to be led through the host."""
+
+    interfaces: tuple[str, ...]
+    """The interfaces in which the VPN ends; they need not be there yet."""
+
+    own: TunnelAddresses
+    """The gateway's own addresses inside the tunnel."""
+
+    ranges: AddressPlan
+    """The ranges of tunnel and proxy addresses."""
+
+    def rules(self, versions: tuple[int, ...]) -> Iterator[Rule]:
+        """Yield the rules for these IP versions, each before those that lead to it.
+
+        The last one is `local`, which the kernel has at priority 0: a client must not reach an
+        address of this machine that the filter does not permit.
+        """
+        for version in versions:
+            yield Rule(FAMILIES[version], _LOCAL, table=LOCAL_TABLE)
+        for network in (*self.ranges.tunnel, *self.ranges.dns_resources):
+            if network.version in versions:
+                family = FAMILIES[network.version]
+                yield Rule(family, _TO_CLIENTS, table=INBOUND_TABLE, to=network)
+        for version in versions:
+            family = FAMILIES[version]
+            for interface in self.interfaces:
+                yield Rule(family, _FROM_CLIENTS, table=OUTBOUND_TABLE, interface=interface)
+            # What the host has written has been decided about, and is routed as always.
+            yield Rule(family, _FROM_INBOUND, goto=LAST, interface=INBOUND_DEVICE)
+            yield Rule(family, _FROM_OUTBOUND, goto=LAST, interface=OUTBOUND_DEVICE)
+        for address in self.own.present():
+            if address.version in versions:
+                yield _to_itself(address)
+
+
+def _to_itself(own: Address) -> Rule:
+    """Let this machine speak to its own tunnel address, which is nobody else's business."""
+    return Rule(FAMILIES[own.version], _OWN, goto=LAST, interface="lo", to=to_network(own))
