@@ -1,0 +1,167 @@
+"""Keeps the gateway up with what changes around it: the policy file, the peers, the interfaces."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
+from firezone_filter.host.links import Links
+from firezone_filter.host.peers import Peer, UnreadablePeersError, bind, parse_dump
+from firezone_filter.host.routing import Routing
+from firezone_filter.host.sessions import UNCHECKED, Sessions
+
+LOG: Final = logging.getLogger("firezone_filter.gateway")
+
+INTERVAL: Final = 2.0
+"""Seconds between two looks. A new key is noticed so late at most, unless SIGHUP says so."""
+
+ReadPeers = Callable[[str], Awaitable[tuple[Peer, ...]]]
+"""Reads the peers of an interface."""
+
+
+async def read_peers(interface: str) -> tuple[Peer, ...]:
+    """Return the peers of a WireGuard interface.
+
+    Raises:
+        UnreadablePeersError: `wg` is missing, fails, or says something unknown; or there is no
+            such interface, or it is not WireGuard's.
+    """
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    command = ("wg", "show", interface, "dump")
+    try:
+        wg = await asyncio.create_subprocess_exec(
+            *command, stdin=nothing, stdout=pipe, stderr=pipe
+        )
+    except OSError as error:
+        raise UnreadablePeersError(f"{interface}: wg: {error.strerror}") from None
+    said, errors = await wg.communicate()
+    if wg.returncode:
+        complaint = errors.decode(errors="replace").strip() or f"exit status {wg.returncode}"
+        raise UnreadablePeersError(f"{interface}: {complaint}")
+    return parse_dump(interface, said.decode(errors="replace"))
+
+
+class Watch:
+    """Looks at the peers and the interfaces from time to time, and at the policy when told so.
+
+    Args:
+        load: returns the policy anew, as its file has it now.
+        interfaces: the interfaces in which the VPN ends.
+        sessions: hears of policy and keys.
+        routing: lays routes anew if the interfaces change.
+        changed: called when the gateway may have been changed.
+        peers: reads the peers; `None` if there are none to read, and all clients are there.
+    """
+
+    def __init__(  # noqa: PLR0913 - as many as it brings together
+        self,
+        load: Callable[[], Policy],
+        interfaces: tuple[str, ...],
+        sessions: Sessions,
+        routing: Routing,
+        *,
+        changed: Callable[[], object],
+        peers: ReadPeers | None = read_peers,
+    ) -> None:
+        self._load = load
+        self._interfaces = interfaces
+        self._sessions = sessions
+        self._routing = routing
+        self._changed = changed
+        self._peers = peers
+        self._links: Links | None = None
+        self._dump: dict[str, tuple[Peer, ...]] | None = None
+        self._said: frozenset[str] = frozenset()
+        self._is_to_read = asyncio.Event()
+
+    def read_policy(self) -> None:
+        """Have the policy and the peers read again, at once."""
+        self._is_to_read.set()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._is_to_read.wait()
+            if self._is_to_read.is_set():
+                self._is_to_read.clear()
+                await self._look_at_policy()
+            else:
+                await self.look()
+
+    async def look(self) -> None:
+        """Look at the interfaces and the peers, and tell the gateway what has changed.
+
+        Raises:
+            FirezoneFilterError: the gateway cannot have the clients of the policy.
+            RoutingError: the kernel refuses routes for other interfaces.
+        """
+        await self._look_at_links()
+        dump, unreadable = await self._read_peers()
+        if dump != self._dump:
+            self._update(self._sessions.policy, dump)
+        self._say(self._faults(self._sessions.policy) + unreadable)
+
+    async def _look_at_policy(self) -> None:
+        """Read the policy again; whatever is wrong with it, the old one stays."""
+        dump, unreadable = await self._read_peers()
+        try:
+            self._update(self._load(), dump)
+        except (OSError, FirezoneFilterError) as error:
+            report("The old policy stays", error)
+        else:
+            LOG.info("Policy read")
+        self._say(self._faults(self._sessions.policy) + unreadable)
+
+    async def _look_at_links(self) -> None:
+        links = Links.look(self._interfaces)
+        if links != self._links:
+            # It waits for the kernel, and the packets must not wait for it.
+            await asyncio.to_thread(self._routing.attach, links.mtu)
+            self._links = links
+
+    async def _read_peers(self) -> tuple[dict[str, tuple[Peer, ...]], tuple[str, ...]]:
+        """Return the peers by interface, and what has kept some from being read.
+
+        Then they are those of before: who is there stays, and nobody comes.
+        """
+        dump, unreadable = dict(self._dump or {}), list[str]()
+        if self._peers is None:
+            return dump, ()
+        for interface in self._interfaces:
+            try:
+                dump[interface] = await self._peers(interface)
+            except UnreadablePeersError as error:
+                unreadable.append(f"peers that cannot be read stay as they are: {error}")
+        return dump, tuple(unreadable)
+
+    def _update(self, policy: Policy, dump: dict[str, tuple[Peer, ...]]) -> None:
+        keys = {client.id: UNCHECKED for client in policy.clients}
+        if self._peers is not None:
+            keys = dict(bind(policy, dump).keys)
+        self._sessions.update(policy, keys, time.time())
+        self._dump = dump
+        self._changed()
+
+    def _faults(self, policy: Policy) -> tuple[str, ...]:
+        if self._peers is None:
+            return ()
+        return bind(policy, self._dump or {}).faults
+
+    def _say(self, faults: tuple[str, ...]) -> None:
+        """Log what is new among what is not as it should be."""
+        for fault in faults:
+            if fault not in self._said:
+                LOG.warning("%s", fault[0].upper() + fault[1:])
+        self._said = frozenset(faults)
+
+
+def report(message: str, error: Exception) -> None:
+    """Log an error, each fault of a policy with its place."""
+    faults = error.faults if isinstance(error, InvalidPolicy) else (str(error),)
+    for fault in faults:
+        LOG.error("%s: %s", message, fault)
