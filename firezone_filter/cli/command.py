@@ -16,6 +16,7 @@ import click
 from firezone_filter.cli.arguments import FILE, Command, read_by, to_client
 from firezone_filter.cli.ask.commands import COMMANDS
 from firezone_filter.cli.exit import ExitStatus, UnusableError
+from firezone_filter.cli.gateway.commands import gateway_group
 from firezone_filter.cli.inputs import display_name
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
@@ -230,7 +231,7 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
     return ExitStatus.UNUSABLE
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, gateway_group):
     cli.add_command(_command)
 
 

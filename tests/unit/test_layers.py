@@ -25,7 +25,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"policy", "portal"}),
     # The package root: no room of the core may import it, since it imports all of them.
     frozenset({""}),
-    frozenset({"replay", "testing", "host"}),
+    frozenset({"replay", "testing", "aio"}),
+    frozenset({"host"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
@@ -65,7 +66,7 @@ DECISION_PATH = (
 )
 
 # The rooms of commands, which may touch the world.
-OUTSIDE = frozenset({"capture", "replay", "host", "cli", "__main__"})
+OUTSIDE = frozenset({"capture", "replay", "aio", "host", "cli", "__main__"})
 
 # Those of them that open files and print.
 OPENS = frozenset({"cli", "host"})

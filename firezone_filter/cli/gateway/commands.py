@@ -1,0 +1,121 @@
+"""`firezone-filter gateway run` and `release`.
+
+The host is imported when it is needed: it runs on Linux alone, and needs pyroute2.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from firezone_filter.cli.arguments import FILE, Command
+from firezone_filter.cli.exit import ExitStatus
+from firezone_filter.cli.streams import say
+from firezone_filter.values.errors import FirezoneFilterError
+
+
+class _Group(click.Group):
+    command_class = Command
+
+
+@click.group("gateway", cls=_Group, no_args_is_help=False)
+def gateway_group() -> None:
+    """Filter what a VPN brings, on Linux, as root. docs/gateway.md tells all of it."""
+
+
+@gateway_group.command("run")
+@click.option(
+    "--policy",
+    required=True,
+    metavar="FILE",
+    type=FILE,
+    help="The policy, a JSON file; read again on SIGHUP.",
+)
+@click.option(
+    "--interface",
+    "interfaces",
+    required=True,
+    multiple=True,
+    metavar="NAME",
+    help="The interface in which the VPN ends, such as wg0; it need not be there yet. Repeat it "
+    "for more.",
+)
+@click.option(
+    "--no-peers",
+    is_flag=True,
+    help="The VPN is not WireGuard: connect all clients, and leave it to the VPN that each sends "
+    "from its own addresses.",
+)
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="Let only answers come back to clients, also if the policy's options do not say so.",
+)
+@click.option(
+    "--metrics",
+    metavar="PORT",
+    type=click.IntRange(1, 65_535),
+    help="Serve counters for Prometheus at http://127.0.0.1:PORT/.",
+)
+@click.option("--no-offload", is_flag=True, help="Take packets one by one from the kernel.")
+def run_command(  # noqa: PLR0913 - as many as there are options
+    *,
+    policy: str,
+    interfaces: tuple[str, ...],
+    no_peers: bool,
+    stateful: bool,
+    metrics: int | None,
+    no_offload: bool,
+) -> int:
+    """Filter what an interface brings, until SIGTERM or Ctrl-C.
+
+    The log is JSON lines on standard output. When it ends, nothing passes any more, until it
+    runs again or `firezone-filter gateway release` says that it is to be so.
+
+    Exit status: 0; 2 if it cannot start, or cannot go on.
+    """
+    try:
+        from firezone_filter.host import daemon  # noqa: PLC0415 - needs the extra
+        from firezone_filter.host.routing import RoutingError  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        return _lacking(error)
+    settings = daemon.Settings(
+        Path(policy), interfaces, stateful, not no_peers, metrics, not no_offload
+    )
+    daemon.log_to(sys.stdout)
+    try:
+        daemon.run(settings)
+    except (OSError, FirezoneFilterError, RoutingError) as error:
+        daemon.report("The gateway ends", error)
+        return ExitStatus.UNUSABLE
+    return ExitStatus.DONE
+
+
+@gateway_group.command("release")
+def release_command() -> int:
+    """Remove the rules that `run` leaves behind: from now on nothing is filtered.
+
+    Exit status: 0, also if there are none; 2 if it fails.
+    """
+    try:
+        from firezone_filter.host.routing import RoutingError, release  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        return _lacking(error)
+    try:
+        say("released: nothing is filtered" if release() else "there is nothing to release")
+    except RoutingError as error:
+        say(str(error))
+        return ExitStatus.UNUSABLE
+    return ExitStatus.DONE
+
+
+def _lacking(error: ModuleNotFoundError) -> int:
+    """Say which package the host lacks."""
+    if error.name is None or error.name.partition(".")[0] not in {"fcntl", "pyroute2"}:
+        raise error
+    say(
+        "a gateway runs on Linux"
+        if error.name == "fcntl"
+        else "pyroute2 is missing: install firezone-filter[gateway]"
+    )
+    return ExitStatus.UNUSABLE
