@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.network import FILES, NARROW, OTHER, Namespace, Network
 from tests.e2e.programs import Program, python
 from tests.e2e.site import Site
+from tests.e2e.tunnels import Plain, Tunnel, WireGuard, lacking
 
 PROGRAMS = ("curl", "ip", "nstat", "ping", "sysctl", "tcpdump", "tracepath")
 
@@ -22,7 +23,7 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "only root can make network namespaces"
     if find_spec("pyroute2") is None:
-        return "pyroute2 is not installed: pip install '.[example]'"
+        return "pyroute2 is not installed: pip install '.[gateway]'"
     if lacking := [program for program in PROGRAMS if shutil.which(program) is None]:
         return f"not installed: {', '.join(lacking)}"
     try:
@@ -47,15 +48,25 @@ def able() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture(params=["plain", "wireguard"])
+def tunnel(request: pytest.FixtureRequest) -> Tunnel:
+    """Tell a story once with a plain interface, and once with WireGuard."""
+    if request.param == "plain":
+        return Plain()
+    if (reason := lacking()) is not None:
+        pytest.skip(reason)
+    return WireGuard()
+
+
 @pytest.fixture
-def site(able: None, tmp_path: Path) -> Iterator[Site]:  # noqa: ARG001 - a condition
+def site(able: None, tmp_path: Path, tunnel: Tunnel) -> Iterator[Site]:  # noqa: ARG001 - a condition
     """Return a network, in which the host serves, and nobody else is at work yet.
 
     Each story has its own: kernels go on for minutes with what a story has left behind.
     """
     serve = python("tests.e2e.resource", *FILES, *OTHER, *NARROW)
     with (
-        Network() as network,
+        Network(tunnel) as network,
         Program(network["host"].name, serve, tmp_path / "host.txt") as host,
         Site(network, tmp_path) as site,
     ):

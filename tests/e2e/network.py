@@ -6,6 +6,9 @@ alice  192.0.2.2 ── 192.0.2.1 ┐
 bob    192.0.2.6 ── 192.0.2.5 ┘                                       └── 10.30.0.10
 ```
 
+What is between the clients' machines and the gateway is the tunnel's own (`tunnels`): it is either
+the link itself, or WireGuard over it.
+
 All links have an MTU of 1,500 bytes, but the router's way to 10.30.0.10 has one of 1,300. The
 host sends everything by the other link, so nobody but the router knows of the narrow one. In
 IPv6 it is the same with other addresses; the clients reach the gateway over IPv4.
@@ -18,8 +21,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.e2e.programs import inside, must, run
+from tests.e2e.tunnels import Plain, Tunnel
 
-TUNNEL_MTU = 1420
 NARROW_MTU = 1300
 
 CARRIERS = {"alice": ("192.0.2.1", "192.0.2.2"), "bob": ("192.0.2.5", "192.0.2.6")}
@@ -42,13 +45,14 @@ NARROW = ("10.30.0.10", "fd10:1e::10")
 NETWORKS = ("10.0.0.0/8", "fd10::/16")
 """What the clients find behind the gateway."""
 
+ROUTES_OF_CLIENTS = (*NETWORKS, *TUNNEL_RANGES, *DNS_RANGES)
+"""What a client sends through its tunnel."""
+
 STRICT = {"alice": "0", "bob": "0", "gateway": "1", "router": "0", "host": "0"}
 """Who checks by which way packets come (`rp_filter`): the gateway, as hosts of the library
 should. What comes for 10.30.0.10 and what comes from there take different ways."""
 
 ADDRESSES = (
-    ("gateway", "alice", "192.0.2.1/30"),
-    ("gateway", "bob", "192.0.2.5/30"),
     ("gateway", "net", "10.0.0.1/24", "fd10:a::1/64"),
     ("router", "up", "10.0.0.2/24", "fd10:a::2/64"),
     ("router", "net", "10.20.0.1/24", "fd10:14::1/64"),
@@ -106,7 +110,8 @@ class Namespace:
 class Network:
     """The network of the stories. Use it with `with`: at the end it is removed."""
 
-    def __init__(self) -> None:
+    def __init__(self, tunnel: Tunnel | None = None) -> None:
+        self.tunnel = tunnel or Plain()
         self.token = secrets.token_hex(3)
         """What all names of this run have in them."""
         self._namespaces: dict[str, Namespace] = {}
@@ -127,6 +132,7 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self._removal.close()
+        self.tunnel.end(self)
 
     def device(self, role: str) -> str:
         """Return a name for a device, this run's own; names have at most 15 characters."""
@@ -136,10 +142,43 @@ class Network:
         """Put a client's whole machine out of the way: the new one knows nothing of the old."""
         self._restarts += 1
         old, new = self[client], self._namespace(f"{client}{self._restarts}")
-        old.ip("link", "set", self.device("up"), "netns", new.name)
+        old.ip("link", "set", self.device(self.tunnel.link), "netns", new.name)
         old.remove()
         self._namespaces[client] = new
-        self._set_up_client(client)
+        self.tunnel.join(self, client)
+
+    # --- For tunnels -----------------------------------------------------------------------
+
+    def carry(self, client: str) -> str:
+        """Let a client and the gateway reach each other; return the address of the gateway."""
+        near, far = CARRIERS[client]
+        for role, device, address in (("gateway", client, near), (client, "up", far)):
+            self[role].ip("link", "set", self.device(device), "up")
+            self[role].ip("address", "replace", f"{address}/30", "dev", self.device(device))
+        return near
+
+    def addresses(self, role: str) -> list[str]:
+        """Return somebody's addresses inside the tunnel, with their lengths."""
+        ipv4, ipv6 = TUNNELS[role]
+        return [f"{ipv4}/32", f"{ipv6}/128"]
+
+    def own(self, device: str) -> None:
+        """Give the gateway its addresses inside the tunnel."""
+        for address in self.addresses("gateway"):
+            self["gateway"].ip("address", "add", address, "dev", device)
+
+    def equip(self, client: str) -> None:
+        """Give a client its addresses, and let it send what it should through the tunnel."""
+        device = self.device("tun")
+        for address in self.addresses(client):
+            self[client].ip("address", "replace", address, "dev", device)
+        for network in ROUTES_OF_CLIENTS:
+            self[client].ip("route", "replace", network, "dev", device)
+
+    def lead(self, client: str, device: str) -> None:
+        """Let the gateway's kernel find a client behind a device."""
+        for address in self.addresses(client):
+            self["gateway"].ip("route", "replace", address, "dev", device)
 
     def _namespace(self, role: str) -> Namespace:
         namespace = Namespace(f"ff-{self.token}-{role}")
@@ -153,9 +192,11 @@ class Network:
             self[role].set(ipv4__conf__default__rp_filter=strict)
         for role in ("gateway", "router"):
             self[role].set(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1")
+        self["gateway"].set(ipv4__tcp_early_demux="0", ipv4__udp_early_demux="0")
+        self.tunnel.begin(self)
         for client in CARRIERS:
-            self._join(client, "up", "gateway", client)
-            self._set_up_client(client)
+            self._join(client, self.tunnel.link, "gateway", client)
+            self.tunnel.join(self, client)
         self._join("gateway", "net", "router", "up")
         self._join("router", "net", "host", "eth")
         self._join("router", "narrow", "host", "narrow")
@@ -181,7 +222,3 @@ class Network:
         for network, router in ways:
             family = "-6" if ":" in router else "-4"
             self[role].ip(family, "route", "add", network, "via", router)
-
-    def _set_up_client(self, client: str) -> None:
-        self[client].ip("link", "set", self.device("up"), "up")
-        self._address(client, "up", f"{CARRIERS[client][1]}/30")

@@ -8,24 +8,12 @@ from pathlib import Path
 from typing import Self
 
 from tests.e2e.capture import Capture
-from tests.e2e.network import (
-    CARRIERS,
-    DNS_RANGES,
-    NETWORKS,
-    TUNNEL_MTU,
-    TUNNEL_RANGES,
-    TUNNELS,
-    Network,
-)
+from tests.e2e.network import Network
 from tests.e2e.policies import Json
 from tests.e2e.programs import Logging, Program, python
 from tests.e2e.talk import CURL
 
-GATEWAY = "examples.tun_gateway.gateway"
-CLIENT = "examples.tun_gateway.client"
-
-# What a client sends through its tunnel.
-ROUTES = (*NETWORKS, *TUNNEL_RANGES, *DNS_RANGES)
+GATEWAY = "firezone_filter"
 
 
 class Site:
@@ -48,29 +36,23 @@ class Site:
     # --- Programs --------------------------------------------------------------------------
 
     def start_gateway(self, policy: Json, *options: str, module: str = GATEWAY) -> Logging:
-        """Start the gateway. Who connects a client waits for it by that."""
+        """Start the gateway, and wait until it works."""
         self.write(policy)
-        listen = ("--listen", "0.0.0.0", "--device", self.network.device("tun"))
-        command = python(
-            module, str(self.policy_path), *listen, "--mtu", str(TUNNEL_MTU), *options
-        )
-        self.gateway = self.start_logging("gateway", command)
+        return self.start_again(*options, module=module)
+
+    def start_again(self, *options: str, module: str = GATEWAY) -> Logging:
+        """Start the gateway with the policy that there is, and wait until it works."""
+        self._readings = 0
+        self.gateway = self.start_logging("gateway", self.command(*options, module=module))
+        self.gateway.logs("Started")
         return self.gateway
 
-    def connect(self, client: str, *access: str, module: str = CLIENT) -> Logging:
-        """Start a client that knows to what it has access, and wait until it is connected."""
-        program = self.launch(client, *access, module=module)
-        self.gateway.logs("Started")
-        program.logs("Registered")
-        return program
-
-    def launch(self, client: str, *access: str, module: str = CLIENT) -> Logging:
-        """Start a client."""
-        lists = (("--address", TUNNELS[client]), ("--route", ROUTES), ("--access", access))
-        options = [word for option, values in lists for one in values for word in (option, one)]
-        device = ("--device", self.network.device("tun"), "--mtu", str(TUNNEL_MTU))
-        command = python(module, client, "--gateway", CARRIERS[client][0], *device, *options)
-        return self.start_logging(client, command)
+    def command(self, *options: str, module: str = GATEWAY) -> tuple[str, ...]:
+        """Return the command that starts the gateway."""
+        tunnel = self.network.tunnel
+        names = [word for one in tunnel.interfaces(self.network) for word in ("--interface", one)]
+        policy = ("--policy", str(self.policy_path))
+        return python(module, "gateway", "run", *policy, *names, *tunnel.options, *options)
 
     def start(self, role: str, *command: str) -> Program:
         """Start some program."""
@@ -93,7 +75,7 @@ class Site:
         """Return a file that is not there yet."""
         return self._directory / f"{next(self._numbers)}-{role}.txt"
 
-    # --- The portal ------------------------------------------------------------------------
+    # --- The policy ------------------------------------------------------------------------
 
     def write(self, policy: Json) -> None:
         """Put a policy in the place of the old one, at once."""

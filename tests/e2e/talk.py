@@ -24,6 +24,9 @@ _TRIES: Final = 40
 both_families = pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 """Tells a story once in each IP version: addresses stand in pairs."""
 
+with_wireguard = pytest.mark.parametrize("tunnel", ["wireguard"], indirect=True)
+"""Tells a story with WireGuard alone: it is about what binds addresses to clients."""
+
 stateful_or_not = pytest.mark.parametrize(
     "options", [(), ("--stateful",)], ids=["stateless", "stateful"]
 )

@@ -1,16 +1,16 @@
-"""The example host itself: how it starts and ends, and what it does with what is wrong."""
+"""The host itself: how it starts and ends, and what it does with what is wrong."""
 
 import json
 import signal
 
 import pytest
 
-from tests.e2e.network import CARRIERS, DNS_RANGES, FILES, NETWORKS
+from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import cidr, named, policy, tcp, udp
-from tests.e2e.programs import python
+from tests.e2e.programs import python, wait_for
 from tests.e2e.resource import ECHO_PORT
-from tests.e2e.site import GATEWAY, Site
-from tests.e2e.talk import COULD_NOT_CONNECT, ask, datagrams, fetch, ping, url
+from tests.e2e.site import Site
+from tests.e2e.talk import COULD_NOT_CONNECT, CURL, ask, both_families, datagrams, fetch, ping, url
 
 FILES_BY_HTTP = policy(alice=[cidr("files", FILES[0], tcp(80))])
 
@@ -18,9 +18,7 @@ FILES_BY_HTTP = policy(alice=[cidr("files", FILES[0], tcp(80))])
 @pytest.fixture
 def at_work(site: Site) -> Site:
     """Return a site where Alice may fetch files."""
-    site.start_gateway(policy(alice=[]), "--metrics", "9100")
-    site.connect("alice", *NETWORKS)
-    site.authorize(FILES_BY_HTTP)
+    site.start_gateway(FILES_BY_HTTP, "--metrics", "9100")
     return site
 
 
@@ -34,19 +32,87 @@ def errors(site: Site) -> list[str]:
     return [line["message"] for line in site.gateway.lines() if line["severity"] == "ERROR"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_nothing_stays_behind(site: Site, number: int) -> None:
-    gateway = site.start_gateway(policy())
-    gateway.logs("Started")
-    assert (gateway.end(number), gateway.lines()[-1]["message"]) == (0, "Stopped")
-    assert site.network.device("tun") not in site.network["gateway"].run("ip", "link").stdout
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_however_it_ends_its_devices_go_and_nothing_goes_around(
+    at_work: Site, number: int
+) -> None:
+    router = at_work.capture("router", "up", "ip host", TUNNELS["alice"][0])
+    assert at_work.gateway.end(number) == (-number if number == signal.SIGKILL else 0)
+    gateway, alice = at_work.network["gateway"], at_work.network["alice"]
+    assert " ff-in:" not in gateway.run("ip", "link").stdout
+    for address in (FILES[0], TUNNELS["gateway"][0], "10.0.0.1"):
+        status, says = ping(alice, address, "-W", "1")
+        assert (status, "100% packet loss" in says) == (1, True), says
+    assert router.packets() == []
 
 
-def test_when_it_is_killed_its_device_goes_too(site: Site) -> None:
-    gateway = site.start_gateway(policy())
-    gateway.logs("Started")
-    assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
-    assert site.network.device("tun") not in site.network["gateway"].run("ip", "link").stdout
+def test_when_it_was_killed_it_starts_again_and_connections_go_on(at_work: Site) -> None:
+    alice = at_work.network["alice"]
+    with datagrams(alice, FILES[0], 80):
+        page = at_work.path("page")
+        where = url(FILES[0], path="/trickle/400000")
+        download = at_work.start("alice", *CURL, "-o", str(page), where)
+        wait_for("the download", lambda: page.exists() and page.stat().st_size > 50_000)
+        at_work.gateway.end(signal.SIGKILL)
+        at_work.start_again("--metrics", "9100")
+        assert (download.wait(), page.stat().st_size) == (0, 400_000)
+    assert errors(at_work) == []
+
+
+@both_families
+def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
+    gateway = site.network["gateway"]
+
+    def look() -> str:
+        routing = [("rule",), ("route", "show", "table", "all"), ("link",), ("address",)]
+        shown = [gateway.run("ip", "-d", f"-{'46'[family]}", *what).stdout for what in routing]
+        settings = gateway.run("sysctl", "-a", "-r", r"^net\.ipv4\.conf\..*").stdout
+        return "".join(shown) + settings
+
+    before = look()
+    site.start_gateway(FILES_BY_HTTP)
+    during = look()
+    site.gateway.end(signal.SIGKILL)
+    release = python("firezone_filter", "gateway", "release")
+    done = [gateway.run(*release) for _ in range(2)]
+    assert [(one.returncode, one.stdout) for one in done] == [
+        (0, "firezone-filter: released: nothing is filtered\n"),
+        (0, "firezone-filter: there is nothing to release\n"),
+    ]
+    assert during != before
+    assert look() == before
+    # And now everything goes around.
+    assert fetch(site.network["alice"], url(FILES[family], 8080))[0] == 0
+
+
+@both_families
+def test_clients_reach_no_address_of_the_gateways_machine_that_is_not_permitted(
+    site: Site, family: int
+) -> None:
+    outside = ("10.0.0.1", "fd10:a::1")[family]
+    site.start("gateway", *python("tests.e2e.resource", outside)).says("serving")
+    site.start_gateway(policy(alice=[]))
+    alice = site.network["alice"]
+    assert fetch(alice, url(outside))[0] == COULD_NOT_CONNECT
+    site.authorize(policy(alice=[cidr("outside", outside, tcp(80))]))
+    status, says = fetch(alice, url(outside))
+    assert (status, f"asked from {TUNNELS['alice'][family]}" in says) == (0, True), says
+
+
+@both_families
+def test_the_gateways_machine_still_reaches_itself(site: Site, family: int) -> None:
+    own = TUNNELS["gateway"][family]
+    site.start("gateway", *python("tests.e2e.resource", own)).says("serving")
+    site.start_gateway(policy(alice=[]))
+    assert fetch(site.network["gateway"], url(own))[0] == 0
+
+
+def test_a_client_that_the_vpn_does_not_have_is_not_there(site: Site) -> None:
+    stranger = {"id": "carol", "ipv4": "100.64.0.9", "authorizations": []}
+    both = policy(alice=[cidr("files", FILES[0], tcp(80))])
+    both["clients"].append(stranger)
+    site.start_gateway(both)
+    assert fetches(site)
 
 
 def test_a_faulty_policy_is_reported_and_the_old_one_stays(at_work: Site) -> None:
@@ -70,9 +136,10 @@ def test_without_a_policy_the_old_one_stays(at_work: Site) -> None:
     ("change", "message"),
     [
         (FILES_BY_HTTP | {"gateway": {"ipv4": "100.64.0.9"}}, "restart for that"),
+        (FILES_BY_HTTP | {"options": {"stateful": True}}, "restart for that"),
         (policy(alice=[cidr("files", FILES[0], expires_at=8e9)]), "50 years"),
     ],
-    ids=["own address", "expiry"],
+    ids=["own address", "options", "expiry"],
 )
 def test_a_policy_that_cannot_be_carried_out_changes_nothing(
     at_work: Site, change: dict[str, object], message: str
@@ -85,11 +152,12 @@ def test_a_policy_that_cannot_be_carried_out_changes_nothing(
 
 def test_a_client_that_the_policy_has_no_more_is_disconnected(at_work: Site) -> None:
     at_work.authorize(policy(bob=[]))
-    assert [line["cid"] for line in at_work.gateway.lines("Client disconnected")] == ["alice"]
-    at_work.authorize(FILES_BY_HTTP)
     # Nobody is there: nothing comes back, not even a refusal.
     status, says = ping(at_work.network["alice"], FILES[0], "-W", "1")
     assert (status, "100% packet loss" in says) == (1, True), says
+    assert [line["cid"] for line in at_work.gateway.lines("Client disconnected")] == ["alice"]
+    at_work.authorize(FILES_BY_HTTP)
+    assert fetches(at_work)
 
 
 def test_reading_a_policy_again_disturbs_no_translation(site: Site) -> None:
@@ -99,7 +167,6 @@ def test_reading_a_policy_again_disturbs_no_translation(site: Site) -> None:
         for name, proxy in names.items()
     ]
     site.start_gateway(policy(alice=[]))
-    site.connect("alice", *DNS_RANGES)
     site.authorize(policy(alice=both))
     alice, capture = site.network["alice"], site.capture("host", "eth", "udp and dst port 4000")
     with (
@@ -117,69 +184,32 @@ def test_reading_a_policy_again_disturbs_no_translation(site: Site) -> None:
     assert ports[1] != 5000
 
 
-def test_strangers_and_garbage_are_ignored(at_work: Site) -> None:
-    gateway, port = CARRIERS["bob"][0], 51820
-    forged = b"\x45\0\0\x14" + bytes(16)
-    stranger = b"\0" * 9 + b"mallory"
-    garbage = [b"", b"\0", b"\0" * 9, b"\0" * 9 + b"\xff", b"\xff" * 65_507, forged, stranger]
-    with datagrams(at_work.network["bob"], gateway, port) as sock:
-        for datagram in garbage * 20:
-            sock.send(datagram)
-        # Whoever says that he is Bob is Bob; what he sends then is judged.
-        at_work.authorize(policy(alice=[cidr("files", FILES[0], tcp(80))], bob=[]))
-        registration = b"\0" * 9 + b"bob"
-        assert ask(sock, registration) == registration
-        for datagram in garbage * 20:
-            sock.send(datagram)
-        at_work.gateway.logs("Refused packet")
-    assert (fetches(at_work), errors(at_work)) == (True, [])
-
-
-def test_the_last_one_to_register_has_the_session(at_work: Site) -> None:
-    assert fetches(at_work)
-    gateway = CARRIERS["bob"][0]
-    with datagrams(at_work.network["bob"], gateway, 51820) as sock:
-        registration = b"\0" * 9 + b"alice"
-        assert ask(sock, registration) == registration
-    assert at_work.gateway.logs("Client connected", 2)[1]["cid"] == "alice"
-    at_work.authorize(FILES_BY_HTTP)
-    status, says = ping(at_work.network["alice"], FILES[0], "-W", "1")
-    assert (status, "100% packet loss" in says) == (1, True), says
-
-
-def test_a_registration_that_is_repeated_begins_no_new_session(at_work: Site) -> None:
-    with datagrams(at_work.network["bob"], CARRIERS["bob"][0], 51820) as sock:
-        at_work.authorize(policy(alice=[], bob=[]))
-        registration = b"\0" * 9 + b"bob"
-        assert [ask(sock, registration), ask(sock, registration)] == [registration] * 2
-    bobs = [line for line in at_work.gateway.lines("Client connected") if line["cid"] == "bob"]
-    assert len(bobs) == 1
-
-
 def test_the_counters_are_served_on_loopback(at_work: Site) -> None:
     assert fetch(at_work.network["alice"], url(FILES[0], 8080))[0] == COULD_NOT_CONNECT
     assert at_work.refused("outbound", "tcp-port") == 1
 
 
 @pytest.mark.parametrize(
-    ("policy_path", "options", "message"),
+    ("words", "message"),
     [
-        ("/nowhere.json", (), "No such file"),
-        ("README.md", (), "line 1, column 1"),
-        ("{}", (), "Address already in use"),
-        ("{}", ("--listen", "192.0.2.77"), "Cannot assign requested address"),
-        ("{}", ("--port", "1", "--device", "lo"), "Invalid argument"),
-        ("{}", ("--port", "1", "--device", "{}"), "Device or resource busy"),
-        ("{}", ("--port", "1", "--device", "other"), "File exists"),
-        ("{}", ("--port", "1", "--device", "a-name-too-long!"), "File name too long"),
-        ("{}", ("--port", "1", "--device", "other", "--mtu", "10"), "Invalid argument"),
+        (("--policy", "/nowhere.json"), "No such file"),
+        (("--policy", "README.md"), "line 1, column 1"),
+        ((), "ff-out: Device or resource busy"),
     ],
+    ids=["no file", "no policy", "twice"],
 )
 def test_what_keeps_it_from_starting_is_said(
-    at_work: Site, policy_path: str, options: tuple[str, ...], message: str
+    at_work: Site, words: tuple[str, ...], message: str
 ) -> None:
-    command = python(GATEWAY, policy_path.format(at_work.policy_path), "--listen", "0.0.0.0")
-    ours = [option.format(at_work.network.device("tun")) for option in options]
-    done = at_work.network["gateway"].run(*command, *ours)
-    (line,) = done.stdout.splitlines()
-    assert (done.returncode, message in json.loads(line)["message"]) == (1, True), line
+    done = at_work.network["gateway"].run(*at_work.command(*words))
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, message in line["message"]) == (2, True), line
+    assert fetches(at_work)
+
+
+def test_it_does_not_start_behind_rules_of_others(site: Site) -> None:
+    site.network["gateway"].ip("rule", "add", "priority", "5", "lookup", "main")
+    site.write(FILES_BY_HTTP)
+    done = site.network["gateway"].run(*site.command())
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, "a rule has priority 5" in line["message"]) == (2, True), line

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.network import DNS_RANGES, FILES, TUNNELS
+from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import named, policy, tcp, udp
 from tests.e2e.resource import CLOSED_PORT, ECHO_PORT
 from tests.e2e.site import Site
@@ -23,7 +23,6 @@ TWO_NAMES = policy(
 def by_name(site: Site) -> Site:
     """Return a site where Alice may reach two names of one host."""
     site.start_gateway(policy(alice=[]))
-    site.connect("alice", *DNS_RANGES)
     site.authorize(TWO_NAMES)
     return site
 

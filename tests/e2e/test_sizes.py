@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.network import DNS_RANGES, FILES, NARROW, NARROW_MTU, NETWORKS, TUNNEL_RANGES
+from tests.e2e.network import FILES, NARROW, NARROW_MTU
 from tests.e2e.policies import cidr, named, policy, tcp, udp
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
@@ -25,7 +25,6 @@ def test_datagrams_of_8000_bytes_pass_both_ways(
     site: Site, family: int, addresses: tuple[str, str], options: tuple[str, ...]
 ) -> None:
     site.start_gateway(policy(alice=[]), *options)
-    site.connect("alice", *NETWORKS, *DNS_RANGES)
     files = cidr("files", FILES[family], udp(ECHO_PORT))
     echo = named("echo", "echo.example.com", [*PROXIES], [*FILES], udp(ECHO_PORT))
     site.authorize(policy(alice=[files, echo]))
@@ -43,7 +42,6 @@ def test_a_large_upload_finds_out_the_mtu_of_its_path(
     site: Site, family: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     site.start_gateway(policy(alice=[]), *options)
-    site.connect("alice", *NETWORKS)
     site.authorize(policy(alice=[cidr("narrow", NARROW[family], tcp(80))]))
     alice, router = site.network["alice"], site.network["router"]
     upload = tmp_path / "upload"
@@ -58,7 +56,6 @@ def test_a_large_upload_finds_out_the_mtu_of_its_path(
 @both_families
 def test_tracepath_finds_out_the_mtu_of_the_path(site: Site, family: int) -> None:
     site.start_gateway(policy(alice=[]))
-    site.connect("alice", *NETWORKS, *TUNNEL_RANGES)
     site.authorize(policy(alice=[cidr("narrow", NARROW[family], udp(1, 65_535))]))
     path = site.network["alice"].run("tracepath", "-n", NARROW[family]).stdout
     assert f"Resume: pmtu {NARROW_MTU} " in path

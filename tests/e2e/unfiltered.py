@@ -1,10 +1,13 @@
 """A gateway with the founding bug: filters judge only what comes from clients.
 
-python -m tests.e2e.unfiltered POLICY …
+python -m tests.e2e.unfiltered gateway run …
 """
 
-from examples.tun_gateway.gateway import main
+from functools import partial
+
 from firezone_filter import Decision, Direction, Drop, Forward, Gateway
+from firezone_filter.cli import main
+from firezone_filter.host import daemon
 
 
 class Unfiltered(Gateway):
@@ -24,4 +27,5 @@ class Unfiltered(Gateway):
 
 
 if __name__ == "__main__":
-    main(Unfiltered)
+    daemon.run = partial(daemon.run, make_gateway=Unfiltered)
+    main()

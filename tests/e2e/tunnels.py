@@ -1,0 +1,161 @@
+"""What stands between a client and the gateway: two ways to bring packets to an interface.
+
+`Plain` is an interface and nothing else, the end of any VPN that sees to it by itself who sends
+from where. `WireGuard` is the real one, in user space, at both ends.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tests.e2e.programs import must
+
+if TYPE_CHECKING:
+    from tests.e2e.network import Network
+
+PORT: Final = 51820
+
+# Both ends have the same, so that neither has to ask where the other is: the filter lets no
+# such question through, and WireGuard has no link-layer addresses.
+_MAC: Final = "02:00:00:00:00:01"
+
+_SOCKETS: Final = Path("/var/run/wireguard")
+
+
+class Tunnel(Protocol):
+    """Joins clients to the gateway; `TUNNELS` of `network` has their addresses."""
+
+    options: tuple[str, ...]
+    """What the gateway's command line has to say of it."""
+
+    link: str
+    """What a client's end of the link to the gateway is called."""
+
+    def interfaces(self, network: "Network") -> list[str]:
+        """Return the interfaces of the gateway in which it ends."""
+
+    def begin(self, network: "Network") -> None:
+        """Lay the gateway's end."""
+
+    def join(self, network: "Network", client: str) -> None:
+        """Lay a client's end; what it was before, the client forgets."""
+
+    def end(self, network: "Network") -> None:
+        """Leave nothing behind of what is not in a namespace."""
+
+
+class Plain:
+    """A link to each client, whose end is the interface."""
+
+    options: tuple[str, ...] = ("--no-peers",)
+    link: str = "tun"
+
+    def interfaces(self, network: "Network") -> list[str]:
+        return [network.device(client) for client in ("alice", "bob")]
+
+    def begin(self, network: "Network") -> None:
+        network.own("lo")
+
+    def join(self, network: "Network", client: str) -> None:
+        ours, theirs = network.device(client), network.device("tun")
+        for end, device in (("gateway", ours), (client, theirs)):
+            network[end].ip("link", "set", device, "down")
+            network[end].ip("link", "set", device, "address", _MAC, "mtu", "1420", "arp", "off")
+            network[end].ip("link", "set", device, "addrgenmode", "none")
+            network[end].ip("link", "set", device, "up")
+        network.equip(client)
+        network.lead(client, ours)
+
+    def end(self, network: "Network") -> None:
+        pass
+
+
+class WireGuard:
+    """wireguard-go at both ends."""
+
+    options: tuple[str, ...] = ()
+    link: str = "up"
+
+    def __init__(self) -> None:
+        self._keys: dict[str, tuple[str, str]] = {}
+        self._devices: set[str] = set()
+
+    def interfaces(self, network: "Network") -> list[str]:
+        return [network.device("wg")]
+
+    def begin(self, network: "Network") -> None:
+        device = network.device("wg")
+        self._start(network, "gateway", device)
+        self._configure(device, "gateway", "listen-port", str(PORT))
+        network["gateway"].ip("link", "set", device, "up")
+        network.own(device)
+
+    def join(self, network: "Network", client: str) -> None:
+        device = network.device(f"wg-{client}")
+        self._start(network, client, device)
+        near = network.carry(client)
+        there = ("peer", self._key("gateway")[1], "endpoint", f"{near}:{PORT}")
+        self._configure(device, client, *there, "allowed-ips", "0.0.0.0/0,::/0")
+        network[client].ip("link", "set", device, "name", network.device("tun"), "up")
+        self.admit(network, client)
+        network.equip(client)
+        network.lead(client, network.device("wg"))
+
+    def renew(self, network: "Network", client: str) -> None:
+        """Have a client come with another key the next time."""
+        self.bar(network, client)
+        del self._keys[client]
+
+    def admit(self, network: "Network", client: str) -> None:
+        """Bind a client's addresses to its key; whoever had them has none any more."""
+        allowed = ",".join(network.addresses(client))
+        key = self._key(client)[1]
+        must("wg", "set", network.device("wg"), "peer", key, "allowed-ips", allowed)
+
+    def bar(self, network: "Network", client: str) -> None:
+        """Let a client's key be nobody's."""
+        must("wg", "set", network.device("wg"), "peer", self._key(client)[1], "remove")
+
+    def end(self, network: "Network") -> None:  # noqa: ARG002 - as the other
+        for device in self._devices:
+            (_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
+
+    def _start(self, network: "Network", role: str, device: str) -> None:
+        (_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
+        self._devices.add(device)
+        must("ip", "netns", "exec", network[role].name, program() or "wireguard-go", device)
+
+    def _configure(self, device: str, role: str, *settings: str) -> None:
+        with tempfile.NamedTemporaryFile("w") as file:  # 0600
+            file.write(self._key(role)[0])
+            file.flush()
+            must("wg", "set", device, "private-key", file.name, *settings)
+
+    def _key(self, role: str) -> tuple[str, str]:
+        """Return somebody's private and public key."""
+        if role not in self._keys:
+            private = _wg("genkey")
+            self._keys[role] = private, _wg("pubkey", private)
+        return self._keys[role]
+
+
+def _wg(command: str, text: str | None = None) -> str:
+    done = subprocess.run(("wg", command), input=text, capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def program() -> str | None:
+    """Return where wireguard-go is, or `None`; `.ci/wireguard-go` builds it."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = sorted((caches / "firezone-filter").glob("*/wireguard-go"))
+    return shutil.which("wireguard-go") or (str(built[-1]) if built else None)
+
+
+def lacking() -> str | None:
+    """Return why there is no real WireGuard, or `None`."""
+    if shutil.which("wg") is None:
+        return "wg is not installed: apt-get install wireguard-tools"
+    return None if program() else "wireguard-go is not built: .ci/wireguard-go"
