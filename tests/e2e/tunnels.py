@@ -34,6 +34,9 @@ class Tunnel(Protocol):
     link: str
     """What a client's end of the link to the gateway is called."""
 
+    end_of_alice: str
+    """What the gateway's interface is called behind which Alice is."""
+
     def interfaces(self, network: "Network") -> list[str]:
         """Return the interfaces of the gateway in which it ends."""
 
@@ -52,6 +55,7 @@ class Plain:
 
     options: tuple[str, ...] = ("--no-peers",)
     link: str = "tun"
+    end_of_alice: str = "alice"
 
     def interfaces(self, network: "Network") -> list[str]:
         return [network.device(client) for client in ("alice", "bob")]
@@ -78,6 +82,7 @@ class WireGuard:
 
     options: tuple[str, ...] = ()
     link: str = "up"
+    end_of_alice: str = "wg"
 
     def __init__(self) -> None:
         self._keys: dict[str, tuple[str, str]] = {}
@@ -102,7 +107,6 @@ class WireGuard:
         network[client].ip("link", "set", device, "name", network.device("tun"), "up")
         self.admit(network, client)
         network.equip(client)
-        network.lead(client, network.device("wg"))
 
     def renew(self, network: "Network", client: str) -> None:
         """Have a client come with another key the next time."""
@@ -114,6 +118,7 @@ class WireGuard:
         allowed = ",".join(network.addresses(client))
         key = self._key(client)[1]
         must("wg", "set", network.device("wg"), "peer", key, "allowed-ips", allowed)
+        network.lead(client, network.device("wg"))
 
     def bar(self, network: "Network", client: str) -> None:
         """Let a client's key be nobody's."""
@@ -127,6 +132,8 @@ class WireGuard:
         (_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
         self._devices.add(device)
         must("ip", "netns", "exec", network[role].name, program() or "wireguard-go", device)
+        # As the kernel's own WireGuard: nothing but what it is given goes through it.
+        network[role].ip("link", "set", device, "addrgenmode", "none")
 
     def _configure(self, device: str, role: str, *settings: str) -> None:
         with tempfile.NamedTemporaryFile("w") as file:  # 0600
@@ -140,6 +147,20 @@ class WireGuard:
             private = _wg("genkey")
             self._keys[role] = private, _wg("pubkey", private)
         return self._keys[role]
+
+
+class Quick(WireGuard):
+    """wireguard-go, brought up at the gateway's end by `wg-quick` as the documentation says."""
+
+    def begin(self, network: "Network") -> None:
+        pass
+
+    def admit(self, network: "Network", client: str) -> None:
+        pass
+
+    def keys(self) -> dict[str, str]:
+        """Return what the documentation leaves open, by how it says so."""
+        return {"(wg genkey)": self._key("gateway")[0], "(of Alice)": self._key("alice")[1]}
 
 
 def _wg(command: str, text: str | None = None) -> str:

@@ -316,10 +316,10 @@ def test_counters_are_a_page_to_scrape(readme: dict[str, Any], gateway: Gateway)
     assert f'{name}{{direction="outbound",reason="tcp-port"}} 1\n' in page
 
 
-def test_the_host_is_that_of_the_example_and_short() -> None:
+def test_the_host_is_that_of_the_package_and_short() -> None:
     (host,) = blocks("python excerpt")
     assert len(host.splitlines()) <= 25
-    example = (ROOT / "examples" / "tun_gateway" / "gateway.py").read_text()
+    example = (ROOT / "firezone_filter" / "host" / "host.py").read_text()
     # Between methods there is one empty line, between functions there are two.
     assert textwrap.indent(host.replace("\n\n\n", "\n\n"), "    ") in example
 

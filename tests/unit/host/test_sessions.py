@@ -1,16 +1,14 @@
-"""The example's portal: who is connected, what a new policy does to them, and what the log says.
+"""Who is there, what a new policy or another key does to them, and what the log says.
 
 What `Policy.apply` does is tested where it belongs (tests/rules, tests/property).
 """
 
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from examples.tun_gateway.portal import Portal
 from firezone_filter import (
     AddressPlan,
     CidrResource,
@@ -26,9 +24,9 @@ from firezone_filter import (
     PolicyDomain,
     Tcp,
     TunnelAddresses,
-    load_policy,
 )
-from firezone_filter.testing.builders import tcp
+from firezone_filter.host.sessions import Sessions
+from firezone_filter.testing import tcp
 from tests.hooked import HookedGateway
 
 NOW = 1_000.0
@@ -41,7 +39,8 @@ GIT = PolicyAuthorization(
 )
 OTHER_NET = PolicyAuthorization(CidrResource("files", "10.1.0.0/24", [Tcp(443)]))
 OTHER_PORT = PolicyAuthorization(CidrResource("files", "10.0.0.0/24", [Tcp(80)]))
-NO_PROXIES = evolve(GIT, domains=[])
+
+CONNECTED = ["Client connected", "Client authorized"]
 
 
 def alice(*granted: PolicyAuthorization) -> Policy:
@@ -49,18 +48,21 @@ def alice(*granted: PolicyAuthorization) -> Policy:
 
 
 class Site:
-    """A gateway, its portal, and what the log says."""
+    """A gateway, its sessions, and what the log says."""
 
     def __init__(self, policy: Policy) -> None:
         """Begin with nobody connected."""
         self.gateway = HookedGateway(OWN, AddressPlan(), GatewayOptions())
         self._lines: list[str] = []
-        self.portal = Portal(self.gateway, DecisionLog(self), policy)
+        self.sessions = Sessions(self.gateway, DecisionLog(self), policy)
 
     def log(self, level: int, msg: str, /, *, extra: Mapping[str, object]) -> None:
         """Keep a line, as a logger does."""
         assert (level, extra["cid"] != "") == (logging.INFO, True)
         self._lines.append(msg)
+
+    def update(self, policy: Policy, now: float = NOW, **keys: str) -> None:
+        self.sessions.update(policy, keys, now)
 
     def lines(self) -> list[str]:
         """Return the lines of before, and forget them."""
@@ -79,10 +81,9 @@ class Site:
 def connected() -> Iterator[Site]:
     """Let Alice be connected, and have files."""
     site = Site(alice(FILES))
-    assert site.portal.connect("alice", NOW)
-    assert site.portal.update(alice(FILES), NOW) == []
-    assert site.calls() == ["client_connected", "authorize"]
-    assert site.lines() == ["Client connected", "Client authorized"]
+    assert site.gateway.clients() == ()
+    site.update(alice(FILES), alice="key")
+    assert (site.calls(), site.lines()) == (["client_connected", "authorize"], CONNECTED)
     yield site
     assert site.lines() == []
 
@@ -103,67 +104,57 @@ def connected() -> Iterator[Site]:
             ["Authorization revoked", "Client authorized"],
         ),
     ],
+    ids=["same", "none", "expiry", "expired", "port", "network", "one more", "another"],
 )
 def test_a_new_policy_calls_the_hooks_that_it_needs_and_is_logged(
     connected: Site, after: tuple[PolicyAuthorization, ...], called: list[str], said: list[str]
 ) -> None:
-    assert connected.portal.update(alice(*after), NOW) == []
+    connected.update(alice(*after), alice="key")
     assert (connected.calls(), connected.lines()) == (called, said)
-    assert connected.portal.update(alice(*after), NOW) == []
-    assert connected.calls() == []
+    connected.update(alice(*after), alice="key")
+    assert (connected.calls(), connected.sessions.policy) == ([], alice(*after))
 
 
 def test_what_has_expired_is_not_authorized_again_by_the_same_policy(connected: Site) -> None:
     soon = alice(evolve(FILES, expires_at=NOW + 1), GIT)
-    connected.portal.update(soon, NOW)
+    connected.update(soon, alice="key")
     connected.calls(), connected.lines()
-    connected.portal.update(soon, NOW + 2)
+    connected.update(soon, NOW + 2, alice="key")
     assert connected.gateway.authorizations("alice") == {"git": None}
-    # Its end is an event, and none of the portal's lines.
+    # Its end is an event, and none of these lines.
     assert (connected.calls(), connected.lines()) == ([], [])
-    later = alice(evolve(FILES, expires_at=NOW + 9), GIT)
-    connected.portal.update(later, NOW + 2)
-    assert (connected.calls(), connected.lines()) == (["authorize"], ["Client authorized"])
 
 
-def test_a_client_that_begins_anew_is_allowed_nothing_until_the_next_reading(
-    connected: Site,
-) -> None:
+def test_another_key_is_a_new_session_with_the_same_access(connected: Site) -> None:
+    connected.update(alice(FILES), alice="another key")
+    assert connected.calls() == ["client_connected", "authorize"]
+    assert connected.lines() == CONNECTED
     packet = tcp("100.64.0.2:4000 > 10.0.0.5:443")
-    for is_read in (False, True):
-        if is_read:
-            connected.portal.update(alice(FILES), NOW)
-        else:
-            assert connected.portal.connect("alice", NOW)
-        allowed = connected.gateway.handle_packet(Direction.OUTBOUND, packet).allowed
-        assert allowed is is_read
-    assert connected.lines() == ["Client connected", "Client authorized"]
+    assert connected.gateway.handle_packet(Direction.OUTBOUND, packet).allowed
 
 
-def test_a_client_that_the_policy_does_not_have_is_not_connected() -> None:
-    site = Site(alice())
-    assert (site.portal.connect("mallory", NOW), site.gateway.clients()) == (False, ())
+def test_a_client_whose_peer_is_gone_is_disconnected_and_may_come_back(connected: Site) -> None:
+    connected.update(alice(FILES))
+    assert (connected.gateway.clients(), connected.lines()) == ((), ["Client disconnected"])
+    connected.update(alice(FILES), alice="key")
+    assert connected.lines() == CONNECTED
 
 
 @pytest.mark.parametrize(
-    "after",
+    ("after", "said"),
     [
-        Policy(OWN, clients=[PolicyClient("bob", BOB, [FILES])]),
-        Policy(OWN, clients=[PolicyClient("alice", OTHER, [FILES])]),
+        (PolicyClient("bob", BOB), ["Client disconnected", "Client connected"]),
+        (PolicyClient("alice", OTHER), ["Client disconnected", "Client connected"]),
+        (PolicyClient("bob", ALICE), ["Client disconnected", "Client connected"]),
     ],
-    ids=["unknown", "under another address"],
+    ids=["another client", "another address", "the same address"],
 )
 def test_a_client_goes_that_the_policy_does_not_have_any_more(
-    connected: Site, after: Policy
+    connected: Site, after: PolicyClient, said: list[str]
 ) -> None:
-    assert connected.portal.update(after, NOW) == ["alice"]
-    assert (connected.gateway.clients(), connected.lines()) == ((), ["Client disconnected"])
-    assert connected.gateway.poll_event() is None
-    # Whoever the policy has now may come, where the policy has it.
-    for client in after.clients:
-        assert connected.portal.connect(client.id, NOW)
-        assert connected.gateway.client(client.id).addresses == client.addresses
-    assert connected.lines() == ["Client connected"]
+    connected.update(Policy(OWN, clients=[after]), alice="key", bob="other")
+    assert (connected.gateway.clients(), connected.lines()) == ((after.id,), said)
+    assert connected.gateway.client(after.id).addresses == after.addresses
 
 
 @pytest.mark.parametrize(
@@ -171,26 +162,16 @@ def test_a_client_goes_that_the_policy_does_not_have_any_more(
     [
         (evolve(alice(), addresses=TunnelAddresses("100.64.0.9")), InvalidPolicy),
         (evolve(alice(), address_plan=AddressPlan(dns_resources=())), InvalidPolicy),
+        (evolve(alice(), options=GatewayOptions(stateful=True)), InvalidPolicy),
         (alice(GIT, evolve(FILES, expires_at=5e9)), InvalidTime),
     ],
-    ids=["own address", "plan", "expiry"],
+    ids=["own address", "plan", "options", "expiry"],
 )
 def test_a_policy_that_cannot_be_carried_out_changes_nothing(
     connected: Site, policy: Policy, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        connected.portal.update(policy, NOW)
-    assert connected.portal.update(alice(FILES), NOW) == []
+        connected.update(policy, alice="another key")
+    assert (connected.calls(), connected.sessions.policy) == ([], alice(FILES))
+    connected.update(alice(FILES), alice="key")
     assert connected.calls() == []
-    assert connected.portal.connect("alice", NOW)
-    assert connected.lines() == ["Client connected"]
-
-
-def test_the_options_are_the_hosts_own(connected: Site) -> None:
-    policy = evolve(alice(FILES), options=GatewayOptions(stateful=True))
-    assert (connected.portal.update(policy, NOW), connected.calls()) == ([], [])
-
-
-def test_the_policy_of_the_example_can_be_carried_out() -> None:
-    policy = Path(__file__).parents[2] / "examples/tun_gateway/policy.json"
-    assert load_policy(policy.read_text()).gateway(NOW).clients() == ("alice",)

@@ -1,1 +1,0 @@
-"""The example host with the library's decisions, and without them."""

@@ -1,0 +1,284 @@
+"""Rules and routes are laid, laid again and taken away, in a kernel of which only that is there.
+
+The stories of tests/e2e tell the same with real ones.
+"""
+
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from pyroute2.netlink.exceptions import NetlinkError
+
+from firezone_filter import AddressPlan, TunnelAddresses
+from firezone_filter.host import routing
+from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER
+from firezone_filter.host.routing import Routing, RoutingError, release, versions
+from firezone_filter.host.rules import FAMILIES, FIRST, LAST, LOCAL_TABLE, PROTOCOL, Plan
+
+PLAN = Plan(("wg0",), TunnelAddresses("100.64.0.1", "fd00:2021:1111::1"), AddressPlan())
+KERNEL = 2  # RTPROT_KERNEL
+MAIN = 254
+INDEXES = {"wg0": 3, "ff-out": 4, "ff-in": 5}
+
+Fields = dict[str, Any]
+
+
+class Message(dict[str, Any]):
+    """A rule, as pyroute2 reads it."""
+
+    def get_attr(self, name: str) -> object:
+        return self["attrs"].get(name)
+
+
+class Kernel:
+    """Keeps rules and routes, and complains of what is there already or not."""
+
+    def __init__(self) -> None:
+        self.rules: list[Fields] = []
+        self.routes: dict[tuple[int, int, int], Fields] = {}
+        self.links: list[Fields] = []
+        self.addresses: list[Fields] = []
+        self.orders: list[str] = []
+        self.refuses: Callable[[str], int] = lambda _: 0
+        for family in FAMILIES.values():
+            self.rule("add", family=family, priority=0, table=LOCAL_TABLE, FRA_PROTOCOL=KERNEL)
+            self.rule("add", family=family, priority=32766, table=MAIN, FRA_PROTOCOL=KERNEL)
+        self.orders.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def get_rules(self, family: int) -> Iterator[Message]:
+        # Those of multicast routing come as well, as from a real one.
+        yield Message(family=family + 126, dst_len=0, attrs={})
+        for rule in self.rules:
+            if rule["family"] == family:
+                to = ip_network(rule["dst"]) if "dst" in rule else None
+                yield Message(
+                    family=family,
+                    dst_len=to.prefixlen if to else 0,
+                    attrs={
+                        "FRA_PRIORITY": rule["priority"] or None,
+                        "FRA_TABLE": rule.get("table", 0),
+                        "FRA_GOTO": rule.get("goto"),
+                        "FRA_IIFNAME": rule.get("iifname"),
+                        "FRA_DST": str(to.network_address) if to else None,
+                        "FRA_PROTOCOL": rule["FRA_PROTOCOL"],
+                    },
+                )
+
+    def rule(self, how: str, **fields: Any) -> None:  # noqa: ANN401 - whatever pyroute2 takes
+        if code := self.refuses("rule"):
+            raise NetlinkError(code)
+        assert (how == "add") is (fields not in self.rules)
+        self.orders.append(f"{how} {fields['priority']}")
+        if how == "add":
+            self.rules.append(fields)
+        else:
+            self.rules.remove(fields)
+
+    def route(self, how: str, **fields: Any) -> None:  # noqa: ANN401
+        assert how == "replace"
+        self.orders.append("route")
+        self.routes[fields["family"], fields["table"], fields["priority"]] = fields
+
+    def flush_routes(self, family: int, table: int) -> None:
+        for key in [key for key in self.routes if key[:2] == (family, table)]:
+            del self.routes[key]
+
+    def link(self, how: str, **fields: Any) -> None:  # noqa: ANN401
+        assert how == "set"
+        self.links.append(fields)
+
+    def addr(self, how: str, **fields: Any) -> None:  # noqa: ANN401
+        assert how == "replace"
+        self.addresses.append(fields)
+
+
+def in_order(kernel: Kernel) -> list[Fields]:
+    return sorted(kernel.rules, key=lambda rule: (rule["family"], rule["priority"]))
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
+    """Return settings of devices, which strict machines have."""
+    kept: dict[str, dict[str, int]] = {
+        "all": {"rp_filter": 1},
+        "default": {"rp_filter": 1},
+        "wg0": {"rp_filter": 0},
+        "ff-out": {},
+        "ff-in": {},
+    }
+    names = {RP_FILTER: "rp_filter", ACCEPT_LOCAL: "accept_local"}
+
+    def put(index: int, values: dict[int, int]) -> None:
+        (device,) = (name for name, number in INDEXES.items() if number == index)
+        kept[device] |= {names[number]: value for number, value in values.items()}
+
+    monkeypatch.setattr(routing, "devconf", lambda device, name: kept.get(device, {}).get(name))
+    monkeypatch.setattr(routing, "set_devconf", put)
+    monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
+    monkeypatch.setattr(routing, "versions", lambda: (4, 6))
+    return kept
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_blackhole_is_there_before_anything_is_led_into_it(kernel: Kernel) -> None:
+    Routing(PLAN, lambda: kernel).hold()
+    assert kernel.orders[:4] == ["route"] * 4
+    assert {route["type"] for route in kernel.routes.values()} == {"blackhole"}
+    # The table `local` has its new place before it loses the old one.
+    assert kernel.orders[4:6] == [f"add {LAST}"] * 2
+    assert kernel.orders[-2:] == ["del 0"] * 2
+    ours = {rule["priority"] for rule in kernel.rules if rule["FRA_PROTOCOL"] == PROTOCOL}
+    assert ours == set(range(FIRST, LAST + 1))
+
+
+@pytest.mark.usefixtures("settings")
+def test_once_more_changes_nothing_and_another_plan_only_what_is_other(kernel: Kernel) -> None:
+    Routing(PLAN, lambda: kernel).hold()
+    before = list(kernel.rules)
+    kernel.orders.clear()
+    Routing(PLAN, lambda: kernel).hold()
+    assert (kernel.rules, set(kernel.orders)) == (before, {"route"})
+    kernel.orders.clear()
+    Routing(Plan(("wg1",), PLAN.own, PLAN.ranges), lambda: kernel).hold()
+    assert kernel.orders[4:] == ["add 13", "add 13", "del 13", "del 13"]
+
+
+@pytest.mark.usefixtures("settings")
+def test_nobody_elses_rule_may_come_before(kernel: Kernel) -> None:
+    family = FAMILIES[6]
+    kernel.rule("add", family=family, priority=LAST, table=MAIN, FRA_PROTOCOL=4)
+    before = list(kernel.rules)
+    with pytest.raises(RoutingError, match=r"^a rule has priority 15: packets would go around"):
+        Routing(PLAN, lambda: kernel).hold()
+    assert (kernel.rules, kernel.routes) == (before, {})
+
+
+def test_packets_are_led_into_the_devices_before_the_blackhole(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    for _ in range(2):
+        Routing(PLAN, lambda: kernel).attach(1420)
+    led = {(route["oif"], route["table"], route["prefsrc"]) for route in kernel.routes.values()}
+    assert led == {
+        (index, table, own)
+        for index, table in ((4, 20211111), (5, 20211112))
+        for own in ("100.64.0.1", "fd00:2021:1111::1")
+    }
+    assert {route["priority"] for route in kernel.routes.values()} == {1}
+    assert {link["mtu"] for link in kernel.links if "mtu" in link} == {1420}
+    ours = {"rp_filter": 2, "accept_local": 1}
+    assert (settings["ff-out"], settings["ff-in"]) == (ours, ours)
+    assert settings["wg0"] == {"rp_filter": 2}
+
+
+def test_without_ipv6_there_is_none_and_without_an_ipv4_address_there_is_some(
+    kernel: Kernel, settings: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "versions", lambda: (4,))
+    settings["all"]["rp_filter"] = 0
+    plan = Plan(("wg0", "gone"), TunnelAddresses(ipv6="fd00:2021:1111::1"), AddressPlan())
+    Routing(plan, lambda: kernel).attach(1420)
+    assert {one["address"] for one in kernel.addresses} == {"192.0.0.8"}
+    assert {route["family"] for route in kernel.routes.values()} == {socket.AF_INET}
+    assert all("prefsrc" not in route for route in kernel.routes.values())
+    assert all("IFLA_AF_SPEC" not in link for link in kernel.links)
+    # It is not strict, and stays as it is.
+    assert settings["wg0"] == {"rp_filter": 0}
+
+
+def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    plan = Plan((), TunnelAddresses("100.64.0.1"), AddressPlan())
+    Routing(plan, lambda: kernel).attach(1280)
+    assert {one["address"] for one in kernel.addresses} == {"100.64.0.1"}
+    assert settings["wg0"] == {"rp_filter": 0}
+
+
+def test_release_leaves_everything_as_it_was(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    settings["wg0"]["rp_filter"] = 1
+    before = in_order(kernel), {name: dict(one) for name, one in settings.items()}
+    Routing(PLAN, lambda: kernel).hold()
+    Routing(PLAN, lambda: kernel).attach(1420)
+    settings["ff-out"] = settings["ff-in"] = {}  # they go with the host
+    kernel.orders.clear()
+    assert release(lambda: kernel)
+    assert (in_order(kernel), settings, kernel.routes) == (*before, {})
+    assert kernel.orders[:2] == ["add 0"] * 2
+    kernel.orders.clear()
+    assert (release(lambda: kernel), kernel.orders) == (False, [])
+
+
+@pytest.mark.usefixtures("settings")
+def test_release_completes_what_was_begun(kernel: Kernel) -> None:
+    # Both places of `local` are there, as after a crash in the middle.
+    kernel.rule("add", family=2, priority=LAST, table=LOCAL_TABLE, FRA_PROTOCOL=PROTOCOL)
+    before = [rule for rule in kernel.rules if rule["FRA_PROTOCOL"] != PROTOCOL]
+    assert (release(lambda: kernel), kernel.rules) == (True, before)
+
+
+def test_release_leaves_a_setting_alone_that_is_not_the_hosts(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    Routing(PLAN, lambda: kernel).hold()
+    assert (release(lambda: kernel), settings["wg0"]) == (True, {"rp_filter": 0})
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EPERM, "the kernel refuses rules: it takes root, or CAP_NET_ADMIN"),
+        (errno.EINVAL, "the kernel refuses rules: Invalid argument"),
+    ],
+    ids=["privilege", "other"],
+)
+def test_what_the_kernel_refuses_is_said(kernel: Kernel, code: int, said: str) -> None:
+    kernel.refuses = lambda _: code
+    with pytest.raises(RoutingError) as error:
+        Routing(PLAN, lambda: kernel).hold()
+    assert str(error.value) == said
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_device_that_is_gone_is_said(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: str) -> int:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(socket, "if_nametoindex", gone)
+    with pytest.raises(RoutingError, match=r"^routes: No such device$"):
+        Routing(PLAN, lambda: kernel).attach(1420)
+
+
+def test_other_errors_stay_what_they_are(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> int:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(socket, "if_nametoindex", fail)
+    with pytest.raises(ValueError, match=r"^a mistake$"):
+        Routing(PLAN, lambda: kernel).attach(1420)
+
+
+def test_what_ip_versions_there_are_is_read_from_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for exists, expected in ((True, (4, 6)), (False, (4,))):
+        monkeypatch.setattr(Path, "exists", lambda _, exists=exists: exists)
+        assert versions() == expected

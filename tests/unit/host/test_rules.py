@@ -1,0 +1,46 @@
+"""The rules: in which order they are asked, and in which they are laid."""
+
+import socket
+from itertools import pairwise
+
+from firezone_filter import AddressPlan, TunnelAddresses
+from firezone_filter.host.rules import FIRST, LAST, LOCAL_TABLE, Plan, Rule
+
+PLAN = Plan(("wg0", "wg1"), TunnelAddresses("100.64.0.1", "fd00:2021:1111::1"), AddressPlan())
+
+
+def said(rule: Rule) -> str:
+    words = [f"{rule.priority}:"]
+    words += [f"to {rule.to}"] if rule.to else []
+    words += [f"iif {rule.interface}"] if rule.interface else []
+    words += [f"goto {rule.goto}"] if rule.goto else [f"lookup {rule.table}"]
+    return " ".join(words)
+
+
+def test_what_comes_from_the_vpn_is_led_away_before_any_local_address() -> None:
+    rules = [rule for rule in PLAN.rules((4, 6)) if rule.family == socket.AF_INET]
+    assert sorted(map(said, rules)) == [
+        "10: to 100.64.0.1/32 iif lo goto 15",
+        "11: iif ff-out goto 15",
+        "12: iif ff-in goto 15",
+        "13: iif wg0 lookup 20211111",
+        "13: iif wg1 lookup 20211111",
+        "14: to 100.64.0.0/11 lookup 20211112",
+        "14: to 100.96.0.0/11 lookup 20211112",
+        f"15: lookup {LOCAL_TABLE}",
+    ]
+
+
+def test_both_families_have_the_same_and_one_alone_does_without_the_other() -> None:
+    rules = list(PLAN.rules((4, 6)))
+    ipv6 = [rule for rule in rules if rule.family == socket.AF_INET6]
+    assert len(ipv6) * 2 == len(rules)
+    only = list(PLAN.rules((4,)))
+    assert {rule.family for rule in only} == {socket.AF_INET}
+    assert len(only) * 2 == len(rules)
+
+
+def test_a_rule_is_laid_after_those_that_it_leads_to() -> None:
+    rules = list(PLAN.rules((4,)))
+    assert (rules[0].priority, rules[-1].priority) == (LAST, FIRST)
+    assert all(one.priority >= other.priority for one, other in pairwise(rules))

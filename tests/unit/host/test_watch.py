@@ -1,0 +1,233 @@
+"""What is looked at from time to time, and what SIGHUP has read; whatever is wrong with it."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from firezone_filter import (
+    CidrResource,
+    DecisionLog,
+    Gateway,
+    InvalidPolicy,
+    Policy,
+    PolicyAuthorization,
+    PolicyClient,
+    TunnelAddresses,
+)
+from firezone_filter.host import watch
+from firezone_filter.host.links import Links
+from firezone_filter.host.peers import Peer, UnreadablePeersError
+from firezone_filter.host.routing import Routing
+from firezone_filter.host.sessions import Sessions
+from firezone_filter.host.watch import Watch, read_peers, report
+from firezone_filter.values.addresses import to_network
+
+OWN = TunnelAddresses("100.64.0.1")
+FILES = PolicyAuthorization(CidrResource("files", "10.0.0.0/24"))
+ALICE = PolicyClient("alice", TunnelAddresses("100.64.0.2"))
+EMPTY = Policy(OWN)
+POLICY = Policy(OWN, clients=[ALICE])
+WITH_FILES = Policy(OWN, clients=[PolicyClient("alice", ALICE.addresses, [FILES])])
+
+
+def peer(key: str) -> tuple[Peer, ...]:
+    return (Peer("wg0", key, (to_network("100.64.0.2"),)),)
+
+
+class Site:
+    """A gateway with a watch, whose files, peers and routes are what a test says."""
+
+    def __init__(self, *, has_peers: bool = True) -> None:
+        self.gateway = Gateway(OWN)
+        self.policy: Policy | Exception = POLICY
+        self.peers: tuple[Peer, ...] | Exception = peer("key")
+        self.attached: list[int] = []
+        self.changes = 0
+        sessions = Sessions(self.gateway, DecisionLog(logging.getLogger("sessions")), POLICY)
+        self.watch = Watch(
+            self.load,
+            ("wg0",),
+            sessions,
+            cast("Routing", self),
+            changed=self.changed,
+            peers=self.read if has_peers else None,
+        )
+
+    def load(self) -> Policy:
+        if isinstance(self.policy, Exception):
+            raise self.policy
+        return self.policy
+
+    async def read(self, interface: str) -> tuple[Peer, ...]:
+        assert interface == "wg0"
+        if isinstance(self.peers, Exception):
+            raise self.peers
+        return self.peers
+
+    def attach(self, mtu: int) -> None:
+        self.attached.append(mtu)
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def run(self, *steps: Callable[[], object]) -> None:
+        """Look, and then again after each step."""
+
+        async def both() -> None:
+            await self.watch.look()
+            for step in steps:
+                step()
+                await self.watch.look()
+
+        asyncio.run(both())
+
+
+@pytest.fixture(autouse=True)
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, watch.LOG.name)
+    return caplog
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> list[Links]:
+    """Return what there is to see of the interfaces, from the last on."""
+    seen = [Links((("wg0", 3),), 1420)]
+    monkeypatch.setattr(Links, "look", lambda _: seen[-1])
+    return seen
+
+
+@pytest.mark.usefixtures("links")
+def test_who_is_there_is_connected_once(said: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    site.run(lambda: None)
+    assert (site.gateway.clients(), site.changes, said.messages) == (("alice",), 1, [])
+
+
+@pytest.mark.usefixtures("links")
+def test_without_peers_to_read_all_clients_are_there(said: pytest.LogCaptureFixture) -> None:
+    site = Site(has_peers=False)
+    site.run(lambda: None)
+    assert (site.gateway.clients(), site.changes, said.messages) == (("alice",), 1, [])
+
+
+@pytest.mark.usefixtures("links")
+def test_what_is_wrong_with_peers_is_said_once_until_it_is_right(
+    said: pytest.LogCaptureFixture,
+) -> None:
+    site = Site()
+    fault = "Client alice is not connected: no peer has 100.64.0.2 in its AllowedIPs"
+
+    def peers(*there: Peer) -> Callable[[], None]:
+        return lambda: setattr(site, "peers", there)
+
+    site.peers = ()
+    site.run(lambda: None)
+    assert (site.gateway.clients(), said.messages) == ((), [fault])
+    site.run(peers(*peer("key")), peers())
+    assert (site.gateway.clients(), said.messages) == ((), [fault, fault])
+    assert {record.levelname for record in said.records} == {"WARNING"}
+
+
+@pytest.mark.usefixtures("links")
+def test_peers_that_cannot_be_read_stay_as_they_are(said: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    site.run(lambda: setattr(site, "peers", UnreadablePeersError("wg0: gone")))
+    assert site.gateway.clients() == ("alice",)
+    assert said.messages == ["Peers that cannot be read stay as they are: wg0: gone"]
+
+
+def test_routes_are_laid_anew_when_the_interfaces_change(links: list[Links]) -> None:
+    site = Site()
+    site.run(lambda: links.append(Links((("wg0", 9),), 1280)), lambda: None)
+    assert site.attached == [1420, 1280]
+
+
+@pytest.mark.usefixtures("links")
+def test_a_policy_is_read_at_once_and_a_faulty_one_is_said(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.001)
+    site = Site()
+
+    async def tell() -> None:
+        running = asyncio.ensure_future(site.watch.run())
+        for site.policy in (
+            WITH_FILES,
+            FileNotFoundError(2, "No such file", "policy.json"),
+            InvalidPolicy("a\nb", None, faults=("a", "b")),
+            EMPTY,
+        ):
+            before = len(said.messages)
+            site.watch.read_policy()
+            while len(said.messages) == before:  # noqa: ASYNC110 - nobody tells when
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(tell())
+    assert said.messages[:5] == [
+        "Policy read",
+        "The old policy stays: [Errno 2] No such file: 'policy.json'",
+        "The old policy stays: a",
+        "The old policy stays: b",
+        "Policy read",
+    ]
+    assert site.gateway.clients() == ()
+
+
+@pytest.mark.usefixtures("links")
+def test_peers_are_looked_at_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.001)
+    site = Site()
+
+    async def wait() -> None:
+        running = asyncio.ensure_future(site.watch.run())
+        while not site.gateway.clients():  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(wait())
+    assert site.changes == 1
+
+
+def test_errors_of_other_kinds_have_one_line(said: pytest.LogCaptureFixture) -> None:
+    report("The gateway ends", OSError("it is over"))
+    assert said.messages == ["The gateway ends: it is over"]
+
+
+@pytest.mark.parametrize(
+    ("script", "peers", "complaint"),
+    [
+        (
+            "printf 'a\\tb\\t1\\toff\\nk\\t-\\t-\\t100.64.0.2/32\\t0\\t0\\t0\\toff\\n'",
+            peer("k"),
+            "",
+        ),
+        ("echo 'Unable to access' >&2; exit 1", (), "wg0: Unable to access"),
+        ("exit 3", (), "wg0: exit status 3"),
+        (None, (), "wg0: wg: No such file or directory"),
+    ],
+    ids=["peers", "refused", "silent", "no wg"],
+)
+def test_peers_are_read_from_wg(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str | None,
+    peers: tuple[Peer, ...],
+    complaint: str,
+) -> None:
+    if script is not None:
+        wg = tmp_path / "wg"
+        wg.write_text(f'#!/bin/sh\n[ "$*" = "show wg0 dump" ] || exit 9\n{script}\n')
+        wg.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin" if script else str(tmp_path))
+    if not complaint:
+        assert asyncio.run(read_peers("wg0")) == peers
+    else:
+        with pytest.raises(UnreadablePeersError) as error:
+            asyncio.run(read_peers("wg0"))
+        assert str(error.value) == complaint
