@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER, devconf, set_devconf
+from firezone_filter.host.guard import keep_out, let_in
 from firezone_filter.host.rules import (
     FAMILIES,
     FIRST,
@@ -109,8 +110,8 @@ class Routing:
                     own = self._own(version)
                     _address(kernel, version, index, own)
                     _lead(kernel, version, table, index, own)
-        for name in self._plan.interfaces:
-            _loosen(name)
+            for name in self._plan.interfaces:
+                _prepare(name)
 
     def _own(self, version: int) -> Address | None:
         return self._plan.own.ipv4 if version == 4 else self._plan.own.ipv6  # noqa: PLR2004
@@ -239,19 +240,29 @@ def _bring_up(kernel: Any, index: int, mtu: int) -> None:  # noqa: ANN401
     kernel.link("set", index=index, state="up")
 
 
-def _loosen(name: str) -> None:
-    """Let packets come by *name* whose answers leave by another device, as all do now."""
-    if (mine := devconf(name, "rp_filter")) is not None and (
-        max(mine, devconf("all", "rp_filter") or 0) == _STRICT
-    ):
-        set_devconf(socket.if_nametoindex(name), {RP_FILTER: _LOOSE})
+def _prepare(name: str) -> None:
+    """Let packets come by *name* whose answers leave by another device, as all do now.
+
+    But none that the kernel would take in without asking the rules.
+    """
+    mine = devconf(name, "rp_filter")
+    if mine is None:  # it is not there yet
+        return
+    index = socket.if_nametoindex(name)
+    keep_out(index)
+    if max(mine, devconf("all", "rp_filter") or 0) == _STRICT:
+        set_devconf(index, {RP_FILTER: _LOOSE})
 
 
 def _restore(name: str) -> None:
     """Give *name* back what a new interface has."""
-    default = devconf("default", "rp_filter")
-    if devconf(name, "rp_filter") == _LOOSE and default is not None:
-        set_devconf(socket.if_nametoindex(name), {RP_FILTER: default})
+    mine, default = devconf(name, "rp_filter"), devconf("default", "rp_filter")
+    if mine is None:
+        return
+    index = socket.if_nametoindex(name)
+    let_in(index)
+    if mine == _LOOSE and default is not None:
+        set_devconf(index, {RP_FILTER: default})
 
 
 class _refusals:  # noqa: N801 - reads as a function, as contextlib's do

@@ -63,6 +63,17 @@ def datagrams(client: Namespace, address: str, port: int, local_port: int = 0) -
     return sock
 
 
+def shout(client: Namespace, device: str, address: str, port: int) -> None:
+    """Send a datagram by a device to an address that may be anybody's there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with inside(client.name):
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        sock.sendto(b"anybody there?", (address, port))
+
+
 def ask(sock: socket.socket, question: bytes) -> bytes:
     """Send a datagram until there is an answer: datagrams may be lost, and routers learn MTUs."""
     for _ in range(_TRIES):

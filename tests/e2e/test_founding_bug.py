@@ -76,7 +76,7 @@ def test_with_filters_for_one_direction_only_packets_of_the_old_session_reach_it
     begin_a_download(site, family, module=UNFILTERED)
     site.authorize(policy(alice=[]))
     site.network.restart("alice")
-    wait_for("the old session", lambda: resets(site))
+    wait_for("the old session", lambda: resets(site), LONGEST)
 
 
 @both_families
@@ -122,6 +122,6 @@ def test_they_reach_a_client_of_which_nobody_can_tell_that_it_has_restarted(
 ) -> None:
     begin_a_download(site, family, *options)
     site.network.restart("alice")
-    wait_for("the old session", lambda: resets(site))
+    wait_for("the old session", lambda: resets(site), LONGEST)
     assert downloads_anew(site, family)
     assert len(site.gateway.lines("Client connected")) == 1

@@ -3,15 +3,26 @@
 import json
 import shutil
 import signal
+import socket
 
 import pytest
 
 from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import cidr, named, policy, tcp, udp
-from tests.e2e.programs import python, wait_for
+from tests.e2e.programs import PATIENCE, inside, python, wait_for
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
-from tests.e2e.talk import COULD_NOT_CONNECT, CURL, ask, both_families, datagrams, fetch, ping, url
+from tests.e2e.talk import (
+    COULD_NOT_CONNECT,
+    CURL,
+    ask,
+    both_families,
+    datagrams,
+    fetch,
+    ping,
+    shout,
+    url,
+)
 
 FILES_BY_HTTP = policy(alice=[cidr("files", FILES[0], tcp(80))])
 
@@ -68,7 +79,7 @@ def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
         routing = [("rule",), ("route", "show", "table", "all"), ("link",), ("address",)]
         shown = [gateway.run("ip", "-d", f"-{'46'[family]}", *what).stdout for what in routing]
         settings = gateway.run("sysctl", "-a", "-r", r"^net\.ipv4\.conf\..*").stdout
-        return "".join(shown) + settings
+        return "".join(shown) + settings + gateway.run("tc", "qdisc").stdout
 
     before = look()
     site.start_gateway(FILES_BY_HTTP)
@@ -98,6 +109,30 @@ def test_clients_reach_no_address_of_the_gateways_machine_that_is_not_permitted(
     site.authorize(policy(alice=[cidr("outside", outside, tcp(80))]))
     status, says = fetch(alice, url(outside))
     assert (status, f"asked from {TUNNELS['alice'][family]}" in says) == (0, True), says
+
+
+FOR_ALL = [("255.255.255.255", "224.0.0.1"), ("ff02::1", "fe80::1")]
+
+
+@both_families
+def test_neither_do_broadcast_and_multicast_go_around_the_rules(site: Site, family: int) -> None:
+    gateway, own = site.network["gateway"], TUNNELS["gateway"][family]
+    gateway.ip(
+        "address", "add", "fe80::1/64", "dev", site.network.tunnel.interfaces(site.network)[0]
+    )
+    site.start_gateway(policy(alice=[]) | {"options": {"own_filters": [udp(ECHO_PORT)]}})
+    alice, device = site.network["alice"], site.network.device("tun")
+    alice.ip("-6", "route", "replace", "fe80::/64", "dev", device)
+    alice.ip("-6", "route", "replace", "multicast", "ff00::/8", "dev", device, "table", "local")
+    with inside(gateway.name):
+        listens = socket.socket((socket.AF_INET, socket.AF_INET6)[family], socket.SOCK_DGRAM)
+    with listens, datagrams(alice, own, ECHO_PORT) as sock:
+        listens.settimeout(PATIENCE)
+        listens.bind(("", ECHO_PORT))
+        for address in FOR_ALL[family]:
+            shout(alice, device, address, ECHO_PORT)
+        sock.send(b"you")
+        assert listens.recv(100) == b"you"
 
 
 @both_families

@@ -102,10 +102,12 @@ class WireGuard:
         device = network.device(f"wg-{client}")
         self._start(network, client, device)
         near = network.carry(client)
-        there = ("peer", self._key("gateway")[1], "endpoint", f"{near}:{PORT}")
-        self._configure(device, client, *there, "allowed-ips", "0.0.0.0/0,::/0")
-        network[client].ip("link", "set", device, "name", network.device("tun"), "up")
         self.admit(network, client)
+        there = ("peer", self._key("gateway")[1], "endpoint", f"{near}:{PORT}")
+        # It speaks first, or the gateway would speak to the machine before until it gives up.
+        speak = ("persistent-keepalive", "25")
+        self._configure(device, client, *there, "allowed-ips", "0.0.0.0/0,::/0", *speak)
+        network[client].ip("link", "set", device, "name", network.device("tun"), "up")
         network.equip(client)
 
     def renew(self, network: "Network", client: str) -> None:

@@ -64,7 +64,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     kernel = Kernel()
     monkeypatch.setattr(TunDevice, "open", kernel.open)
     monkeypatch.setattr(daemon, "Routing", kernel.routing)
-    monkeypatch.setattr(daemon, "_EARLY_DEMUX", ("kernel.pid_max",))
+    monkeypatch.setattr(daemon, "_EARLY_DEMUX", ("kernel.pid_max", "net.nothing"))
     monkeypatch.setattr(daemon, "_FORWARDING", {4: "net.nothing", 6: "kernel.pid_max"})
     yield kernel
     for fd in kernel.others.values():

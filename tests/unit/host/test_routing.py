@@ -130,6 +130,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     monkeypatch.setattr(routing, "devconf", lambda device, name: kept.get(device, {}).get(name))
     monkeypatch.setattr(routing, "set_devconf", put)
     monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
+    monkeypatch.setattr(routing, "keep_out", lambda index: kept.update({f"guard {index}": {}}))
+    monkeypatch.setattr(routing, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
     return kept
 
@@ -184,6 +186,7 @@ def test_packets_are_led_into_the_devices_before_the_blackhole(
     ours = {"rp_filter": 2, "accept_local": 1}
     assert (settings["ff-out"], settings["ff-in"]) == (ours, ours)
     assert settings["wg0"] == {"rp_filter": 2}
+    assert [name for name in settings if "guard" in name] == ["guard 3"]
 
 
 def test_without_ipv6_there_is_none_and_without_an_ipv4_address_there_is_some(
@@ -232,6 +235,14 @@ def test_release_completes_what_was_begun(kernel: Kernel) -> None:
     kernel.rule("add", family=2, priority=LAST, table=LOCAL_TABLE, FRA_PROTOCOL=PROTOCOL)
     before = [rule for rule in kernel.rules if rule["FRA_PROTOCOL"] != PROTOCOL]
     assert (release(lambda: kernel), kernel.rules) == (True, before)
+
+
+def test_release_passes_an_interface_over_that_is_gone(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    Routing(PLAN, lambda: kernel).hold()
+    del settings["wg0"]
+    assert release(lambda: kernel)
 
 
 def test_release_leaves_a_setting_alone_that_is_not_the_hosts(

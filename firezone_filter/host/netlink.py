@@ -1,0 +1,68 @@
+"""Plain requests to the kernel by netlink, for what pyroute2 has no words for."""
+
+import os
+import socket
+import struct
+from typing import Final
+
+REPLACE: Final = 0x500  # NLM_F_REPLACE and NLM_F_CREATE ...
+CREATE: Final = 0x600  # ... or NLM_F_EXCL and NLM_F_CREATE, by <linux/netlink.h>
+_REQUEST_ACK: Final = 0x05
+_REQUEST_DUMP: Final = 0x301
+_ERROR: Final = 2
+_DONE: Final = 3
+
+NESTED: Final = 0x8000
+"""Marks an attribute that has others in it."""
+
+HEADER: Final = struct.Struct("=IHHII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_CODE: Final = struct.Struct("=i")
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute, with what makes it end at a multiple of four bytes."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def message(kind: int, flags: int, body: bytes) -> bytes:
+    """Return a request."""
+    return HEADER.pack(HEADER.size + len(body), kind, flags, 1, 0) + body
+
+
+def change(kind: int, body: bytes, flags: int = 0) -> None:
+    """Have the kernel do something.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(message(kind, _REQUEST_ACK | flags, body))
+        check_answer(kernel.recv(65_535))
+
+
+def count(kind: int, body: bytes) -> int:
+    """Return how many things the kernel lists."""
+    number = 0
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(message(kind, _REQUEST_DUMP, body))
+        while True:
+            answer = kernel.recv(65_535)
+            while answer:
+                length, what, *_ = HEADER.unpack_from(answer)
+                if what in {_DONE, _ERROR}:
+                    return number
+                number += 1
+                answer = answer[length + -length % 4 :]
+
+
+def check_answer(answer: bytes) -> None:
+    """Raise what an answer of the kernel says.
+
+    Raises:
+        OSError: it has refused, or this is no answer.
+    """
+    kind = HEADER.unpack_from(answer)[1]
+    code = -_CODE.unpack_from(answer, HEADER.size)[0] if kind == _ERROR else 0
+    if code or kind != _ERROR:
+        raise OSError(code, os.strerror(code) if code else "no answer of the kernel")

@@ -1,0 +1,45 @@
+"""Requests by netlink, and what a kernel answers."""
+
+import errno
+import socket
+import struct
+
+import pytest
+
+from firezone_filter.host.netlink import attribute, change, check_answer, count, message
+
+GET_LINK, SET_LINK = 18, 19
+
+
+def test_attributes_end_at_four_bytes_and_their_length_is_their_own() -> None:
+    assert attribute(7, b"abcde") == bytes.fromhex("0900 0700 6162636465 000000")
+    assert attribute(7, b"abcd") == bytes.fromhex("0800 0700 61626364")
+    assert (
+        message(19, 5, b"body") == bytes.fromhex("14000000 1300 0500 01000000 00000000") + b"body"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [(2, -errno.EPERM, "Operation not permitted"), (3, 0, "no answer of the kernel")],
+    ids=["refused", "no answer"],
+)
+def test_an_answer_says_what_is_wrong(kind: int, code: int, said: str) -> None:
+    answer = struct.pack("=IHHIIi", 20, kind, 0, 1, 0, code)
+    with pytest.raises(OSError, match=said):
+        check_answer(answer)
+
+
+def test_an_answer_says_that_it_was_done() -> None:
+    check_answer(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, 0))
+
+
+def test_a_kernel_answers() -> None:
+    # Who may not change anything hears that; who may, that there is no such device.
+    nowhere = struct.pack("=BxHiII", 0, 0, 0x7FFF_FFFF, 0, 0)
+    with pytest.raises(OSError, match=r"No such device|not permitted"):
+        change(SET_LINK, nowhere)
+
+
+def test_a_kernel_lists_its_devices() -> None:
+    assert count(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)) == len(socket.if_nameindex())
