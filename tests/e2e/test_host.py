@@ -153,14 +153,6 @@ def test_it_needs_no_privilege_but_to_administer_the_network(site: Site) -> None
     assert fetches(site)
 
 
-def test_a_client_that_the_vpn_does_not_have_is_not_there(site: Site) -> None:
-    stranger = {"id": "carol", "ipv4": "100.64.0.9", "authorizations": []}
-    both = policy(alice=[cidr("files", FILES[0], tcp(80))])
-    both["clients"].append(stranger)
-    site.start_gateway(both)
-    assert fetches(site)
-
-
 def test_a_faulty_policy_is_reported_and_the_old_one_stays(at_work: Site) -> None:
     faulty = policy(alice=[cidr("files", FILES[0], tcp(80_000)), cidr("", FILES[0])])
     at_work.write(faulty)

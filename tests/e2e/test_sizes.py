@@ -37,7 +37,11 @@ def test_datagrams_of_8000_bytes_pass_both_ways(
 
 
 @both_families
-@stateful_or_not
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--stateful",), ("--no-offload",)],
+    ids=["stateless", "stateful", "no-offload"],
+)
 def test_a_large_upload_finds_out_the_mtu_of_its_path(
     site: Site, family: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:

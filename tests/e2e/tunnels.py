@@ -115,6 +115,10 @@ class WireGuard:
         self.bar(network, client)
         del self._keys[client]
 
+    def public_key(self, role: str) -> str:
+        """Return somebody's public key."""
+        return self._key(role)[1]
+
     def admit(self, network: "Network", client: str) -> None:
         """Bind a client's addresses to its key; whoever had them has none any more."""
         allowed = ",".join(network.addresses(client))
