@@ -10,7 +10,7 @@ from typing import Final
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
 from firezone_filter.host.links import Links
 from firezone_filter.host.peers import Peer, UnreadablePeersError, bind, parse_dump
-from firezone_filter.host.routing import Routing
+from firezone_filter.host.routing import Routing, RoutingError
 from firezone_filter.host.sessions import UNCHECKED, Sessions
 
 LOG: Final = logging.getLogger("firezone_filter.gateway")
@@ -98,13 +98,13 @@ class Watch:
 
         Raises:
             FirezoneFilterError: the gateway cannot have the clients of the policy.
-            RoutingError: the kernel refuses routes for other interfaces.
+            RoutingError: there are no routes yet, and the kernel refuses them.
         """
-        await self._look_at_links()
+        faults = await self._look_at_links()
         dump, unreadable = await self._read_peers()
         if dump != self._dump:
             self._update(self._sessions.policy, dump)
-        self._say(self._faults(self._sessions.policy) + unreadable)
+        self._say(self._faults(self._sessions.policy) + faults + unreadable)
 
     async def _look_at_policy(self) -> None:
         """Read the policy again; whatever is wrong with it, the old one stays."""
@@ -117,12 +117,20 @@ class Watch:
             LOG.info("Policy read")
         self._say(self._faults(self._sessions.policy) + unreadable)
 
-    async def _look_at_links(self) -> None:
+    async def _look_at_links(self) -> tuple[str, ...]:
+        """Lay routes anew if the interfaces have changed; return what has kept that from it."""
         links = Links.look(self._interfaces)
         if links != self._links:
-            # It waits for the kernel, and the packets must not wait for it.
-            await asyncio.to_thread(self._routing.attach, links.mtu)
+            try:
+                # It waits for the kernel, and the packets must not wait for it.
+                await asyncio.to_thread(self._routing.attach, links.mtu)
+            except RoutingError as error:
+                if self._links is None:
+                    raise
+                # An interface may have gone just now: the next look is for that.
+                return (str(error),)
             self._links = links
+        return ()
 
     async def _read_peers(self) -> tuple[dict[str, tuple[Peer, ...]], tuple[str, ...]]:
         """Return the peers by interface, and what has kept some from being read.

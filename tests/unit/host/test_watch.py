@@ -22,7 +22,7 @@ from firezone_filter import (
 from firezone_filter.host import watch
 from firezone_filter.host.links import Links
 from firezone_filter.host.peers import Peer, UnreadablePeersError
-from firezone_filter.host.routing import Routing
+from firezone_filter.host.routing import Routing, RoutingError
 from firezone_filter.host.sessions import Sessions
 from firezone_filter.host.watch import Watch, read_peers, report
 from firezone_filter.values.addresses import to_network
@@ -47,6 +47,7 @@ class Site:
         self.policy: Policy | Exception = POLICY
         self.peers: tuple[Peer, ...] | Exception = peer("key")
         self.attached: list[int] = []
+        self.refusal: RoutingError | None = None
         self.changes = 0
         sessions = Sessions(self.gateway, DecisionLog(logging.getLogger("sessions")), POLICY)
         self.watch = Watch(
@@ -70,6 +71,8 @@ class Site:
         return self.peers
 
     def attach(self, mtu: int) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.attached.append(mtu)
 
     def changed(self) -> None:
@@ -145,6 +148,30 @@ def test_routes_are_laid_anew_when_the_interfaces_change(links: list[Links]) -> 
     site = Site()
     site.run(lambda: links.append(Links((("wg0", 9),), 1280)), lambda: None)
     assert site.attached == [1420, 1280]
+
+
+@pytest.mark.usefixtures("links")
+def test_without_any_routes_it_does_not_begin() -> None:
+    site = Site()
+    site.refusal = RoutingError("routes: No such device")
+    with pytest.raises(RoutingError):
+        site.run()
+
+
+def test_routes_that_fail_later_are_tried_again(
+    links: list[Links], said: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+
+    def refuse() -> None:
+        links.append(Links((), 1280))
+        site.refusal = RoutingError("routes: No such device")
+
+    def take() -> None:
+        site.refusal = None
+
+    site.run(refuse, refuse, take)
+    assert (said.messages, site.attached) == (["Routes: No such device"], [1420, 1280])
 
 
 @pytest.mark.usefixtures("links")
