@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def configured(site: Site) -> Iterator[Site]:
     site.policy_path.write_text(POLICY)
     yield site
     shutil.rmtree(own)
+    with suppress(OSError):  # there are others'
+        own.parent.rmdir()
 
 
 def test_ten_lines_are_a_filtering_gateway(configured: Site) -> None:
