@@ -1,8 +1,8 @@
 """`LeaseFile`: leases in a file of SQLite, which is whole after any crash.
 
-Each change is one transaction, done before the answer goes out. With the write-ahead log a transaction
-is not forced onto the disk: kill -9 loses nothing, a power failure may lose the last ones and never
-damages the file.
+Each change is one transaction, done before the answer goes out. With the write-ahead log a
+transaction is not forced onto the disk: kill -9 loses nothing, a power failure may lose the last
+ones and never damages the file.
 """
 
 import os
@@ -68,7 +68,7 @@ class LeaseFile:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise LeaseFileError(f"{self._path}: {error}") from error
 
     @contextmanager

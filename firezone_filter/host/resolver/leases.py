@@ -2,19 +2,21 @@
 
 A *lease* is what one client has for one name and IP version. While it lasts, none of its addresses
 means another name of that client: so an answer that is cached somewhere stays true. Where a name's
-addresses lie is computed from client and name, and a place that is taken makes it the next; what has
-been computed is written down before anybody is told (`LeaseStore`), because what was taken is not known
-after a restart. Nothing here reads a clock.
+addresses lie is computed from client and name, and a place that is taken makes it the next; what
+has been computed is written down before anybody is told (`LeaseStore`), because what was taken is
+not known after a restart. Nothing here reads a clock.
 """
 
-import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import ip_address
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from attrs import frozen
 
 from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.values.addresses import Address, Network
 
 LEASE: Final = 86_400.0
@@ -74,7 +76,7 @@ class Leases:
     ) -> None:
         """Begin with the leases that were *kept*, without addresses outside the *ranges*."""
         ranges = tuple(ranges)
-        self._pools = {version: _Pool(ranges, version) for version in (4, 6)}
+        self._pools = {version: _Pool(ranges, version) for version in (IPV4, IPV6)}
         self._store = store
         self._of_client: dict[str, dict[tuple[str, int], Lease]] = {}
         # By client, what has each address. Every address of a lease is in it, and no other.
@@ -164,9 +166,11 @@ class Leases:
     ) -> None:
         """Add addresses to those of a name until there are *wanted*."""
         client_id, name, version = key
+        missing = min(wanted, MOST_OF_A_NAME) - len(addresses)
+        if missing <= 0:
+            return
         held = self._holders.get(client_id, {})
         room = MAX_PROXIES - sum(lease.until > now for lease in held.values())
-        missing = min(wanted, MOST_OF_A_NAME) - len(addresses)
         for number in range(len(addresses), len(addresses) + max(0, min(missing, room))):
             for address in self._pools[version].places(f"{client_id}\0{name}\0{number}"):
                 lease = held.get(address)
@@ -180,9 +184,9 @@ class Leases:
         before = self.get(lease.client_id, lease.name, lease.version)
         if before is not None:
             self._remove(before)
-        held = self._holders.setdefault(lease.client_id, {})
         for address in lease.addresses:
-            other = held.get(address)
+            # Looked up anew each time: removing the last lease of a client removes the dict.
+            other = self._holders.get(lease.client_id, {}).get(address)
             if other is not None:
                 self._remove(other)
                 rest = tuple(one for one in other.addresses if one != address)
@@ -211,30 +215,28 @@ class _Pool:
     """The proxy addresses of one IP version, in a row."""
 
     def __init__(self, ranges: Iterable[Network], version: int) -> None:
-        # The first and the last address of a range look like a network's own and its broadcast
-        # address, with which some clients do not speak.
-        self._parts = [
-            (int(network.network_address) + 1, network.num_addresses - 2)
-            for network in ranges
-            if network.version == version and network.num_addresses > 2
-        ]
-        self._size = sum(count for _, count in self._parts)
-        self._version = version
+        # By the place of its first address in the row, each range.
+        self._places: list[int] = []
+        self._firsts: list[int] = []
+        self._size = 0
+        for network in ranges:
+            # The first and the last address of a range look like a network's own and its
+            # broadcast address, with which some clients do not speak.
+            if network.version == version and network.prefixlen < network.max_prefixlen - 1:
+                self._places.append(self._size)
+                self._firsts.append(int(network.network_address) + 1)
+                self._size += network.num_addresses - 2
+        self._kind = IPv4Address if version == IPV4 else IPv6Address
+        self._person = b"proxy v%d" % version
 
     def places(self, text: str) -> Iterator[Address]:
         """Yield addresses, beginning with one that is computed from a text."""
         if not self._size:
             return
-        digest = hashlib.blake2b(text.encode(), digest_size=16, person=b"proxy v%d" % self._version)
+        # An id may be any text of JSON, half a pair of surrogates included.
+        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=self._person)
         start = int.from_bytes(digest.digest())
         for step in range(min(self._size, _STEPS)):
-            yield self._address((start + step) % self._size)
-
-    def _address(self, place: int) -> Address:
-        first = 0
-        for first, count in self._parts:
-            if place < count:
-                break
-            place -= count
-        packed = (first + place).to_bytes(4 if self._version == 4 else 16)
-        return ip_address(packed)
+            place = (start + step) % self._size
+            part = bisect_right(self._places, place) - 1
+            yield self._kind(self._firsts[part] + place - self._places[part])

@@ -8,8 +8,8 @@ from attrs import define
 from firezone_filter.structures.token_bucket import TokenBucket
 
 RATE: Final = 100.0
-"""Questions a second of one client, on average. A browser that opens a page with a hundred hosts asks
-three times as many in a second, and then none."""
+"""Questions a second of one client, on average. A browser that opens a page with a hundred hosts
+asks three times as many in a second, and then none."""
 
 BURST: Final = 200
 """Questions of one client at once, beyond the average."""
