@@ -39,7 +39,8 @@ class GatewayNames:
             gateway: the gateway.
             policy: the policy that the gateway has, for the names that it has itself given proxy
                 addresses to; `None` if it comes from a portal.
-            after: called after each hook, to fetch the gateway's events.
+            after: called after hooks, to fetch the gateway's events; it changes nothing of the
+                gateway.
         """
         self._gateway = gateway
         self._inside = inside(gateway)
@@ -129,24 +130,23 @@ class GatewayNames:
     ) -> None:
         """Tell the gateway where proxy addresses lead, for each resource that matches the name."""
         told = self._told.setdefault(client_id, {})
-        for resource in list(self._open_resources(client_id, name)):
-            key, given = (resource.id, name, proxies[0].version), (proxies, real)
-            # A hook makes the gateway forget what it remembers of the client's flows.
-            if told.get(key) == given and self._has(client_id, resource.id, name, proxies):
-                continue
-            try:
-                self._gateway.domain_resolved(
-                    client_id,
-                    resource.id,
-                    name,
-                    proxy_addresses=proxies,
-                    resolved_addresses=real,
-                )
-            except InvalidPolicy as error:
-                raise NamesFullError(str(error)) from error
-            finally:
-                self._after()
-            told[key] = given
+        try:
+            for resource in list(self._open_resources(client_id, name)):
+                key, given = (resource.id, name, proxies[0].version), (proxies, real)
+                # A hook makes the gateway forget what it remembers of the client's flows.
+                if told.get(key) != given or not self._has(client_id, resource.id, name, proxies):
+                    self._gateway.domain_resolved(
+                        client_id,
+                        resource.id,
+                        name,
+                        proxy_addresses=proxies,
+                        resolved_addresses=real,
+                    )
+                    told[key] = given
+        except InvalidPolicy as error:
+            raise NamesFullError(str(error)) from error
+        finally:
+            self._after()
 
     def _has(
         self, client_id: str, resource_id: str, name: str, proxies: tuple[Address, ...]

@@ -13,6 +13,9 @@ from firezone_filter.values.addresses import Address
 PORT: Final = 53
 """The port of name servers (RFC 1035, section 4.2)."""
 
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+"""Where the system keeps its name servers (resolv.conf(5))."""
+
 Server = tuple[Address, int]
 """Address and port of a name server."""
 
@@ -44,17 +47,17 @@ class ResolverOptions:
     """The port to listen on, of UDP and of TCP."""
 
 
-def system_servers(path: str = "/etc/resolv.conf") -> tuple[Server, ...]:
-    """Return the name servers of a `resolv.conf`, in its order; without those that have a scope.
+def system_servers() -> tuple[Server, ...]:
+    """Return the name servers of the system, in its order; without those that have a scope.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: `RESOLV_CONF` cannot be read.
     """
     resolver = dns.resolver.Resolver(configure=False)
-    with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as dnspython takes it
+    with RESOLV_CONF.open(encoding="utf-8", errors="replace") as file:
         try:
             resolver.read_resolv_conf(file)
         except dns.resolver.NoResolverConfiguration:
             return ()
-    names = [str(server) for server in resolver.nameservers if isinstance(server, str)]
+    names = [str(server) for server in resolver.nameservers]
     return tuple((ip_address(name), PORT) for name in names if "%" not in name)

@@ -53,11 +53,12 @@ class Server(asyncio.DatagramProtocol):
     async def start(self, address: Address, port: int, device: str | None = None) -> int:
         """Listen; return the port, which the kernel chooses if *port* is 0.
 
+        Close the server also if this fails, or is cancelled.
+
         Raises:
             OSError: the address is not there, the port is taken or not allowed, or there is no
                 such device.
         """
-        loop = asyncio.get_running_loop()
         tcp = _bound(socket.SOCK_STREAM, address, port, device)
         try:
             port = tcp.getsockname()[1]
@@ -65,8 +66,12 @@ class Server(asyncio.DatagramProtocol):
         except BaseException:
             tcp.close()
             raise
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=udp)
-        self._listener = await asyncio.start_server(self._accept, sock=tcp)
+        # This waits for nothing, so from here on each socket has an owner that `close` closes.
+        self._listener = await asyncio.start_server(self._accept, sock=tcp, start_serving=False)
+        self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: self, sock=udp
+        )
+        await self._listener.start_serving()
         return port
 
     async def close(self) -> None:
@@ -155,10 +160,15 @@ class Server(asyncio.DatagramProtocol):
             with suppress(EOFError, OSError):
                 while await self._answer_next(client, reader, writer):
                     pass
+            writer.close()
+            with suppress(OSError):
+                async with asyncio.timeout(self._idle):
+                    await writer.wait_closed()
         finally:
+            # What a client does not read must not stay for ever.
+            writer.transport.abort()
             self._connections -= 1
             self._limits.disconnect(client.id)
-            writer.transport.abort() if writer.is_closing() else writer.close()
 
     async def _answer_next(
         self,

@@ -80,7 +80,7 @@ def test_the_file_is_for_its_owner_alone(path: Path) -> None:
 
 def test_only_one_process_has_the_file(path: Path) -> None:
     file = LeaseFile(path)
-    with pytest.raises(LeaseFileError, match="names.db: database is locked"):
+    with pytest.raises(LeaseFileError, match=r"names\.db: database is locked"):
         LeaseFile(path)
     file.close()
     assert kept(path) == []
@@ -103,13 +103,13 @@ def test_kill_9_loses_nothing(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:
-    with pytest.raises(LeaseFileError, match="nowhere/names.db: No such file or directory"):
+    with pytest.raises(LeaseFileError, match=r"nowhere/names\.db: No such file or directory"):
         LeaseFile(tmp_path / "nowhere" / "names.db")
 
 
 def test_another_file_is_not_written_to(path: Path) -> None:
     path.write_text("something else " * 100)
-    with pytest.raises(LeaseFileError, match="names.db: file is not a database"):
+    with pytest.raises(LeaseFileError, match=r"names\.db: file is not a database"):
         LeaseFile(path)
     assert path.read_text().startswith("something else")
 
