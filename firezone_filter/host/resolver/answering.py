@@ -26,6 +26,7 @@ from attrs import define
 from firezone_filter.host.resolver import replies
 from firezone_filter.host.resolver.access import Access, NamesFullError, ResolverClient
 from firezone_filter.host.resolver.bindings import without_ways_around
+from firezone_filter.host.resolver.few_warnings import FewWarnings
 from firezone_filter.host.resolver.given_names import MAX_TTL, GivenNames
 from firezone_filter.host.resolver.lease_file import LeaseFileError
 from firezone_filter.host.resolver.questions import (
@@ -101,6 +102,7 @@ class Resolver:
         self._upstream = upstream
         self._others = others
         self._clock = clock
+        self._warnings = FewWarnings(_LOG, clock)
         self.counters = ResolverCounters()
 
     async def answer(self, client: ResolverClient, wire: bytes, *, tcp: bool) -> bytes | None:
@@ -120,9 +122,8 @@ class Resolver:
             message = await self._answer(client, question)
         except (NoAnswerError, NamesFullError, LeaseFileError) as error:
             self.counters.failed += 1
-            _LOG.warning(
-                "Name not resolved",
-                extra={"cid": client.id, "domain": question.name, "reason": str(error)},
+            self._warnings.say(
+                "Name not resolved", cid=client.id, domain=question.name, reason=str(error)
             )
             message = replies.reply(question, dns.rcode.SERVFAIL)
         return replies.to_wire(message, replies.MAX_TCP if tcp else replies.room(question))

@@ -1,6 +1,7 @@
 """`GatewayNames`: the names of a `Gateway` and its `Policy`, as the resolver asks for them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from firezone_filter.access.special_ranges import NOT_RESOLVED
@@ -10,10 +11,17 @@ from firezone_filter.gateway.inside import inside
 from firezone_filter.host.resolver.access import NamesFullError, ResolverClient
 from firezone_filter.policy.policy import Policy
 from firezone_filter.values.addresses import Address, Network
+from firezone_filter.values.domains import DomainPattern
 from firezone_filter.values.errors import InvalidPolicy
 from firezone_filter.values.resources import DnsResource
 
 _Given = tuple[tuple[Address, ...], tuple[Address, ...]]
+
+
+@lru_cache(maxsize=4_096)
+def _pattern(text: str) -> DomainPattern:
+    """Return a pattern of a resource, which is asked for with every question."""
+    return DomainPattern.parse(text)
 
 
 def _nothing() -> None:
@@ -175,7 +183,7 @@ class GatewayNames:
             if (
                 isinstance(resource, DnsResource)
                 and resource_id in living
-                and resource.pattern().matches(name)
+                and _pattern(resource.address).matches(name)
             ):
                 yield resource
 

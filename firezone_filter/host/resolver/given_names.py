@@ -53,16 +53,6 @@ class GivenNames:
         first = blake2b(text, digest_size=1).digest()[0] % len(proxies)
         return proxies[first:] + proxies[:first]
 
-    def retell(self, client_id: str, name: str, version: int, real: tuple[Address, ...]) -> None:
-        """Tell the gateway where the proxy addresses of a name lead that has been given some.
-
-        Raises:
-            NamesFullError: the gateway says so.
-        """
-        lease = self._leases.get(client_id, name, version)
-        if lease is not None:
-            self._tell_lease(lease, real)
-
     def of_client(self, client_id: str) -> list[Lease]:
         """Return the leases of a client that last, and whose names it may reach."""
         now = self._clock()
@@ -72,11 +62,11 @@ class GivenNames:
             if lease.until > now and self._access.is_open(client_id, lease.name)
         ]
 
-    def users(self, name: str, version: int) -> list[str]:
-        """Return the connected clients that have a lease of a name, and may reach it."""
+    def of_name(self, name: str, version: int) -> list[Lease]:
+        """Return the leases of a name that last, of connected clients that may reach it."""
         now = self._clock()
         return [
-            client_id
+            lease
             for client_id in self._access.clients()
             if (lease := self._leases.get(client_id, name, version)) is not None
             and lease.until > now
@@ -91,9 +81,14 @@ class GivenNames:
     def forget_over(self) -> None:
         """End leases that are over: their proxy addresses lead nowhere from here on."""
         for lease in self._leases.forget_over(self._clock()):
-            self._tell_lease(lease, ())
+            self.retell(lease, ())
 
-    def _tell_lease(self, lease: Lease, real: tuple[Address, ...]) -> None:
+    def retell(self, lease: Lease, real: tuple[Address, ...]) -> None:
+        """Tell the gateway where the proxy addresses of a lease lead now.
+
+        Raises:
+            NamesFullError: the gateway says so.
+        """
         # What the policy has given to another name since is that name's.
         proxies = tuple(
             address

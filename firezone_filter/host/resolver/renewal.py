@@ -13,8 +13,10 @@ from typing import Final
 from attrs import define
 
 from firezone_filter.host.resolver.access import Access, NamesFullError
+from firezone_filter.host.resolver.few_warnings import FewWarnings
 from firezone_filter.host.resolver.given_names import GivenNames
 from firezone_filter.host.resolver.lease_file import LeaseFileError
+from firezone_filter.host.resolver.leases import Lease
 from firezone_filter.host.resolver.resolutions import Resolutions, Resolved
 from firezone_filter.host.resolver.upstream import NoAnswerError
 from firezone_filter.values.addresses import Address
@@ -63,6 +65,7 @@ class Renewal:
         self._resolutions = resolutions
         self._clock = clock
         self._names: dict[tuple[str, int], _Name] = {}
+        self._warnings = FewWarnings(_LOG, clock)
         self._room = asyncio.Semaphore(_AT_A_TIME)
 
     def note(self, name: str, version: int, resolved: Resolved) -> None:
@@ -79,7 +82,7 @@ class Renewal:
                 key = (lease.name, lease.version)
                 known = self._names.setdefault(key, _Name(self._clock(), None))
                 if known.real is not None:
-                    self._retell([client_id], lease.name, lease.version, known.real)
+                    self._retell([lease], known.real)
 
     async def run(self) -> None:
         """Do what is due, for ever."""
@@ -102,11 +105,11 @@ class Renewal:
         try:
             self._given.forget_over()
         except LeaseFileError as error:
-            _LOG.warning("Leases not removed", extra={"reason": str(error)})
+            self._warnings.say("Leases not removed", reason=str(error))
 
     async def _renew(self, name: str, version: int) -> None:
         async with self._room:
-            if not self._given.users(name, version):
+            if not self._given.of_name(name, version):
                 del self._names[name, version]
                 return
             try:
@@ -121,16 +124,16 @@ class Renewal:
         before = self._names.get((name, version))
         self._names[name, version] = _Name(due, real)
         if before is None or before.real != real:
-            self._retell(self._given.users(name, version), name, version, real)
+            self._retell(self._given.of_name(name, version), real)
 
-    def _retell(
-        self, client_ids: Iterable[str], name: str, version: int, real: tuple[Address, ...]
-    ) -> None:
-        for client_id in client_ids:
+    def _retell(self, leases: Iterable[Lease], real: tuple[Address, ...]) -> None:
+        for lease in leases:
             try:
-                self._given.retell(client_id, name, version, real)
+                self._given.retell(lease, real)
             except NamesFullError as error:
-                _LOG.warning(
+                self._warnings.say(
                     "Name not resolved",
-                    extra={"cid": client_id, "domain": name, "reason": str(error)},
+                    cid=lease.client_id,
+                    domain=lease.name,
+                    reason=str(error),
                 )

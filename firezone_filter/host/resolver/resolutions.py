@@ -85,7 +85,7 @@ class Resolutions:
         self._admits = admits
         self._clock = clock
         self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
-        self._asking: dict[tuple[str, int], asyncio.Task[Resolved]] = {}
+        self._asking: dict[tuple[str, int], asyncio.Task[Resolved | None]] = {}
 
     def fresh(self, name: str, version: int) -> Resolved | None:
         """Return what is known of a name without asking; `None` if it has to be asked for."""
@@ -112,11 +112,9 @@ class Resolutions:
         if task is None:
             task = self._asking[key] = asyncio.create_task(self._ask(name, version))
             task.add_done_callback(lambda done: self._asked(key, done))
-        try:
-            # Others wait for the same: one who gives up must not end it for them.
-            return await asyncio.shield(task)
-        except NoAnswerError:
-            return self._stale(key)
+        # Others wait for the same: one who gives up must not end it for them.
+        found = await asyncio.shield(task)
+        return self._stale(key) if found is None else found
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -125,15 +123,16 @@ class Resolutions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _asked(self, key: tuple[str, int], task: "asyncio.Task[Resolved]") -> None:
+    def _asked(self, key: tuple[str, int], task: "asyncio.Task[Resolved | None]") -> None:
         del self._asking[key]
         if task.cancelled():
             return
         entry = self._entries.setdefault(key, _Entry())
-        if task.exception() is None:
-            entry.resolved, entry.retry_at = task.result(), 0.0
-        else:
+        found = task.result()
+        if found is None:
             entry.retry_at = self._clock() + _FAILED
+        else:
+            entry.resolved, entry.retry_at = found, 0.0
         self._entries.move_to_end(key)
         while len(self._entries) > MOST_NAMES:
             self._entries.popitem(last=False)
@@ -145,13 +144,15 @@ class Resolutions:
             raise NoAnswerError(f"nothing is known of {key[0]}")
         return evolve(entry.resolved, ends=now + STALE_TTL)
 
-    async def _ask(self, name: str, version: int) -> Resolved:
-        answer = await self._upstream.ask(dns.name.from_text(name), _TYPES[version])
+    async def _ask(self, name: str, version: int) -> Resolved | None:
+        """Return what upstream says, or `None` if it says nothing."""
         try:
+            answer = await self._upstream.ask(dns.name.from_text(name), _TYPES[version])
             chain = answer.resolve_chaining()
-        except dns.exception.DNSException as error:
-            # A chain without end, or an address of a name that does not exist.
-            raise NoAnswerError(f"the answer about {name} contradicts itself") from error
+        except (NoAnswerError, dns.exception.DNSException):
+            # dnspython raises for a chain without end, or an address of a name that does not
+            # exist.
+            return None
         now = self._clock()
         if chain.answer is None:
             exists = answer.rcode() != dns.rcode.NXDOMAIN

@@ -36,17 +36,20 @@ class Names(Access, Protocol):
 class RunningResolver:
     """A resolver that listens. Make it by `start`, in the loop that it is to run in."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it is made of
         self,
         names: Names,
+        options: ResolverOptions,
+        addresses: Sequence[Address],
         upstream: Upstream,
-        limits: Limits,
         resolver: Resolver,
         renewal: Renewal,
     ) -> None:
         """Take the parts; `start` makes them."""
         self._names = names
-        self._limits = limits
+        self._options = options
+        self._addresses = addresses
+        self._limits = Limits()
         self._resolver = resolver
         self._renewal = renewal
         self._exits = AsyncExitStack()
@@ -86,22 +89,29 @@ class RunningResolver:
                 others=options.others,
                 clock=time.monotonic,
             )
-            running = cls(names, upstream, Limits(), resolver, renewal)
-            await running._listen(exits, options, addresses)
+            running = cls(names, options, addresses, upstream, resolver, renewal)
+            await running._listen(exits)
             running._exits = exits.pop_all()
             return running
 
-    async def _listen(
-        self, exits: AsyncExitStack, options: ResolverOptions, addresses: Sequence[Address]
-    ) -> None:
-        self.port = options.port
-        for address in addresses:
+    async def _listen(self, exits: AsyncExitStack) -> None:
+        self.port = self._options.port
+        for address in self._addresses:
             server = Server(self._resolver, self._names, self._limits, time.monotonic)
             exits.push_async_callback(server.close)
-            self.port = await server.start(address, self.port, options.device)
+            self.port = await server.start(address, self.port, self._options.device)
         task = asyncio.create_task(self._renewal.run())
+        task.add_done_callback(_report)
         exits.push_async_callback(_cancel, task)
         self.changed()
+
+    def read_servers(self) -> None:
+        """Ask the name servers that /etc/resolv.conf has now, if it is them that are asked.
+
+        Raises:
+            OSError: it cannot be read; those of before are asked.
+        """
+        self.upstream.servers = _servers(self._options, self._addresses)
 
     def changed(self, client_ids: Iterable[str] | None = None) -> None:
         """Say that clients have connected or disconnected, or that permissions have changed.
@@ -130,6 +140,14 @@ def _servers(options: ResolverOptions, addresses: Sequence[Address]) -> list[Nam
     """Return the servers to ask, without this one: it would ask itself for ever."""
     servers = system_servers() if options.servers is None else options.servers
     return [one for one in servers if one not in {(own, options.port) for own in addresses}]
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    """Let the loop hear of an error that nobody has foreseen, as of those in its own calls."""
+    if not task.cancelled():
+        task.get_loop().call_exception_handler(
+            {"message": "Names are not renewed any more", "exception": task.exception()}
+        )
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -50,7 +50,8 @@ class Upstream:
         most_patience: float = MOST_PATIENCE,
     ) -> None:
         """Take servers to ask, in this order, and seconds to wait for one and for all."""
-        self._servers = list(servers)
+        self.servers = list(servers)
+        """The name servers, the one that is asked first in front. They may be replaced."""
         self._patience = patience
         self._most_patience = most_patience
         self._room = asyncio.Semaphore(MOST_AT_A_TIME)
@@ -76,7 +77,7 @@ class Upstream:
         """
         try:
             async with asyncio.timeout(self._most_patience), self._room:
-                for server in [*self._servers] * _ROUNDS:
+                for server in self.servers * _ROUNDS:
                     query = make_query(
                         name, rdtype, dnssec_ok=dnssec_ok, checking_disabled=checking_disabled
                     )
@@ -119,5 +120,6 @@ class Upstream:
 
     def _prefer(self, server: Server) -> None:
         """Ask the servers from this one on, next time."""
-        place = self._servers.index(server)
-        self._servers = self._servers[place:] + self._servers[:place]
+        if server in self.servers:
+            place = self.servers.index(server)
+            self.servers = self.servers[place:] + self.servers[:place]

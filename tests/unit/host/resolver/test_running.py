@@ -11,6 +11,7 @@ from firezone_filter.host.resolver import running
 from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
 from firezone_filter.host.resolver.leases import Lease
 from firezone_filter.host.resolver.options import ResolverOptions, system_servers
+from firezone_filter.host.resolver.renewal import Renewal
 from firezone_filter.host.resolver.running import RunningResolver
 from tests.unit.host.resolver.world import world
 
@@ -71,6 +72,45 @@ def test_the_system_may_have_no_servers(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text("search example.com\n")
     monkeypatch.setattr(options_module, "RESOLV_CONF", path)
     assert system_servers() == ()
+
+
+def test_the_servers_can_be_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 10.0.0.53\n")
+    monkeypatch.setattr(options_module, "RESOLV_CONF", path)
+
+    async def story() -> None:
+        resolver = await RunningResolver.start(world().names, ResolverOptions(port=0), [HERE])
+        path.write_text("nameserver 10.0.0.54\n")
+        resolver.read_servers()
+        assert resolver.upstream.servers == [(ip_address("10.0.0.54"), 53)]
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            resolver.read_servers()
+        await resolver.close()
+
+    asyncio.run(story())
+
+
+def test_an_error_that_nobody_has_foreseen_reaches_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(_: Renewal) -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        errors: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.put_nowait(context))
+        options = ResolverOptions(servers=(), port=0)
+        resolver = await RunningResolver.start(world().names, options, [HERE])
+        error = await errors.get()
+        await resolver.close()
+        assert isinstance(error["exception"], ZeroDivisionError)
+
+    monkeypatch.setattr(Renewal, "run", fail)
+    asyncio.run(story())
 
 
 def test_others_is_one_of_two_words() -> None:

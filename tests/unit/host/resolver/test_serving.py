@@ -105,10 +105,8 @@ async def connection(port: int, source: str = ALICE) -> AsyncIterator[Streams]:
 
 
 async def is_closed(reader: asyncio.StreamReader) -> bool:
-    try:
-        return await reader.read(1) == b""
-    except ConnectionResetError:
-        return True
+    (found,) = await asyncio.gather(reader.read(1), return_exceptions=True)
+    return found == b"" or isinstance(found, ConnectionResetError)
 
 
 async def ask_tcp(streams: Streams, wire: bytes | None = None) -> bytes:

@@ -13,7 +13,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from firezone_filter.host.resolver.exchange import make_query, read_answer
+from firezone_filter.host.resolver.exchange import _Asking, make_query, read_answer
 from firezone_filter.host.resolver.options import Server
 from firezone_filter.host.resolver.upstream import NoAnswerError, Upstream
 from tests.unit.host.resolver.name_server import (
@@ -101,6 +101,9 @@ def test_a_server_that_knows_nothing_is_followed_by_the_next(code: int) -> None:
             # The one that answered comes first the next time.
             await upstream.ask(GIT, dns.rdatatype.A)
             assert (len(first.asked), len(second.asked)) == (1, 2)
+            upstream.servers = [first.address]
+            upstream._prefer(second.address)
+            assert upstream.servers == [first.address]
 
     run(story())
 
@@ -266,6 +269,20 @@ def test_over_tcp_an_answer_to_something_else_is_none(tcp: Says) -> None:
             assert server.by_tcp == 2
 
     run(story())
+
+
+def test_what_comes_after_the_answer_changes_nothing() -> None:
+    query = make_query(GIT, dns.rdatatype.A)
+
+    async def story() -> dns.message.Message:
+        answered: asyncio.Future[dns.message.QueryMessage] = asyncio.Future()
+        asking = _Asking(query, answered)
+        asking.datagram_received(honest(query, REAL).to_wire(), None)
+        asking.datagram_received(honest(query, FORGED).to_wire(), None)
+        asking.error_received(ConnectionRefusedError())
+        return await answered
+
+    assert addresses(run(story())) == [REAL]
 
 
 def test_over_tcp_the_case_may_be_another() -> None:
