@@ -73,16 +73,13 @@ class LeaseMachine(RuleBasedStateMachine):
         assert len(given) == len(set(given)) <= MOST_OF_A_NAME
         assert all(one.version == version for one in given)
         assert all(any(one in network for network in RANGES) for one in given)
-        for earlier in before:
-            stay = [a for a in earlier.addresses if (client_id, a) not in self.elsewhere]
-            assert set(stay) <= set(given)
-        if given:
-            self.answers.append(Answer(client_id, name, version, given, self.now + ttl))
-        else:
-            self.check_full(client_id, name, version)
+        stay = {a for earlier in before for a in earlier.addresses}
+        assert {a for a in stay if (client_id, a) not in self.elsewhere} <= set(given)
+        assert given or self.is_full(client_id, name, version)
+        self.answers.append(Answer(client_id, name, version, given, self.now + ttl))
 
-    def check_full(self, client_id: str, name: str, version: int) -> None:
-        """Nothing was given: then everything is taken, by leases or elsewhere."""
+    def is_full(self, client_id: str, name: str, version: int) -> bool:
+        """Tell whether everything is taken, by leases of other names or elsewhere."""
         taken = {
             address
             for lease in self.leases.of_client(client_id)
@@ -93,7 +90,7 @@ class LeaseMachine(RuleBasedStateMachine):
             for (client, address), other in self.elsewhere.items()
             if client == client_id and other != name and address.version == version
         }
-        assert len(taken) == ROOM[version]
+        return len(taken) == ROOM[version]
 
     @rule(seconds=st.sampled_from([0.5, 299.0, 301.0, LEASE / 2, LEASE, LEASE * 2]))
     def wait(self, seconds: float) -> None:
@@ -101,8 +98,8 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @rule()
     def forget(self) -> None:
-        for lease in self.leases.forget_over(self.now):
-            assert lease.until <= self.now
+        over = self.leases.forget_over(self.now)
+        assert all(lease.until <= self.now for lease in over)
 
     @rule()
     def restart(self) -> None:
@@ -126,13 +123,14 @@ class LeaseMachine(RuleBasedStateMachine):
             if one.until > self.now
         ]
 
-    @precondition(lambda self: self.answers)
+    @precondition(lambda self: self.given())
     @rule(data=st.data(), name=NAMES)
     def policy_takes(self, data: st.DataObject, name: str) -> None:
         """The policy gives an address to a name itself, which it may."""
-        answer = data.draw(st.sampled_from(self.answers))
-        address = data.draw(st.sampled_from(answer.addresses))
-        self.elsewhere[answer.client_id, address] = name
+        self.elsewhere[data.draw(st.sampled_from(self.given()))] = name
+
+    def given(self) -> list[tuple[str, Address]]:
+        return [(one.client_id, address) for one in self.answers for address in one.addresses]
 
     @rule()
     def policy_gives_back(self) -> None:
@@ -146,13 +144,14 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_address_means_two_names(self) -> None:
-        meanings: dict[tuple[str, Address], str] = {}
-        for one in self.cached():
-            for address in one.addresses:
-                if (one.client_id, address) not in self.elsewhere:
-                    meaning = meanings.setdefault((one.client_id, address), one.name)
-                    assert meaning == one.name
-                    assert self.leases.holder(one.client_id, address) == one.name
+        meanings = {
+            (one.client_id, address, one.name)
+            for one in self.cached()
+            for address in one.addresses
+            if (one.client_id, address) not in self.elsewhere
+        }
+        assert len({meaning[:2] for meaning in meanings}) == len(meanings)
+        assert all(self.leases.holder(*meaning[:2]) == meaning[2] for meaning in meanings)
 
 
 TestLeases = LeaseMachine.TestCase

@@ -93,6 +93,13 @@ def test_what_is_told_of_one_version_leaves_the_other_alone() -> None:
     assert list(made.leads_to("alice").values()) == ["10.0.0.80", "2001:db8::80"]
 
 
+def test_a_policy_that_is_read_again_leaves_names_alone() -> None:
+    made = world()
+    made.names.tell("alice", NAME, (PROXY,), (REAL,))
+    made.policy.apply(made.gateway, made.clock.now + 1.0, connect=True)
+    assert made.leads_to("alice") == {str(PROXY): str(REAL)}
+
+
 def test_of_a_client_that_is_gone_nothing_is_kept() -> None:
     made = world()
     made.names.tell("alice", NAME, (PROXY,), (REAL,))
