@@ -75,6 +75,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert all(any(one in network for network in RANGES) for one in given)
         stay = {a for earlier in before for a in earlier.addresses}
         assert {a for a in stay if (client_id, a) not in self.elsewhere} <= set(given)
+        assert all(self.elsewhere.get((client_id, a), name) == name for a in given)
         assert given or self.is_full(client_id, name, version)
         self.answers.append(Answer(client_id, name, version, given, self.now + ttl))
 
