@@ -1,0 +1,99 @@
+"""`GivenNames`: proxy addresses for the names that clients ask for, and where they lead."""
+
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+from firezone_filter.host.resolver.access import Access
+from firezone_filter.host.resolver.leases import Lease, Leases
+from firezone_filter.host.resolver.resolutions import Resolved
+from firezone_filter.values.addresses import Address
+
+MAX_TTL: Final = 300.0
+"""The longest that a client may cache proxy addresses, in seconds: permissions change."""
+
+
+class GivenNames:
+    """Gives proxy addresses to names, and tells the gateway."""
+
+    def __init__(
+        self, access: Access, leases: Leases, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Give addresses by *leases*; *clock* returns Unix time."""
+        self._access = access
+        self._leases = leases
+        self._clock = clock
+
+    def give(
+        self, client_id: str, name: str, version: int, resolved: Resolved, ttl: float
+    ) -> tuple[Address, ...]:
+        """Return the proxy addresses of a name that has real ones, for an answer of *ttl* seconds.
+
+        Returns:
+            The addresses, in an order that differs from client to client, so that not all of them
+            go to the same real address; none if the client can have no more of them.
+
+        Raises:
+            NamesFullError: the gateway says so.
+        """
+        proxies = self._leases.grant(
+            client_id,
+            name,
+            version,
+            wanted=len(resolved.addresses),
+            now=self._clock(),
+            ttl=ttl,
+            is_free=lambda address: self._access.holder(client_id, address) in {None, name},
+        )
+        if not proxies:
+            return ()
+        self._access.tell(client_id, name, proxies, resolved.addresses)
+        text = f"{client_id}\0{name}".encode(errors="surrogatepass")
+        first = blake2b(text, digest_size=1).digest()[0] % len(proxies)
+        return proxies[first:] + proxies[:first]
+
+    def of_client(self, client_id: str) -> list[Lease]:
+        """Return the leases of a client that last, and whose names it may reach."""
+        now = self._clock()
+        return [
+            lease
+            for lease in self._leases.of_client(client_id)
+            if lease.until > now and self._access.is_open(client_id, lease.name)
+        ]
+
+    def of_name(self, name: str, version: int) -> list[Lease]:
+        """Return the leases of a name that last, of connected clients that may reach it."""
+        now = self._clock()
+        return [
+            lease
+            for client_id in self._access.clients()
+            if (lease := self._leases.get(client_id, name, version)) is not None
+            and lease.until > now
+            and self._access.is_open(client_id, name)
+        ]
+
+    def name_of(self, client_id: str, address: Address) -> str | None:
+        """Return the name that a proxy address stands for; `None` if it stands for none."""
+        held = self._access.holder(client_id, address)
+        return self._leases.holder(client_id, address) if held is None else held
+
+    def forget_over(self) -> None:
+        """End leases that are over: their proxy addresses lead nowhere from here on."""
+        for lease in self._leases.forget_over(self._clock()):
+            self.retell(lease, ())
+
+    def retell(self, lease: Lease, real: tuple[Address, ...]) -> None:
+        """Tell the gateway where the proxy addresses of a lease lead now.
+
+        Raises:
+            NamesFullError: the gateway says so.
+        """
+        # What the policy has given to another name since is that name's.
+        proxies = tuple(
+            address
+            for address in lease.addresses
+            if self._access.holder(lease.client_id, address) in {None, lease.name}
+        )
+        if proxies and (real or self._access.holder(lease.client_id, proxies[0]) is not None):
+            self._access.tell(lease.client_id, lease.name, proxies, real)

@@ -1,0 +1,147 @@
+"""Leases in a file: whole after kill -9, for one process, and nobody else's business."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
+from firezone_filter.host.resolver.leases import Lease
+
+
+def lease(name: str, *several: str, client_id: str = "alice", until: float = 5.0) -> Lease:
+    addresses = tuple(map(ip_address, several))
+    return Lease(client_id, name, addresses[0].version, addresses, until)
+
+
+GIT = lease("git.example.com", "100.96.0.9", "100.96.0.1")
+GIT6 = lease("git.example.com", "fd00:2021:1111:8000::1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "names.db"
+
+
+def kept(path: Path) -> list[Lease]:
+    file = LeaseFile(path)
+    try:
+        return file.load()
+    finally:
+        file.close()
+
+
+def test_leases_come_back_in_the_order_of_their_addresses(path: Path) -> None:
+    file = LeaseFile(path)
+    bob = lease("git.example.com", "100.96.0.9", client_id="bob")
+    for one in (GIT, GIT6, bob):
+        file.save(one)
+    file.close()
+    assert kept(path) == [GIT, GIT6, bob]
+
+
+def test_a_lease_takes_the_place_of_the_one_before_and_its_addresses_from_others(
+    path: Path,
+) -> None:
+    file = LeaseFile(path)
+    file.save(lease("old.example.com", "100.96.0.1", "100.96.0.2"))
+    file.save(lease("git.example.com", "100.96.0.3"))
+    file.save(GIT)
+    file.close()
+    assert kept(path) == [GIT, lease("old.example.com", "100.96.0.2")]
+
+
+def test_leases_that_are_over_are_removed(path: Path) -> None:
+    file = LeaseFile(path)
+    file.save(GIT)
+    file.save(lease("www.example.com", "100.96.0.7", until=6.0))
+    file.remove(5.0)
+    assert [one.name for one in file.load()] == ["www.example.com"]
+    file.close()
+
+
+def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        file = LeaseFile(path)
+        file.save(GIT)
+        modes = {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+        file.close()
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+
+
+def test_only_one_process_has_the_file(path: Path) -> None:
+    file = LeaseFile(path)
+    with pytest.raises(LeaseFileError, match=r"names\.db: database is locked"):
+        LeaseFile(path)
+    file.close()
+    assert kept(path) == []
+
+
+def test_kill_9_loses_nothing(path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from ipaddress import ip_address;"
+        "from firezone_filter.host.resolver.lease_file import LeaseFile;"
+        "from firezone_filter.host.resolver.leases import Lease;"
+        "LeaseFile(Path(sys.argv[1])).save("
+        "Lease('alice', 'git.example.com', 4, (ip_address('100.96.0.1'),), 5.0));"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run(  # noqa: S603 - a program written right here
+        [sys.executable, "-c", program, path], check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert kept(path) == [lease("git.example.com", "100.96.0.1")]
+
+
+def test_a_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    with pytest.raises(LeaseFileError, match=r"nowhere/names\.db: No such file or directory"):
+        LeaseFile(tmp_path / "nowhere" / "names.db")
+
+
+def test_another_file_is_not_written_to(path: Path) -> None:
+    path.write_text("something else " * 100)
+    with pytest.raises(LeaseFileError, match=r"names\.db: file is not a database"):
+        LeaseFile(path)
+    assert path.read_text().startswith("something else")
+
+
+def change(path: Path, statement: str) -> None:
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(statement)
+    database.close()
+
+
+def test_a_file_of_a_later_version_is_refused(path: Path) -> None:
+    kept(path)
+    change(path, "PRAGMA user_version=2")
+    with pytest.raises(LeaseFileError, match="of another version"):
+        LeaseFile(path)
+
+
+def test_a_file_with_something_else_in_the_place_of_an_address_is_refused(path: Path) -> None:
+    file = LeaseFile(path)
+    file.save(GIT)
+    file.close()
+    change(path, "UPDATE lease SET address = 'nowhere' WHERE place = 1")
+    with pytest.raises(LeaseFileError, match="'nowhere' does not appear to be"):
+        kept(path)
+
+
+def test_what_cannot_be_saved_changes_nothing(path: Path) -> None:
+    file = LeaseFile(path)
+    file.save(GIT)
+    for name in ("git.example.com", "www.example.com"):
+        with pytest.raises(LeaseFileError, match="surrogates not allowed"):
+            file.save(lease(name, "100.96.0.9", client_id="\ud800"))
+    assert file.load() == [GIT]
+    file.close()

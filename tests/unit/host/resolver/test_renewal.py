@@ -1,0 +1,204 @@
+"""The gateway knows where names lead, whether anybody asks or not."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from firezone_filter.host.resolver import renewal
+from firezone_filter.host.resolver.lease_file import LeaseFile
+from firezone_filter.host.resolver.leases import LEASE, Leases
+from firezone_filter.host.resolver.renewal import LEAST_INTERVAL, RETRY
+from firezone_filter.host.resolver.resolutions import STALE
+from tests.unit.host.resolver.world import ALICE, GIT, World, proxies, until, world
+
+T = TypeVar("T")
+
+NAME = "git.example.com"
+
+
+def run(story: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(story)
+
+
+def asked(*client_ids: str) -> World:
+    """Return a world in which these have asked for git."""
+    made = world()
+    for client_id in client_ids:
+        run(made.ask(client_id, NAME))
+    return made
+
+
+def pass_time(made: World, seconds: float) -> None:
+    made.clock.now += seconds
+    made.gateway.handle_timeout(made.clock.now)
+    run(made.renewal.step())
+
+
+def test_new_addresses_reach_every_client_when_the_time_of_the_old_is_over() -> None:
+    made = asked("alice", "bob")
+    made.zone.put(NAME, "A", "10.0.0.81")
+    pass_time(made, 59.0)
+    assert set(made.leads_to("alice").values()) == {"10.0.0.80"}
+    pass_time(made, 1.0)
+    assert set(made.leads_to("alice").values()) == {"10.0.0.81"}
+    assert set(made.leads_to("bob").values()) == {"10.0.0.81"}
+
+
+def test_what_one_client_is_answered_the_others_get_too() -> None:
+    made = asked("alice", "bob")
+    made.zone.put(NAME, "A", "10.0.0.81")
+    made.clock.now += 60.0
+    run(made.ask("bob", NAME))
+    assert set(made.leads_to("alice").values()) == {"10.0.0.81"}
+
+
+def test_the_same_addresses_call_no_hook() -> None:
+    made = asked("alice")
+    pass_time(made, 60.0)
+    assert (len(made.zone.asked), made.hooks) == (2, 1)
+
+
+def test_a_name_of_short_time_is_not_asked_for_all_the_time() -> None:
+    made = world()
+    made.zone.put(NAME, "A", "10.0.0.80", ttl=0)
+    run(made.ask("alice", NAME))
+    pass_time(made, LEAST_INTERVAL - 1.0)
+    assert len(made.zone.asked) == 1
+    pass_time(made, 1.0)
+    assert len(made.zone.asked) == 2
+
+
+def test_a_name_that_is_gone_leads_nowhere() -> None:
+    made = asked("alice")
+    made.zone.drop(NAME, "A")
+    pass_time(made, 60.0)
+    assert list(made.leads_to("alice").values()) == [None]
+
+
+def test_a_name_of_which_nothing_is_known_for_an_hour_leads_nowhere_until_it_is() -> None:
+    made = asked("alice")
+    made.zone.silent.add(NAME)
+    pass_time(made, 60.0)
+    assert list(made.leads_to("alice").values()) == ["10.0.0.80"]
+    pass_time(made, STALE)
+    assert list(made.leads_to("alice").values()) == [None]
+    made.zone.silent.clear()
+    pass_time(made, RETRY)
+    assert list(made.leads_to("alice").values()) == ["10.0.0.80"]
+
+
+def test_a_name_that_nobody_may_reach_any_more_is_left_alone() -> None:
+    made = asked("alice")
+    made.gateway.client_disconnected("alice")
+    pass_time(made, 60.0)
+    assert len(made.zone.asked) == 1
+    assert made.renewal._names == {}
+
+
+def test_a_client_that_connects_anew_has_its_names_as_soon_as_it_is_authorized() -> None:
+    made = asked("alice")
+    before = made.leads_to("alice")
+    made.gateway.client_connected("alice", ALICE)
+    made.renewal.changed(["alice"])
+    assert made.leads_to("alice") == {}
+    made.gateway.authorize("alice", GIT)
+    made.renewal.changed(["alice"])
+    assert made.leads_to("alice") == before
+    assert len(made.zone.asked) == 1
+
+
+def test_after_a_restart_the_names_that_clients_may_still_use_are_there(tmp_path: Path) -> None:
+    file = LeaseFile(tmp_path / "names.db")
+    before = world(leases=Leases(world().names.ranges, file))
+    (proxy,) = proxies(run(before.ask("alice", NAME)))
+    file.close()
+    file = LeaseFile(tmp_path / "names.db")
+    made = world(leases=Leases(before.names.ranges, file, file.load()))
+    made.renewal.changed()
+    assert made.leads_to("alice") == {}
+    run(made.renewal.step())
+    assert made.leads_to("alice") == {proxy: "10.0.0.80"}
+    file.close()
+
+
+def test_after_a_restart_a_name_of_which_nothing_is_known_is_not_mentioned() -> None:
+    before = asked("alice")
+    made = world(leases=before.leases)
+    made.zone.silent.add(NAME)
+    made.renewal.changed()
+    run(made.renewal.step())
+    assert (made.leads_to("alice"), made.hooks) == ({}, 0)
+
+
+def test_a_lease_that_is_over_leads_nowhere_and_its_address_to_no_other_name() -> None:
+    made = asked("alice")
+    made.clock.now += LEASE
+    made.renewal.forget_over()
+    (proxy,) = made.leads_to("alice")
+    assert made.leads_to("alice") == {proxy: None}
+    pass_time(made, 0.0)
+    assert made.renewal._names == {}
+    run(made.ask("alice", NAME))
+    assert made.leads_to("alice") == {proxy: "10.0.0.80"}
+
+
+def test_a_lease_of_a_client_that_is_gone_ends_without_a_word() -> None:
+    made = asked("alice")
+    made.gateway.client_disconnected("alice")
+    made.clock.now += LEASE
+    made.renewal.forget_over()
+    assert (made.leases.of_client("alice"), made.hooks) == ((), 1)
+
+
+def test_a_name_for_which_the_gateway_has_no_room_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = asked("alice")
+    made.gateway.client_connected("alice", ALICE)
+    made.gateway.authorize("alice", GIT)
+    made.gateway.domain_resolved(
+        "alice",
+        "git",
+        "old.example.com",
+        proxy_addresses=[f"100.127.{n // 256}.{n % 256}" for n in range(1024)],
+        resolved_addresses=[],
+    )
+    with caplog.at_level(logging.WARNING):
+        made.renewal.changed()
+    assert [record.message for record in caplog.records] == ["Name not resolved"]
+    assert len(made.leads_to("alice")) == 1024
+
+
+def test_leases_that_cannot_be_removed_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = LeaseFile(tmp_path / "names.db")
+    made = world(leases=Leases(world().names.ranges, file))
+    run(made.ask("alice", NAME))
+    made.clock.now += LEASE
+    file._database.execute("DROP TABLE lease")
+    with caplog.at_level(logging.WARNING):
+        made.renewal.forget_over()
+    assert [record.message for record in caplog.records] == ["Leases not removed"]
+    assert len(made.leases.of_client("alice")) == 1
+    file.close()
+
+
+def test_it_works_step_by_step_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewal, "_STEP", 0.0)
+    monkeypatch.setattr(renewal, "_FORGET_EVERY", 2)
+    made = asked("alice")
+
+    async def story() -> None:
+        running = asyncio.create_task(made.renewal.run())
+        made.clock.now += LEASE
+        await until(lambda: not made.leases.of_client("alice") and not made.renewal._names)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run(story())
