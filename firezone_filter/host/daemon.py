@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -21,6 +21,8 @@ from firezone_filter import DecisionLog, Gateway, JsonFormatter, Policy, load_po
 from firezone_filter.aio import GatewayTimer
 from firezone_filter.host.host import Devices, GatewayHost
 from firezone_filter.host.metrics import serve_metrics
+from firezone_filter.host.names import Names
+from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import Routing, versions
 from firezone_filter.host.rules import INBOUND_DEVICE, OUTBOUND_DEVICE, Plan
 from firezone_filter.host.sessions import Sessions
@@ -58,6 +60,9 @@ class Settings:
     offload: bool = True
     """Whether to ask the kernel for super-packets."""
 
+    names: ResolverOptions | None = None
+    """How to answer clients' questions for names; `None` to answer none."""
+
 
 def log_to(stream: TextIO) -> None:
     """Log as Firezone does: one JSON object a line."""
@@ -75,6 +80,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
 
     Raises:
         FirezoneFilterError: the policy is not valid, or the gateway cannot have it.
+        LeaseFileError: the file with the proxy addresses cannot be used.
         OSError: a file or a port cannot be had, or there is a gateway already.
         RoutingError: the kernel refuses rules or routes, or others have rules before ours.
     """
@@ -133,23 +139,38 @@ async def _serve(
     outbound, inbound = devices[OUTBOUND_DEVICE], devices[INBOUND_DEVICE]
     log = DecisionLog(LOG)
     host = GatewayHost(gateway, log, Devices(outbound, inbound))
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         timer = stack.enter_context(GatewayTimer(gateway, log.event, log))
+        sessions = Sessions(gateway, log, policy)
+        names = settings.names and Names(gateway, policy, settings.names, timer.update)
+
+        def changed() -> None:
+            if names:
+                names.changed(sessions.policy)
+            timer.update()
+
         watch = Watch(
             partial(_load, settings),
             settings.interfaces,
-            Sessions(gateway, log, policy),
+            sessions,
             routing,
-            changed=timer.update,
+            changed=changed,
             peers=read_peers if settings.has_peers else None,
         )
-        stopped = _stopped(watch.read_policy)
+        stopped = _stopped(
+            _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy
+        )
         if settings.metrics is not None:
             losses = {name: device.losses for name, device in devices.items()}
-            server = await serve_metrics(gateway, losses, settings.metrics)
+            others = (names.text,) if names else ()
+            server = await serve_metrics(gateway, losses, settings.metrics, *others)
             stack.enter_context(closing(server))
         # Who is there is known before the first packet is.
         await watch.look()
+        if names:
+            # The addresses to listen on have come with the routes.
+            stack.push_async_callback(names.close)
+            await names.start()
         loop = asyncio.get_running_loop()
         loop.add_reader(outbound, _and_then(host.from_clients, timer.update))
         loop.add_reader(inbound, _and_then(host.to_clients, timer.update))

@@ -1,7 +1,7 @@
 """The gateway's counters over HTTP, for Prometheus, on this machine only."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -30,10 +30,19 @@ def losses_text(losses: Mapping[str, Losses]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _nothing() -> str:
+    return ""
+
+
 async def serve_metrics(
-    gateway: Gateway, losses: Mapping[str, Losses], port: int
+    gateway: Gateway,
+    losses: Mapping[str, Losses],
+    port: int,
+    others: Callable[[], str] = _nothing,
 ) -> asyncio.Server:
     """Serve the counters at every path of http://127.0.0.1:*port*.
+
+    *others* returns lines of further counters.
 
     Raises:
         OSError: the port is in use.
@@ -45,7 +54,7 @@ async def serve_metrics(
         with suppress(OSError, EOFError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_PATIENCE):
                 await reader.readuntil(b"\r\n\r\n")
-                text = prometheus_text(gateway.counters()) + losses_text(losses)
+                text = prometheus_text(gateway.counters()) + losses_text(losses) + others()
                 writer.write((_HEADERS.format(length=len(text)) + text).encode())
                 await writer.drain()
         writer.close()

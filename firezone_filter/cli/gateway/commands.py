@@ -1,17 +1,22 @@
 """`firezone-filter gateway run` and `release`.
 
-The host is imported when it is needed: it runs on Linux alone, and needs pyroute2.
+The host is imported when it is needed: it runs on Linux alone, and needs pyroute2 and dnspython.
 """
 
 import sys
 from pathlib import Path
+from typing import Final, Literal
 
 import click
 
-from firezone_filter.cli.arguments import FILE, Command
+from firezone_filter.cli.arguments import FILE, Command, read_by
 from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.cli.streams import say
+from firezone_filter.values.addresses import Address, to_address
 from firezone_filter.values.errors import FirezoneFilterError
+
+# What a module is called that the extra brings, and what its package.
+_PACKAGES: Final = {"pyroute2": "pyroute2", "dns": "dnspython"}
 
 
 class _Group(click.Group):
@@ -58,6 +63,28 @@ def gateway_group() -> None:
     help="Serve counters for Prometheus at http://127.0.0.1:PORT/.",
 )
 @click.option("--no-offload", is_flag=True, help="Take packets one by one from the kernel.")
+@click.option(
+    "--resolver",
+    type=click.Choice(["refuse", "forward"]),
+    help="Answer clients' questions for names of DNS resources at the gateway's tunnel address, "
+    "port 53; refuse those for other names, or forward them to the name servers behind.",
+)
+@click.option(
+    "--names",
+    metavar="FILE",
+    type=FILE,
+    help="With --resolver: where it keeps which proxy address means which name, so that a restart "
+    "does not change it.",
+)
+@click.option(
+    "--name-server",
+    "name_servers",
+    multiple=True,
+    metavar="ADDRESS",
+    callback=read_by(to_address),
+    help="With --resolver: a name server behind, in the place of those of /etc/resolv.conf. "
+    "Repeat it for more.",
+)
 def run_command(  # noqa: PLR0913 - as many as there are options
     *,
     policy: str,
@@ -66,6 +93,9 @@ def run_command(  # noqa: PLR0913 - as many as there are options
     stateful: bool,
     metrics: int | None,
     no_offload: bool,
+    resolver: Literal["refuse", "forward"] | None,
+    names: str | None,
+    name_servers: tuple[Address, ...],
 ) -> int:
     """Filter what an interface brings, until SIGTERM or Ctrl-C.
 
@@ -74,18 +104,36 @@ def run_command(  # noqa: PLR0913 - as many as there are options
 
     Exit status: 0; 2 if it cannot start, or cannot go on.
     """
+    if resolver is None and (names is not None or name_servers):
+        raise click.UsageError("--names and --name-server are for --resolver")
     try:
         from firezone_filter.host import daemon  # noqa: PLC0415 - needs the extra
+        from firezone_filter.host.resolver.lease_file import LeaseFileError  # noqa: PLC0415
+        from firezone_filter.host.resolver.options import (  # noqa: PLC0415
+            PORT,
+            ResolverOptions,
+        )
         from firezone_filter.host.routing import RoutingError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         return _lacking(error)
     settings = daemon.Settings(
-        Path(policy), interfaces, stateful, not no_peers, metrics, not no_offload
+        Path(policy),
+        interfaces,
+        stateful,
+        not no_peers,
+        metrics,
+        not no_offload,
+        resolver
+        and ResolverOptions(
+            file=None if names is None else Path(names),
+            others=resolver,
+            servers=tuple((one, PORT) for one in name_servers) or None,
+        ),
     )
     daemon.log_to(sys.stdout)
     try:
         daemon.run(settings)
-    except (OSError, FirezoneFilterError, RoutingError) as error:
+    except (OSError, FirezoneFilterError, RoutingError, LeaseFileError) as error:
         daemon.report("The gateway ends", error)
         return ExitStatus.UNUSABLE
     return ExitStatus.DONE
@@ -111,11 +159,11 @@ def release_command() -> int:
 
 def _lacking(error: ModuleNotFoundError) -> int:
     """Say which package the host lacks."""
-    if error.name is None or error.name.partition(".")[0] not in {"fcntl", "pyroute2"}:
+    package = _PACKAGES.get((error.name or "").partition(".")[0])
+    if error.name == "fcntl":
+        say("a gateway runs on Linux")
+    elif package is not None:
+        say(f"{package} is missing: install firezone-filter[gateway]")
+    else:
         raise error
-    say(
-        "a gateway runs on Linux"
-        if error.name == "fcntl"
-        else "pyroute2 is missing: install firezone-filter[gateway]"
-    )
     return ExitStatus.UNUSABLE

@@ -9,6 +9,7 @@ from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.gateway.inside import inside
 from firezone_filter.host.resolver.access import NamesFullError, ResolverClient
+from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.policy.policy import Policy
 from firezone_filter.values.addresses import Address, Network
 from firezone_filter.values.domains import DomainPattern
@@ -128,6 +129,12 @@ class GatewayNames:
     def admits(self, address: Address) -> bool:
         """Tell whether a name may lead to a real address at all."""
         return not self._inside.context.flags(address.packed) & NOT_RESOLVED
+
+    def closed(self, port: int) -> list[str]:
+        """Return by which protocols clients cannot reach a port of the gateway itself."""
+        refusal = self._inside.context.own_refusal
+        protocols = {"UDP": UDP, "TCP": TCP}
+        return [name for name, number in protocols.items() if refusal(number, port) is not None]
 
     def tell(
         self,

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.host import daemon, routing
 from firezone_filter.host.daemon import Settings
+from firezone_filter.host.resolver.lease_file import LeaseFileError
+from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import RoutingError
 
 RUN = ("gateway", "run", "--policy", "policy.json", "--interface", "wg0")
@@ -31,8 +34,26 @@ def log(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--no-peers",), {"has_peers": False}),
         (("--metrics", "9100"), {"metrics": 9100}),
         (("--no-offload",), {"offload": False}),
+        (("--resolver", "refuse"), {"names": ResolverOptions()}),
+        (
+            ("--resolver=forward", "--names=names.db", "--name-server=10.0.0.53"),
+            {
+                "names": ResolverOptions(
+                    Path("names.db"), "forward", ((ip_address("10.0.0.53"), 53),)
+                )
+            },
+        ),
     ],
-    ids=["alone", "interfaces", "stateful", "no peers", "metrics", "no offload"],
+    ids=[
+        "alone",
+        "interfaces",
+        "stateful",
+        "no peers",
+        "metrics",
+        "no offload",
+        "resolver",
+        "resolver with all",
+    ],
 )
 def test_the_options_are_the_settings(
     words: tuple[str, ...], settings: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -48,9 +69,11 @@ def test_the_options_are_the_settings(
     [
         (("gateway", "run"), "Missing option"),
         ((*RUN, "--metrics", "0"), "1<=x<=65535"),
+        ((*RUN, "--names", "names.db"), "are for --resolver"),
+        ((*RUN, "--resolver", "refuse", "--name-server", "dns"), "'dns' is not"),
         (("gateway",), "Missing command"),
     ],
-    ids=["nothing", "port", "no command"],
+    ids=["nothing", "port", "names", "server", "no command"],
 )
 def test_wrong_words_are_said(
     words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
@@ -61,8 +84,13 @@ def test_wrong_words_are_said(
 
 @pytest.mark.parametrize(
     "error",
-    [OSError("busy"), InvalidPolicy("faulty", None), RoutingError("others")],
-    ids=["system", "policy", "routing"],
+    [
+        OSError("busy"),
+        InvalidPolicy("faulty", None),
+        RoutingError("others"),
+        LeaseFileError("names.db: damaged"),
+    ],
+    ids=["system", "policy", "routing", "names"],
 )
 def test_what_ends_it_is_logged(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -106,9 +134,10 @@ def test_release_says_what_it_has_done(
     ("lacking", "said"),
     [
         ("pyroute2.netlink", "pyroute2 is missing: install firezone-filter[gateway]"),
+        ("dns.message", "dnspython is missing: install firezone-filter[gateway]"),
         ("fcntl", "a gateway runs on Linux"),
     ],
-    ids=["extra", "Linux"],
+    ids=["pyroute2", "dnspython", "Linux"],
 )
 def test_what_is_lacking_is_said(
     words: tuple[str, ...],
