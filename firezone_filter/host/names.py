@@ -61,15 +61,20 @@ class Names:
             OSError: an address is not there, the port is taken or not allowed, or there are no
                 servers to be read.
         """
-        own = [one for one in (self._addresses.ipv4, self._addresses.ipv6) if one is not None]
+        own = self._addresses.present()
         self._resolver = await RunningResolver.start(self._names, self._options, own)
-        for protocol in self._names.closed(self._resolver.port):
+        for protocol in self._names.closed(self.port):
             LOG.warning(
                 "own_filters of the policy's options do not permit %s to port %d: clients cannot "
                 "ask for names",
                 protocol,
-                self._resolver.port,
+                self.port,
             )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 before it does."""
+        return 0 if self._resolver is None else self._resolver.port
 
     def changed(self, policy: Policy) -> None:
         """Say that clients or their permissions are others now, by this policy."""

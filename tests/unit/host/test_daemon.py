@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attrs import evolve
 from firezone_filter import Gateway, Policy, load_policy
 from firezone_filter.host import daemon
 from firezone_filter.host.daemon import Settings, log_to, notify, run
+from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import RoutingError
 from firezone_filter.host.rules import Plan
 from firezone_filter.host.tun import Offload, TunDevice
@@ -200,6 +202,35 @@ def test_counters_are_served_and_losses_logged(
     assert kernel.orders[:2] == [("ff-out", False), ("ff-in", False)]
     assert b'lost_packets_total{device="ff-in",cause="failed"}' in b"".join(pages)
     assert "Packets lost" in said.messages
+
+
+@pytest.mark.usefixtures("kernel")
+def test_names_are_answered_and_counted_beside(
+    settings: Settings, when_ready: WhenReady, said: pytest.LogCaptureFixture
+) -> None:
+    plan = {"tunnel": ["127.0.0.0/8"], "dns_resources": ["100.96.0.0/11"]}
+    policy = {"gateway": {"ipv4": "127.0.0.1"}, "address_plan": plan, "clients": []}
+    settings.policy.write_text(json.dumps(policy))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    pages: list[bytes] = []
+
+    def ask() -> None:
+        while "Policy read" not in said.messages:
+            time.sleep(0.001)
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while data := sock.recv(65_535):
+                pages.append(data)
+        kill(signal.SIGTERM)
+
+    def begin() -> None:
+        kill(signal.SIGHUP)
+        threading.Thread(target=ask).start()
+
+    when_ready(begin)
+    run(evolve(settings, metrics=port, names=ResolverOptions(servers=(), port=0)))
+    assert b"\nfirezone_filter_resolver_own_total 0\n" in b"".join(pages)
 
 
 @pytest.mark.usefixtures("kernel")
