@@ -2,11 +2,12 @@
 
 Linux, as root, with iperf3. A relay with two TUN devices, between the namespaces of the end-to-end
 tests, carries a TCP transfer: bare with offload (it decides nothing), as a filter with offload and
-without, and with a watch at each decision. They take turns, since only what was measured side by
-side can be compared; of each the round with the highest throughput counts, as other processes only
-ever make a round slower.
+without, and with a watch at each decision. So does the whole host, `firezone-filter gateway run`,
+with offload and without. They take turns, since only what was measured side by side can be
+compared; of each the round with the highest throughput counts, as other processes only ever make a
+round slower.
 
-CPU time is that of the relay's process alone, the kernel's work on its behalf included.
+CPU time is that of the relay's or host's process alone, the kernel's work on its behalf included.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Final
 
 from attrs import frozen
 
+from tests.e2e.hosted import Hosted
 from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import cidr, named, policy, tcp
 from tests.e2e.programs import Program
@@ -36,12 +38,16 @@ POLICY: Final = policy(
 BARE: Final = "bare, offload"
 FILTER: Final = "filter, offload"
 PLAIN: Final = "filter, no offload"
+HOST: Final = "host, offload"
+HOST_PLAIN: Final = "host, no offload"
 RELAYS: Final = {
     BARE: ("--relay", "bare"),
     FILTER: (),
     PLAIN: ("--no-offload",),
     "watch, offload": ("--relay", "watched"),
     "watch, no offload": ("--relay", "watched", "--no-offload"),
+    HOST: (),
+    HOST_PLAIN: ("--no-offload",),
 }
 """What is compared, with its options. A watched relay tells only how long decisions take."""
 
@@ -53,6 +59,11 @@ TRANSFERS: Final = {
 }
 """What is transferred. A bare relay translates nothing, so it stands beside the direct ones."""
 
+QUICK: Final = (BARE, HOST, HOST_PLAIN)
+"""What is compared if it is to be quick, for direct transfers alone."""
+
+_HOSTS: Final = {HOST, HOST_PLAIN}
+_WITHOUT: Final = {HOST: HOST_PLAIN, HOST_PLAIN: HOST_PLAIN}
 _WATCHES: Final = {FILTER: "watch, offload", PLAIN: "watch, no offload"}
 
 
@@ -80,7 +91,7 @@ def measure(transfer: str, relay: str, seconds: int) -> Measured:
     """Let a relay carry one transfer."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        Relayed(secrets.token_hex(3), Path(directory)) as net,
+        (Hosted if relay in _HOSTS else Relayed)(secrets.token_hex(3), Path(directory)) as net,
         Program(net.server.name, SERVE, Path(directory, "iperf3.txt")) as server,
     ):
         program = net.start(POLICY, *RELAYS[relay])
@@ -101,11 +112,11 @@ def measure(transfer: str, relay: str, seconds: int) -> Measured:
 SERVE: Final = ("iperf3", "-s", "--forceflush", "-p", str(PORT))
 
 
-def combinations() -> Iterator[tuple[str, str]]:
+def combinations(*, quick: bool = False) -> Iterator[tuple[str, str]]:
     """Yield what is measured, in its order."""
-    for transfer in TRANSFERS:
-        for relay in RELAYS:
-            if relay != BARE or PROXY not in TRANSFERS[transfer]:
+    for transfer, (where, *_) in TRANSFERS.items():
+        for relay in QUICK if quick else RELAYS:
+            if where != PROXY or not (quick or relay == BARE):
                 yield transfer, relay
 
 
@@ -116,17 +127,17 @@ def table(best: dict[tuple[str, str], Measured]) -> Iterator[str]:
         "| CPU time a packet | the decision's share |"
     )
     yield "|---|---|---:|---:|---:|---:|---:|---:|"
-    for transfer, relay in combinations():
+    for (transfer, relay), one in best.items():
         if relay in _WATCHES.values():
             continue
-        one = best[transfer, relay]
         bare = best.get((transfer, BARE))
-        plain = best[transfer, PLAIN]
+        plain = best.get((transfer, _WITHOUT.get(relay, PLAIN)))
         watched = best.get((transfer, _WATCHES.get(relay, "")))
         yield (
             f"| {transfer} | {relay} | {one.gigabits:.2f} "
             f"| {'' if bare is None else f'{one.gigabits / bare.gigabits:.2f}'} "
-            f"| {one.gigabits / plain.gigabits:.1f} | {one.size:,.0f} "
+            f"| {'' if plain is None else f'{one.gigabits / plain.gigabits:.1f}'} "
+            f"| {one.size:,.0f} "
             f"| {one.seconds / one.packets * 1e6:.1f} µs "
             f"| {'' if watched is None else f'{watched.decision / watched.seconds:.1%}'} |"
         )
@@ -137,10 +148,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=2, help="of one transfer")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--quick", action="store_true", help="only a bare relay and the host, and no translation"
+    )
     arguments = parser.parse_args()
     best: dict[tuple[str, str], Measured] = {}
     for _ in range(arguments.rounds):
-        for key in combinations():
+        for key in combinations(quick=arguments.quick):
             measured = measure(*key, arguments.seconds)
             best[key] = max(measured, best.get(key, measured), key=lambda one: one.gigabits)
     for line in table(best):
