@@ -9,6 +9,7 @@ from typing import Any
 from tests.e2e.policies import Json
 from tests.e2e.programs import Logging, python
 from tests.e2e.relayed import Relayed
+from tests.e2e.tunnels import MAC
 
 DEVICES = ("ff-out", "ff-in")
 
@@ -52,6 +53,12 @@ class Hosted(Relayed):
             "seconds": seconds,
             "decision_ns": 0,
         }
+
+    def _build(self) -> None:
+        super()._build()
+        # Nobody has to ask where the other is: the host lets no such question through.
+        for end, device in ((self.client, "eth"), (self.gateway, "wg")):
+            end.ip("link", "set", device, "arp", "off", "address", MAC)
 
     def _rules(self, family: str, *tunnel: str) -> None:
         """Lay none: the host does."""

@@ -20,7 +20,7 @@ PORT: Final = 51820
 
 # Both ends have the same, so that neither has to ask where the other is: the filter lets no
 # such question through, and WireGuard has no link-layer addresses.
-_MAC: Final = "02:00:00:00:00:01"
+MAC: Final = "02:00:00:00:00:01"
 
 _SOCKETS: Final = Path("/var/run/wireguard")
 
@@ -67,7 +67,7 @@ class Plain:
         ours, theirs = network.device(client), network.device("tun")
         for end, device in (("gateway", ours), (client, theirs)):
             network[end].ip("link", "set", device, "down")
-            network[end].ip("link", "set", device, "address", _MAC, "mtu", "1420", "arp", "off")
+            network[end].ip("link", "set", device, "address", MAC, "mtu", "1420", "arp", "off")
             network[end].ip("link", "set", device, "addrgenmode", "none")
             network[end].ip("link", "set", device, "up")
         network.equip(client)
