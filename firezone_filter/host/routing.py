@@ -41,6 +41,7 @@ _GOTO: Final = "FR_ACT_GOTO"
 _LAST_METRIC: Final = 2**31
 _STRICT, _LOOSE = 1, 2  # of rp_filter
 _IFF_MULTICAST: Final = 0x1000
+_NODAD: Final = 0x02  # IFA_F_NODAD
 _NO_ADDRESS: Final = 1  # IN6_ADDR_GEN_MODE_NONE: it gets none that nobody has given it
 _DUMMY: Final = IPv4Address("192.0.0.8")  # for hosts that need some address (RFC 7600)
 _TABLES: Final = (OUTBOUND_TABLE, INBOUND_TABLE)
@@ -227,7 +228,10 @@ def _address(kernel: Any, version: int, index: int, own: Address | None) -> None
         own = _DUMMY
     if own is not None:
         prefix = own.max_prefixlen
-        kernel.addr("replace", index=index, address=str(own), prefixlen=prefix)
+        # Until the kernel has seen that an IPv6 address is nobody else's, neither routes nor sockets
+        # can have it; and nobody else is behind the host's devices.
+        flags = {"flags": _NODAD} if version == 6 else {}  # noqa: PLR2004
+        kernel.addr("replace", index=index, address=str(own), prefixlen=prefix, **flags)
 
 
 def _bring_up(kernel: Any, index: int, mtu: int) -> None:  # noqa: ANN401

@@ -186,6 +186,9 @@ def test_packets_are_led_into_the_devices_before_the_blackhole(
     ours = {"rp_filter": 2, "accept_local": 1}
     assert (settings["ff-out"], settings["ff-in"]) == (ours, ours)
     assert settings["wg0"] == {"rp_filter": 2}
+    # Routes and sockets can have an IPv6 address at once.
+    flags = {one["address"]: one.get("flags", 0) for one in kernel.addresses}
+    assert flags == {"100.64.0.1": 0, "fd00:2021:1111::1": 0x02}
     assert [name for name in settings if "guard" in name] == ["guard 3"]
 
 
