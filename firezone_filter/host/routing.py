@@ -228,8 +228,8 @@ def _address(kernel: Any, version: int, index: int, own: Address | None) -> None
         own = _DUMMY
     if own is not None:
         prefix = own.max_prefixlen
-        # Until the kernel has seen that an IPv6 address is nobody else's, neither routes nor sockets
-        # can have it; and nobody else is behind the host's devices.
+        # Until the kernel has seen that an IPv6 address is nobody else's, neither routes nor
+        # sockets can have it; and nobody else is behind the host's devices.
         flags = {"flags": _NODAD} if version == 6 else {}  # noqa: PLR2004
         kernel.addr("replace", index=index, address=str(own), prefixlen=prefix, **flags)
 
