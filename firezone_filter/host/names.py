@@ -63,6 +63,7 @@ class Names:
         """
         own = self._addresses.present()
         self._resolver = await RunningResolver.start(self._names, self._options, own)
+        self._warn_about_servers()
         for protocol in self._names.closed(self.port):
             LOG.warning(
                 "own_filters of the policy's options do not permit %s to port %d: clients cannot "
@@ -90,6 +91,11 @@ class Names:
             self._resolver.read_servers()
         except OSError as error:
             report("The old name servers stay", error)
+        self._warn_about_servers()
+
+    def _warn_about_servers(self) -> None:
+        if self._resolver is not None and not self._resolver.upstream.servers:
+            LOG.warning("There is no name server to ask: no name can be resolved")
 
     def text(self) -> str:
         """Return counts for Prometheus."""

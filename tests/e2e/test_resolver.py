@@ -32,8 +32,9 @@ EXAMPLES: Json = {
 
 
 def names(**clients: list[Json]) -> Json:
-    """Return a policy by which clients may ask for names."""
-    return policy(**clients) | {"options": {"own_filters": [PING, udp(53), tcp(53)]}}
+    """Return a policy by which clients may ask for names, and only answers reach them."""
+    options = {"own_filters": [PING, udp(53), tcp(53)], "stateful": True}
+    return policy(**clients) | {"options": options}
 
 
 def options(site: Site, others: str = "refuse") -> tuple[str, ...]:
