@@ -1,7 +1,11 @@
 """Names for clients that know nothing of a gateway: they only have a name server."""
 
+import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import dns.exception
@@ -88,6 +92,28 @@ def test_a_name_leads_to_its_resource(answering: Site, family: int) -> None:
     assert reaches(answering, "alice", GIT, proxy)
     page = answering.network["gateway"].run(*CURL, "http://127.0.0.1:9100/").stdout
     assert "\nfirezone_filter_resolver_own_total 2\n" in page
+
+
+@pytest.fixture
+def configured(answering: Site) -> Iterator[Path]:
+    """Return the /etc/resolv.conf of Alice's machine, which has no more to it than that."""
+    # `ip netns exec` lays it over that of /etc.
+    own = Path("/etc/netns", answering.network["alice"].name)
+    own.mkdir(parents=True)
+    yield own / "resolv.conf"
+    shutil.rmtree(own)
+    with suppress(OSError):  # there are others'
+        own.parent.rmdir()
+
+
+@both_families
+@pytest.mark.parametrize("how", ["", "options use-vc\n"], ids=["udp", "tcp"])
+def test_a_client_needs_nothing_but_the_address_of_its_name_server(
+    answering: Site, configured: Path, family: int, how: str
+) -> None:
+    configured.write_text(f"nameserver {TUNNELS['gateway'][family]}\n{how}")
+    status, says = fetch(answering.network["alice"], f"http://{GIT}/", f"-{'46'[family]}")
+    assert (status, says) == (0, f"{GIT} asked from {TUNNELS['alice'][family]}")
 
 
 @both_families
