@@ -182,4 +182,5 @@ def test_a_second_answerer_on_the_port_is_said(site: Site) -> None:
     site.start("gateway", *python("tests.e2e.zone")).says("serving")
     site.write(names(alice=[EXAMPLES]))
     done = site.network["gateway"].run(*site.command(*options(site)))
-    assert (done.returncode, "Address already in use" in done.stdout) == (2, True), done.stdout
+    said = f"Address already in use: '{TUNNELS['gateway'][0]} port 53'"
+    assert (done.returncode, said in done.stdout) == (2, True), done.stdout

@@ -194,6 +194,15 @@ class Server(asyncio.DatagramProtocol):
         return self._client(writer.get_extra_info("peername")) == client
 
 
+def _bind(sock: socket.socket, address: Address, port: int) -> None:
+    try:
+        sock.bind((str(address), port))
+    except OSError as error:
+        # Without them nobody would know which of its sockets a gateway cannot have.
+        where = f"{address} port {port}"
+        raise type(error)(error.errno, error.strerror, where) from error
+
+
 def _bound(kind: int, address: Address, port: int, device: str | None) -> socket.socket:
     """Return a socket that listens on an address and port."""
     family = socket.AF_INET if address.version == IPV4 else socket.AF_INET6
@@ -205,7 +214,7 @@ def _bound(kind: int, address: Address, port: int, device: str | None) -> socket
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if device is not None:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-        bound.bind((str(address), port))
+        _bind(bound, address, port)
     except BaseException:
         bound.close()
         raise
