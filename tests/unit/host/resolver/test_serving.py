@@ -380,7 +380,7 @@ def test_a_connection_ends_with_the_session_of_its_client() -> None:
 def test_a_port_that_is_taken_is_an_error_and_nothing_stays_open() -> None:
     async def story() -> None:
         async with alone() as made:
-            with pytest.raises(OSError, match="Address already in use: '127.0.0.1 port"):
+            with pytest.raises(OSError, match=r"Address already in use: '127\.0\.0\.1 port"):
                 await Alone().server.start(HERE, made.port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
