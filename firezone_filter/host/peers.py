@@ -8,7 +8,7 @@ The output has private and preshared keys in it, which go no further than `parse
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -78,22 +78,29 @@ def bind(policy: Policy, dump: Mapping[str, Sequence[Peer]]) -> Bound:
     """Return which clients of *policy* the peers of each interface are.
 
     One peer, one client: a peer has all addresses of its client, each as a single address, and
-    none of another client.
+    none of another client. A network in which such an address lies does no harm in the same
+    interface, where WireGuard asks for the longest prefix; but in another one it lets its peer
+    send from that address.
     """
     faults: list[str] = []
     peers = [peer for one in dump.values() for peer in one]
-    owners = _owners(peers)
+    owners, wide = _owners(peers), _wide(peers)
     clients_of: defaultdict[Peer, list[str]] = defaultdict(list)
     bound: dict[str, Peer] = {}
     for client in policy.clients:
         having = {owner for address in client.addresses.present() for owner in owners[address]}
         for peer in having:
             clients_of[peer].append(client.id)
+        having |= {
+            peer
+            for address in client.addresses.present()
+            for peer in _beside(address, owners[address], wide)
+        }
         missing = [one for one in client.addresses.present() if not owners[one]]
         if len(having) == 1 and not missing:
             bound[client.id] = next(iter(having))
         else:
-            faults.append(_why_not(client, having, missing, peers))
+            faults.append(_why_not(client, having, missing, wide))
     for peer, clients in clients_of.items():
         if len(clients) > 1:
             faults.append(f"{peer} has addresses of {_listed(clients)}: they are not connected")
@@ -113,28 +120,48 @@ def _owners(peers: Iterable[Peer]) -> defaultdict[Address, list[Peer]]:
     return owners
 
 
+def _wide(peers: Iterable[Peer]) -> list[tuple[Network, Peer]]:
+    return [
+        (network, peer)
+        for peer in peers
+        for network in peer.allowed
+        if network.prefixlen != network.max_prefixlen
+    ]
+
+
+def _beside(
+    address: Address, owners: Sequence[Peer], wide: Iterable[tuple[Network, Peer]]
+) -> Iterator[Peer]:
+    """Yield who may send from an address that others have, by an interface of its own."""
+    interfaces = {owner.interface for owner in owners}
+    for network, peer in wide:
+        if interfaces and peer.interface not in interfaces and address in network:
+            yield peer
+
+
 def _why_not(
-    client: PolicyClient, having: set[Peer], missing: list[Address], peers: Sequence[Peer]
+    client: PolicyClient,
+    having: set[Peer],
+    missing: list[Address],
+    wide: Sequence[tuple[Network, Peer]],
 ) -> str:
     if len(having) > 1:
         said = f"its addresses are with {_listed(sorted(map(str, having)))}"
-    elif (wide := _wider(missing, peers)) is not None:
-        said = (
-            f"{wide[0]} is only in {wide[1]} of {wide[2]}, and has to be in its AllowedIPs itself"
-        )
+    elif (found := _only_in(missing, wide)) is not None:
+        address, network, peer = found
+        said = f"{address} is only in {network} of {peer}, and has to be in its AllowedIPs itself"
     else:
         said = f"no peer has {_listed([str(one) for one in missing])} in its AllowedIPs"
     return f"client {client.id} is not connected: {said}"
 
 
-def _wider(
-    missing: Iterable[Address], peers: Sequence[Peer]
+def _only_in(
+    missing: Iterable[Address], wide: Sequence[tuple[Network, Peer]]
 ) -> tuple[Address, Network, Peer] | None:
     found = (
         (address, network, peer)
         for address in missing
-        for peer in peers
-        for network in peer.allowed
+        for network, peer in wide
         if address in network
     )
     return next(found, None)

@@ -135,3 +135,13 @@ def test_an_address_that_two_interfaces_have_is_nobodys() -> None:
     assert twice.faults == (
         "client bob is not connected: its addresses are with peer b of wg0 and peer c of wg1",
     )
+
+
+def test_a_network_in_another_interface_lets_its_peer_send_from_there() -> None:
+    wide = peer("c", "100.64.0.2/31", interface="wg1")
+    beside = bind(POLICY, {"wg0": [peer("a", *ALICE), peer("b", *BOB)], "wg1": [wide]})
+    assert beside.keys == {}
+    assert beside.faults[:2] == (
+        "client alice is not connected: its addresses are with peer a of wg0 and peer c of wg1",
+        "client bob is not connected: its addresses are with peer b of wg0 and peer c of wg1",
+    )
