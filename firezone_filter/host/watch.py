@@ -18,6 +18,10 @@ LOG: Final = logging.getLogger("firezone_filter.gateway")
 INTERVAL: Final = 2.0
 """Seconds between two looks. A new key is noticed so late at most, unless SIGHUP says so."""
 
+PATIENCE: Final = 5.0
+"""Seconds for `wg` to list peers. A WireGuard in user space may hang, and must not keep a policy
+from being read."""
+
 ReadPeers = Callable[[str], Awaitable[tuple[Peer, ...]]]
 """Reads the peers of an interface."""
 
@@ -26,8 +30,8 @@ async def read_peers(interface: str) -> tuple[Peer, ...]:
     """Return the peers of a WireGuard interface.
 
     Raises:
-        UnreadablePeersError: `wg` is missing, fails, or says something unknown; or there is no
-            such interface, or it is not WireGuard's.
+        UnreadablePeersError: `wg` is missing, fails, takes too long, or says something unknown;
+            or there is no such interface, or it is not WireGuard's.
     """
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("wg", "show", interface, "dump")
@@ -37,7 +41,13 @@ async def read_peers(interface: str) -> tuple[Peer, ...]:
         )
     except OSError as error:
         raise UnreadablePeersError(f"{interface}: wg: {error.strerror}") from None
-    said, errors = await wg.communicate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            said, errors = await wg.communicate()
+    except TimeoutError:
+        wg.kill()
+        await wg.wait()
+        raise UnreadablePeersError(f"{interface}: wg has not answered in time") from None
     if wg.returncode:
         complaint = errors.decode(errors="replace").strip() or f"exit status {wg.returncode}"
         raise UnreadablePeersError(f"{interface}: {complaint}")

@@ -264,3 +264,15 @@ def test_peers_are_read_from_wg(
         with pytest.raises(UnreadablePeersError) as error:
             asyncio.run(read_peers("wg0"))
         assert str(error.value) == complaint
+
+
+def test_a_wg_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wg = tmp_path / "wg"
+    wg.write_text("#!/bin/sh\nexec sleep 600\n")
+    wg.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    monkeypatch.setattr(watch, "PATIENCE", 0.01)
+    with pytest.raises(UnreadablePeersError, match=r"^wg0: wg has not answered in time$"):
+        asyncio.run(read_peers("wg0"))
