@@ -33,9 +33,15 @@ __all__ = ["Settings", "log_to", "notify", "report", "run"]
 
 _FORWARDING: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
-# With it the kernel takes a packet from the VPN for a local connection before it asks the rules,
-# and then throws it away, since the rules want it forwarded.
-_EARLY_DEMUX: Final = ("net.ipv4.tcp_early_demux", "net.ipv4.udp_early_demux")
+_NO_IPV6: Final = "net.ipv6.conf.default.disable_ipv6"
+
+# With them the kernel takes a packet from the VPN for a local connection before it asks the rules,
+# and then throws it away, since the rules want it forwarded. Of UDP it delivers it, once the
+# socket has had one by any other way: the route of that one is the socket's, and no rule is asked.
+_EARLY_DEMUX: Final = {
+    "net.ipv4.tcp_early_demux": "clients cannot stay connected to services of this machine",
+    "net.ipv4.udp_early_demux": "connected UDP sockets here get packets around the filter",
+}
 
 
 @frozen
@@ -116,12 +122,10 @@ def _warn_about_switches() -> None:
     """Say which settings of this machine are not as they have to be; they are not the host's."""
     for version in versions():
         if not _is_on(_FORWARDING[version]):
-            LOG.warning("%s is 0: nothing is forwarded", _FORWARDING[version])
-    for switch in _EARLY_DEMUX:
+            LOG.warning("%s is 0: no IPv%d is forwarded", _FORWARDING[version], version)
+    for switch, why in (_EARLY_DEMUX | {_NO_IPV6: "clients have no IPv6"}).items():
         if _is_on(switch):
-            LOG.warning(
-                "%s is 1: clients cannot stay connected to services of this machine", switch
-            )
+            LOG.warning("%s is 1: %s", switch, why)
 
 
 def _is_on(switch: str) -> bool:

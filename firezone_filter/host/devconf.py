@@ -1,4 +1,4 @@
-"""Settings of a device in IPv4, as in /proc/sys/net/ipv4/conf, set by netlink.
+"""Settings of a device, as in /proc/sys/net/ipv4/conf; those of IPv4 are set, by netlink.
 
 By netlink, since a service whose `/proc/sys` is not to be written to may do that.
 """
@@ -24,10 +24,10 @@ _LINK: Final = struct.Struct("=BxHiII")
 _U32: Final = struct.Struct("=I")
 
 
-def devconf(device: str, name: str) -> int | None:
+def devconf(device: str, name: str, version: int = 4) -> int | None:
     """Return a setting of a device, `all` or `default`; `None` if there is no such device."""
     try:
-        return int(Path("/proc/sys/net/ipv4/conf", device, name).read_text())
+        return int(Path(f"/proc/sys/net/ipv{version}/conf", device, name).read_text())
     except FileNotFoundError:
         return None
 

@@ -112,6 +112,9 @@ class Routing:
                     _address(kernel, version, index, own)
                     _lead(kernel, version, table, index, own)
             for name in self._plan.interfaces:
+                    # Where IPv6 is switched off no device can have any; the blackhole stays.
+                    if version == 6 and devconf(name, "disable_ipv6", 6):  # noqa: PLR2004
+                        continue
                 _prepare(name)
 
     def _own(self, version: int) -> Address | None:

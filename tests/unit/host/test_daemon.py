@@ -66,7 +66,8 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     kernel = Kernel()
     monkeypatch.setattr(TunDevice, "open", kernel.open)
     monkeypatch.setattr(daemon, "Routing", kernel.routing)
-    monkeypatch.setattr(daemon, "_EARLY_DEMUX", ("kernel.pid_max", "net.nothing"))
+    monkeypatch.setattr(daemon, "_EARLY_DEMUX", {"kernel.pid_max": "odd", "net.nothing": ""})
+    monkeypatch.setattr(daemon, "_NO_IPV6", "net.nothing")
     monkeypatch.setattr(daemon, "_FORWARDING", {4: "net.nothing", 6: "kernel.pid_max"})
     yield kernel
     for fd in kernel.others.values():
@@ -119,8 +120,8 @@ def test_it_works_until_a_signal_and_leaves_its_rules(
     run(settings)
     assert kernel.orders == [("ff-out", True), ("ff-in", True), ("nowhere",), "hold", 1420]
     assert said.messages == [
-        "net.nothing is 0: nothing is forwarded",
-        "kernel.pid_max is 1: clients cannot stay connected to services of this machine",
+        "net.nothing is 0: no IPv4 is forwarded",
+        "kernel.pid_max is 1: odd",
         "Client connected",
         "Started",
         "Stopped",

@@ -26,3 +26,4 @@ def test_a_request_has_the_settings_inside_three_attributes(
 def test_a_setting_is_read_where_there_is_such_a_device() -> None:
     assert devconf("all", "rp_filter") in {0, 1, 2}
     assert devconf("nowhere", "rp_filter") is None
+    assert devconf("all", "disable_ipv6", 6) in {None, 0, 1}

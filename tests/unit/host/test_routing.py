@@ -127,7 +127,9 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
         (device,) = (name for name, number in INDEXES.items() if number == index)
         kept[device] |= {names[number]: value for number, value in values.items()}
 
-    monkeypatch.setattr(routing, "devconf", lambda device, name: kept.get(device, {}).get(name))
+    monkeypatch.setattr(
+        routing, "devconf", lambda device, name, _=4: kept.get(device, {}).get(name)
+    )
     monkeypatch.setattr(routing, "set_devconf", put)
     monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
     monkeypatch.setattr(routing, "keep_out", lambda index: kept.update({f"guard {index}": {}}))
@@ -219,6 +221,19 @@ def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
 def test_release_leaves_everything_as_it_was(
     kernel: Kernel, settings: dict[str, dict[str, int]]
 ) -> None:
+def test_where_ipv6_is_switched_off_its_packets_stay_in_the_blackhole(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    settings["ff-out"]["disable_ipv6"] = settings["ff-in"]["disable_ipv6"] = 1
+    Routing(PLAN, lambda: kernel).hold()
+    Routing(PLAN, lambda: kernel).attach(1420)
+    assert {one["address"] for one in kernel.addresses} == {"100.64.0.1"}
+    led = {route["family"] for route in kernel.routes.values() if "oif" in route}
+    assert led == {socket.AF_INET}
+    held = [route for route in kernel.routes.values() if route["family"] == socket.AF_INET6]
+    assert [route["type"] for route in held] == ["blackhole"] * 2
+
+
     settings["wg0"]["rp_filter"] = 1
     before = in_order(kernel), {name: dict(one) for name, one in settings.items()}
     Routing(PLAN, lambda: kernel).hold()
