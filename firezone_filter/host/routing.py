@@ -8,7 +8,7 @@ takes the rules away; the end of the host does not.
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
@@ -83,11 +83,15 @@ class Routing:
                 for rule in wanted:
                     if rule not in ours:
                         _change(kernel, "add", rule, PROTOCOL)
-                for rule in ours - set(wanted):
+                over = ours - set(wanted)
+                for rule in over:
                     _change(kernel, "del", rule, PROTOCOL)
                 for rule, protocol in there:
                     if protocol != PROTOCOL and rule.priority == 0:
                         _change(kernel, "del", rule, protocol)
+                # Those that a run before has prepared, and that `release` would know no more.
+                for name in _led(over) - set(self._plan.interfaces):
+                    _restore(name)
 
     def attach(self, mtu: int) -> None:
         """Lead the packets into the host's devices, which are there.
@@ -108,13 +112,13 @@ class Routing:
                 # Packets come from here whose senders are behind other devices.
                 set_devconf(index, {RP_FILTER: _LOOSE, ACCEPT_LOCAL: 1})
                 for version in versions():
+                    # Where IPv6 is switched off no device can have any; the blackhole stays.
+                    if version == 6 and devconf(name, "disable_ipv6", 6):  # noqa: PLR2004
+                        continue
                     own = self._own(version)
                     _address(kernel, version, index, own)
                     _lead(kernel, version, table, index, own)
             for name in self._plan.interfaces:
-                    # Where IPv6 is switched off no device can have any; the blackhole stays.
-                    if version == 6 and devconf(name, "disable_ipv6", 6):  # noqa: PLR2004
-                        continue
                 _prepare(name)
 
     def _own(self, version: int) -> Address | None:
@@ -146,9 +150,14 @@ def release(make: Make = IPRoute) -> bool:
         for version in versions():
             for table in _TABLES:
                 kernel.flush_routes(family=FAMILIES[version], table=table)
-    for name in {rule.interface or "" for rule in ours if rule.table == OUTBOUND_TABLE}:
-        _restore(name)
+        for name in _led(ours):
+            _restore(name)
     return bool(ours)
+
+
+def _led(rules: Iterable[Rule]) -> set[str]:
+    """Return the interfaces that rules lead to the host."""
+    return {rule.interface or "" for rule in rules if rule.table == OUTBOUND_TABLE}
 
 
 def _rules(kernel: Any) -> list[tuple[Rule, int]]:  # noqa: ANN401 - pyroute2 has no types

@@ -162,6 +162,18 @@ def test_once_more_changes_nothing_and_another_plan_only_what_is_other(kernel: K
     assert kernel.orders[4:] == ["add 13", "add 13", "del 13", "del 13"]
 
 
+def test_an_interface_that_is_filtered_no_more_is_given_back(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    settings["wg0"]["rp_filter"] = 1
+    before = {name: dict(settings[name]) for name in ("wg0", "all")}
+    Routing(PLAN, lambda: kernel).hold()
+    Routing(PLAN, lambda: kernel).attach(1420)
+    Routing(Plan(("wg1",), PLAN.own, PLAN.ranges), lambda: kernel).hold()
+    assert {name: settings[name] for name in before} == before
+    assert "guard 3" not in settings
+
+
 @pytest.mark.usefixtures("settings")
 def test_nobody_elses_rule_may_come_before(kernel: Kernel) -> None:
     family = FAMILIES[6]
@@ -209,18 +221,6 @@ def test_without_ipv6_there_is_none_and_without_an_ipv4_address_there_is_some(
     assert settings["wg0"] == {"rp_filter": 0}
 
 
-def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
-    kernel: Kernel, settings: dict[str, dict[str, int]]
-) -> None:
-    plan = Plan((), TunnelAddresses("100.64.0.1"), AddressPlan())
-    Routing(plan, lambda: kernel).attach(1280)
-    assert {one["address"] for one in kernel.addresses} == {"100.64.0.1"}
-    assert settings["wg0"] == {"rp_filter": 0}
-
-
-def test_release_leaves_everything_as_it_was(
-    kernel: Kernel, settings: dict[str, dict[str, int]]
-) -> None:
 def test_where_ipv6_is_switched_off_its_packets_stay_in_the_blackhole(
     kernel: Kernel, settings: dict[str, dict[str, int]]
 ) -> None:
@@ -234,6 +234,18 @@ def test_where_ipv6_is_switched_off_its_packets_stay_in_the_blackhole(
     assert [route["type"] for route in held] == ["blackhole"] * 2
 
 
+def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
+    plan = Plan((), TunnelAddresses("100.64.0.1"), AddressPlan())
+    Routing(plan, lambda: kernel).attach(1280)
+    assert {one["address"] for one in kernel.addresses} == {"100.64.0.1"}
+    assert settings["wg0"] == {"rp_filter": 0}
+
+
+def test_release_leaves_everything_as_it_was(
+    kernel: Kernel, settings: dict[str, dict[str, int]]
+) -> None:
     settings["wg0"]["rp_filter"] = 1
     before = in_order(kernel), {name: dict(one) for name, one in settings.items()}
     Routing(PLAN, lambda: kernel).hold()
