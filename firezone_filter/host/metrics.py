@@ -11,6 +11,9 @@ from firezone_filter import Gateway, prometheus_text
 from firezone_filter.host.tun import Losses
 
 _PATIENCE: Final = 5.0  # seconds that a client may take over its request
+_MOST: Final = 16
+"""Connections at a time. Each has a file, and whoever is on this machine may open them: a gateway
+that has no file left ends."""
 _NAME: Final = "firezone_filter_gateway_lost_packets_total"
 
 _HEADERS: Final = (
@@ -47,16 +50,22 @@ async def serve_metrics(
     Raises:
         OSError: the port is in use.
     """
+    waiting = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        waiting += 1
         # A client that misbehaves is left alone; it gets nothing, and disturbs nobody.
         # (TimeoutError is an OSError, IncompleteReadError an EOFError.)
         with suppress(OSError, EOFError, asyncio.LimitOverrunError):
+            if waiting > _MOST:
+                raise ConnectionRefusedError
             async with asyncio.timeout(_PATIENCE):
                 await reader.readuntil(b"\r\n\r\n")
                 text = prometheus_text(gateway.counters()) + losses_text(losses) + others()
                 writer.write((_HEADERS.format(length=len(text)) + text).encode())
                 await writer.drain()
         writer.close()
+        waiting -= 1
 
     return await asyncio.start_server(answer, "127.0.0.1", port)

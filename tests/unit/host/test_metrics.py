@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from firezone_filter import Gateway, TunnelAddresses
+from firezone_filter.host import metrics
 from firezone_filter.host.metrics import losses_text, serve_metrics
 from firezone_filter.host.tun import Losses
 
@@ -41,3 +44,23 @@ def test_the_page_is_served_and_who_asks_nothing_gets_nothing() -> None:
     assert f"Content-Length: {len(page)}\r\n".encode() in head
     assert page.endswith(b'{device="ff-in",cause="odd"} 0\n')
     assert asyncio.run(ask(b"GET /")) == b""
+
+
+def test_so_many_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_MOST", 1)
+
+    async def story() -> None:
+        server = await serve_metrics(GATEWAY, {}, 0)
+        address = server.sockets[0].getsockname()
+        first, asks = await asyncio.open_connection(*address)
+        second, asks_too = await asyncio.open_connection(*address)
+        assert await second.read() == b""
+        asks.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await first.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+        for writer in (asks, asks_too):
+            writer.close()
+            await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(story())
