@@ -1,12 +1,13 @@
 """The progress bar of a long read."""
 
 import io
+import re
 from collections.abc import Callable
 
 from rich.console import Console
 
 from firezone_filter.capture.reader import Capture
-from firezone_filter.cli.progress import PATIENCE_S, STEP, watched
+from firezone_filter.cli.progress import PATIENCE_S, REFRESH_S, STEP, watched
 from tests.captures import pcap
 
 FRAMES = [b"E"] * (2 * STEP + 1)
@@ -25,6 +26,18 @@ def slow() -> Callable[[], float]:
     """Return a clock that reaches the end of patience at its second reading."""
     readings = iter([0.0, PATIENCE_S, PATIENCE_S, PATIENCE_S])
     return lambda: next(readings)
+
+
+def test_the_bar_tells_packets_a_second_and_the_time_left() -> None:
+    readings = iter([0.0, 0.0, PATIENCE_S, 2 * PATIENCE_S])
+    text = bar(lambda: next(readings), size=10_000_000)
+    assert f"{STEP / PATIENCE_S:,.0f} packets/s" in text
+    assert re.search(r"\d:\d\d:\d\d", text)
+
+
+def test_a_bar_is_not_drawn_more_often_than_anyone_looks() -> None:
+    readings = iter([0.0, PATIENCE_S, PATIENCE_S + REFRESH_S / 2, PATIENCE_S + REFRESH_S / 2])
+    assert bar(lambda: next(readings)).count("packets/s") <= 2
 
 
 def test_a_long_read_has_a_bar_whether_or_not_its_size_is_known() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 import pytest
 
 import firezone_filter
+import firezone_filter.capture.walk
 from firezone_filter.compiled import twins
 from firezone_filter.compiled.twins import PLAIN
 

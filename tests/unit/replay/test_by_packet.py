@@ -10,10 +10,10 @@ from attrs import define, field
 from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
+from firezone_filter.replay.by_packet import replay_packets
 from firezone_filter.replay.captured_packet import read_packet
-from firezone_filter.replay.replay import replay
+from firezone_filter.replay.outputs.tables import FlowWriter, JsonLines
 from firezone_filter.replay.summary import Decided, Summary, Tally, kind_of
-from firezone_filter.replay.writers import FlowWriter
 from firezone_filter.testing import tcp as to_tcp
 from firezone_filter.values.decisions import Direction, Drop, Forward, Reason
 from firezone_filter.values.errors import InvalidTime
@@ -69,12 +69,12 @@ def damaged_after(*records: Record) -> Iterator[Record]:
 
 
 def counted(*frames: bytes, link_type: int = RAW) -> Summary:
-    return replay([at(START_S, frame, link_type) for frame in frames], policy())
+    return replay_packets([at(START_S, frame, link_type) for frame in frames], policy())
 
 
 def logged(*records: Record) -> list[Decided]:
     log = Log()
-    replay(records, policy(), [log])
+    replay_packets(records, policy(), [log])
     return log.seen
 
 
@@ -132,7 +132,7 @@ def test_a_malformed_packet_of_a_client_is_decided() -> None:
 
 
 def test_packets_of_an_unsupported_link_type_are_counted_by_type() -> None:
-    summary = replay(
+    summary = replay_packets(
         [at(START_S), at(START_S, ALLOWED, WIFI), at(START_S, b"", 147), at(START_S, b"ab", WIFI)],
         policy(),
     )
@@ -170,7 +170,7 @@ def test_990_frames_cut_at_96_bytes_are_judged_by_their_headers(
 ) -> None:
     whole = frame(LONG_TCP)
     one = Record(START_S * NS_PER_S, link_type, whole[:96], len(whole))
-    summary = replay([one] * 990, policy())
+    summary = replay_packets([one] * 990, policy())
     assert summary.decisions[OUTBOUND, "forward"] == Tally(990, 990 * 1440)
     assert (summary.cut, summary.cut_malformed) == (Tally(990, 990 * 1440), Tally())
 
@@ -185,7 +185,7 @@ def test_a_packet_left_to_segmentation_offload_is_as_long_as_its_frame(
 
 
 def test_a_packet_cut_inside_its_headers_is_malformed() -> None:
-    summary = replay([record(ALLOWED[:30], wire_length=40)], policy())
+    summary = replay_packets([record(ALLOWED[:30], wire_length=40)], policy())
     assert (summary.cut, summary.cut_malformed) == (Tally(1, 40), Tally(1, 40))
     assert list(summary.refusals) == [(OUTBOUND, Reason.MALFORMED)]
 
@@ -199,7 +199,7 @@ ERROR = ipv4(RESOURCE, CLIENT, 1, b"\3\1" + bytes(6) + QUOTED)
     [(28, "forward"), (500, "forward"), (27, "drop"), (20, "drop"), (0, "drop")],
 )
 def test_an_icmp_error_is_judged_by_the_quote_that_was_captured(quoted: int, kind: str) -> None:
-    summary = replay([record(ERROR[: 28 + quoted], wire_length=len(ERROR))], policy())
+    summary = replay_packets([record(ERROR[: 28 + quoted], wire_length=len(ERROR))], policy())
     assert summary.decisions[INBOUND, kind] == Tally(1, len(ERROR))
     refused = [(INBOUND, Reason.ICMP_ERROR)] if kind == "drop" else []
     assert list(summary.refusals) == refused
@@ -207,7 +207,7 @@ def test_an_icmp_error_is_judged_by_the_quote_that_was_captured(quoted: int, kin
 
 def test_a_quote_of_zeros_is_not_invented() -> None:
     # Zeros would quote a packet of no protocol to no port; these 8 bytes are not there.
-    reject_all = replay([record(ERROR[:48], wire_length=len(ERROR))], policy())
+    reject_all = replay_packets([record(ERROR[:48], wire_length=len(ERROR))], policy())
     assert list(reject_all.refusals) == [(INBOUND, Reason.ICMP_ERROR)]
 
 
@@ -238,13 +238,13 @@ def policy_until(expires_at: float | None) -> Policy:
 
 def test_a_policy_that_can_begin_at_no_time_of_a_capture_is_refused() -> None:
     with pytest.raises(InvalidTime):
-        replay([at(START_S)], policy_until(8e9))
+        replay_packets([at(START_S)], policy_until(8e9))
 
 
 @pytest.mark.parametrize("expires_at", [EXPIRY_S, EXPIRY_S + 0.5, 1_790_000_000, 2**32 - 1])
 @pytest.mark.parametrize("count", [1, 3, 8, 12])
 def test_a_capture_of_1970_alone_is_decided_nevertheless(expires_at: float, count: int) -> None:
-    summary = replay([at(n) for n in range(count)], policy_until(expires_at))
+    summary = replay_packets([at(n) for n in range(count)], policy_until(expires_at))
     assert (summary.odd_times, summary.decided(OUTBOUND).packets) == (count, count)
     assert (summary.first_ns, summary.last_ns, summary.events) == (None, None, [])
 
@@ -253,7 +253,7 @@ def test_a_capture_of_1970_alone_is_decided_nevertheless(expires_at: float, coun
 @pytest.mark.parametrize("count", [3, 7, 8, 20])
 def test_right_time_stamps_are_taken_once_they_come(odd_s: int, count: int) -> None:
     records = [at(odd_s)] * count + [at(START_S + n) for n in range(1000)]
-    summary = replay(records, policy())
+    summary = replay_packets(records, policy())
     assert (summary.odd_times, summary.out_of_order) == (count, 0)
     assert (summary.first_ns, summary.last_ns) == (START_S * NS_PER_S, (START_S + 999) * NS_PER_S)
     assert summary.decisions[OUTBOUND, "forward"].packets == count + 100
@@ -262,16 +262,16 @@ def test_right_time_stamps_are_taken_once_they_come(odd_s: int, count: int) -> N
 
 @pytest.mark.parametrize("later_s", [1_000, 49 * 31_557_600])
 def test_right_time_stamps_after_the_expiry_end_the_authorization(later_s: int) -> None:
-    log, flows = Log(), io.StringIO()
+    log, flows = Log(), io.BytesIO()
     records = [at(0)] * 8 + [at(EXPIRY_S + later_s)] * 2
-    summary = replay(records, policy(), [log], FlowWriter(flows))
+    summary = replay_packets(records, policy(), [log], FlowWriter(JsonLines(flows)))
     assert [kind_of(one.decision) for one in log.seen] == ["forward"] * 8 + ["reject"] * 2
     assert summary.events[0] == AuthorizationExpired("alice", "db", EXPIRY_S)
     assert flows.getvalue()
 
 
 def test_right_time_stamps_are_taken_without_an_expiry_too() -> None:
-    summary = replay([at(-1)] * 8 + [at(START_S)] * 2, policy_until(None))
+    summary = replay_packets([at(-1)] * 8 + [at(START_S)] * 2, policy_until(None))
     assert (summary.odd_times, summary.first_ns) == (8, START_S * NS_PER_S)
 
 
@@ -280,7 +280,7 @@ def test_right_time_stamps_are_taken_without_an_expiry_too() -> None:
 def test_one_odd_time_stamp_is_decided_at_the_latest_time(odd_s: float, place: int) -> None:
     records = [at(START_S + n) for n in range(20)]
     records.insert(place, at(odd_s))
-    summary = replay(records, policy())
+    summary = replay_packets(records, policy())
     assert summary.decisions[OUTBOUND, "forward"].packets == 21
     assert (summary.odd_times, summary.out_of_order) == (1, 0)
     assert (summary.first_ns, summary.last_ns) == (START_S * NS_PER_S, (START_S + 19) * NS_PER_S)
@@ -296,19 +296,19 @@ def test_only_a_time_that_can_be_written_is(odd_s: int, written_s: int) -> None:
 
 
 def test_packets_out_of_order_are_counted_with_the_longest_step_back() -> None:
-    summary = replay([at(START_S + n) for n in (0, 10, 5, 2, 10, 11)], policy())
+    summary = replay_packets([at(START_S + n) for n in (0, 10, 5, 2, 10, 11)], policy())
     assert (summary.out_of_order, summary.out_of_order_by_ns) == (2, 8 * NS_PER_S)
     assert summary.odd_times == 0
 
 
 def test_a_capture_of_odd_time_stamps_alone_is_decided_nevertheless() -> None:
-    summary = replay([at(-n - 1) for n in range(12)], policy())
+    summary = replay_packets([at(-n - 1) for n in range(12)], policy())
     assert (summary.odd_times, summary.decided(OUTBOUND).packets) == (12, 12)
     assert (summary.first_ns, summary.last_ns) == (None, None)
 
 
 def test_events_are_collected() -> None:
-    assert replay([at(START_S), at(EXPIRY_S)], policy()).events == [
+    assert replay_packets([at(START_S), at(EXPIRY_S)], policy()).events == [
         AuthorizationExpired("alice", "db", EXPIRY_S),
         AccessExhausted("alice"),
     ]
@@ -324,15 +324,15 @@ def test_events_are_collected() -> None:
 def test_an_expiry_by_the_end_of_the_capture_is_an_event(
     records: list[Record], events: int
 ) -> None:
-    assert replay(records, policy()).event_count == events
+    assert replay_packets(records, policy()).event_count == events
 
 
 # --- The end -----------------------------------------------------------------------------
 
 
 def test_without_packets_nothing_is_counted() -> None:
-    assert replay([], policy()) == Summary()
-    assert replay(damaged_after(), policy()) == Summary(damage="it is cut short")
+    assert replay_packets([], policy()) == Summary()
+    assert replay_packets(damaged_after(), policy()) == Summary(damage="it is cut short")
 
 
 def test_ctrl_c_ends_a_capture_as_its_end_would() -> None:
@@ -341,7 +341,7 @@ def test_ctrl_c_ends_a_capture_as_its_end_would() -> None:
         yield at(EXPIRY_S, FOREIGN)
         raise KeyboardInterrupt
 
-    summary = replay(interrupted(), policy())
+    summary = replay_packets(interrupted(), policy())
     assert (summary.interrupted, summary.frames, summary.event_count) == (True, Tally(2, 80), 2)
 
 
@@ -351,10 +351,10 @@ def test_ctrl_c_while_a_packet_is_decided_is_not_taken_for_the_end() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        replay([at(START_S)], policy(), [Interrupted()])
+        replay_packets([at(START_S)], policy(), [Interrupted()])
 
 
 def test_a_damaged_capture_counts_up_to_the_damage() -> None:
-    summary = replay(damaged_after(at(START_S), at(EXPIRY_S, FOREIGN)), policy())
+    summary = replay_packets(damaged_after(at(START_S), at(EXPIRY_S, FOREIGN)), policy())
     assert (summary.damage, summary.frames) == ("it is cut short", Tally(2, 80))
     assert summary.event_count == 2

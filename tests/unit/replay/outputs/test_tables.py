@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from firezone_filter.capture.formats import MAX_PACKET
+from firezone_filter.capture.reader import Capture
+from firezone_filter.replay.arrow import decision_schema
 from firezone_filter.replay.captured_packet import CapturedPacket, read_packet
+from firezone_filter.replay.outputs import tables
+from firezone_filter.replay.outputs.captures import ForwardedPcapngWriter, ForwardedWriter
+from firezone_filter.replay.outputs.tables import DecisionWriter, FlowWriter, JsonLines
 from firezone_filter.replay.summary import Decided
-from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter
 from firezone_filter.values.decisions import (
     Decision,
     Direction,
@@ -49,8 +53,8 @@ Line = dict[str, Any]
 def decision_line(
     packet: bytes, decision: Decision, direction: Direction = Direction.OUTBOUND
 ) -> Line:
-    stream = io.StringIO()
-    DecisionWriter(stream).add(decided(packet, decision, direction, time_ns=TIME_NS))
+    stream = io.BytesIO()
+    DecisionWriter(JsonLines(stream)).add(decided(packet, decision, direction, time_ns=TIME_NS))
     line: Line = json.loads(stream.getvalue())
     return line
 
@@ -81,7 +85,7 @@ def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
 
 
 def test_the_names_of_the_fields_are_documented_in_their_order() -> None:
-    text = (Path(__file__).parents[3] / "docs/replay.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/replay.md").read_text()
     rows = [row.split("|")[1] for row in text.split("| field |")[1].splitlines()[2:] if "|" in row]
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert documented == list(decision_line(ALLOWED, FORWARD))
@@ -105,8 +109,8 @@ def test_the_line_of_a_translated_packet_has_both() -> None:
 
 def test_the_line_of_a_cut_packet_has_its_lengths_on_the_wire() -> None:
     frame = Decided(7, TIME_NS, Direction.OUTBOUND, read_packet(ALLOWED[:24], 46), 60, FORWARD)
-    stream = io.StringIO()
-    DecisionWriter(stream).add(frame)
+    stream = io.BytesIO()
+    DecisionWriter(JsonLines(stream)).add(frame)
     line = json.loads(stream.getvalue())
     assert (line["frame"], line["length"], line["wire_length"]) == (7, 40, 60)
     assert (line["source_port"], line["destination_port"]) == (40000, 5432)
@@ -145,14 +149,27 @@ def test_the_line_of_a_packet_without_ports_has_null_for_them() -> None:
 
 
 def test_every_decision_gets_a_line() -> None:
-    stream = io.StringIO()
-    writer = DecisionWriter(stream)
+    stream = io.BytesIO()
+    writer = DecisionWriter(JsonLines(stream))
     for time_ns in (1, 2):
         writer.add(decided(ALLOWED, FORWARD, time_ns=time_ns))
-    assert [text[:55] for text in stream.getvalue().splitlines()] == [
+    assert [text[:55] for text in stream.getvalue().decode().splitlines()] == [
         '{"frame": 1, "time": "1970-01-01T00:00:00.000000001Z", ',
         '{"frame": 1, "time": "1970-01-01T00:00:00.000000002Z", ',
     ]
+
+
+def test_groups_of_parquet_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra replay")
+    monkeypatch.setattr(tables, "BATCH", 2)
+    stream = io.BytesIO()
+    table = tables.Parquet(stream, decision_schema, compressed=True)
+    writer = DecisionWriter(table)
+    for time_ns in range(33):
+        writer.add(decided(ALLOWED, FORWARD, time_ns=time_ns))
+    table.finish()
+    file = parquet.ParquetFile(stream)
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [32, 1]
 
 
 # --- Packets -----------------------------------------------------------------------------
@@ -199,10 +216,21 @@ def test_a_cut_packet_is_written_cut_with_its_original_length(
 # --- Flow records ------------------------------------------------------------------------
 
 
+def test_a_packet_without_a_record_is_written_as_of_raw_ip() -> None:
+    stream = io.BytesIO()
+    writer = ForwardedPcapngWriter(stream)
+    for _ in range(2):
+        writer.add(decided(ALLOWED, FORWARD, time_ns=TIME_NS))
+    stream.seek(0)
+    assert [(one.time_ns, one.link_type, one.frame) for one in Capture(stream)] == [
+        (TIME_NS, 101, ALLOWED)
+    ] * 2
+
+
 def flow_line(event: FlowEvent) -> str:
-    stream = io.StringIO()
-    FlowWriter(stream).add(event)
-    return stream.getvalue()
+    stream = io.BytesIO()
+    FlowWriter(JsonLines(stream)).add(event)
+    return stream.getvalue().decode()
 
 
 EVENTS: dict[str, tuple[FlowEvent, Line]] = {
