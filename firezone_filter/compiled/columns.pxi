@@ -102,13 +102,12 @@ def place_ethernet(data, starts, captured, places, int64_t otherwise):
 
 @cython.final
 cdef class FlowTable:
-    # The slots are few bytes, and of the flows only those are looked at that have packets.
+    # The slots are few bytes, and of the flows only those are looked at that have packets. They are
+    # made when the first flow comes, since sanitizers object to how Cython 3.3 calls a `__cinit__`
+    # that takes nothing.
     cdef FlowSlot *slots
     cdef FlowEntry *entries
     cdef Py_ssize_t mask, count
-
-    def __cinit__(self):
-        self.make(FEW_SLOTS)
 
     def __dealloc__(self):
         free(self.slots)
@@ -233,7 +232,7 @@ cdef class FlowTable:
         self.slots = NULL
         self.entries = NULL
         try:
-            self.make((self.mask + 1) * 2)
+            self.make(FEW_SLOTS if slots == NULL else (self.mask + 1) * 2)
         except MemoryError:
             self.slots = slots
             self.entries = entries
