@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
@@ -49,6 +50,8 @@ from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import FlowRewriting
 from firezone_filter.replay.columns.flow_table import FlowTable, nothing_found
 from firezone_filter.replay.columns.links import place_ethernet
+from firezone_filter.replay.partitions.excerpts import copy_frames
+from firezone_filter.replay.partitions.owners import Owners, nothing_owned
 from firezone_filter.testing import fragment, icmp_error
 from tests.captures import ByteOrder, block
 from tests.fuzz.interpret import Fed, Spent
@@ -353,6 +356,39 @@ def find_flows(fed: Fed) -> Call:
     return lambda: FlowTable().find(frames, places, 0, found)
 
 
+def find_owners(fed: Fed) -> Call:
+    """Find the owners of packets, seldom of some that begin elsewhere."""
+    frames, found = draw_frames(fed), nothing_owned(3)
+    places = frames.starts + 14
+    if is_odd(fed):
+        places[2] += fed.take(1)[0] - 128
+    pairs = [(ip_address(family.client).packed, 0) for family in (V4, V6)]
+
+    def call() -> object:
+        Owners(pairs).find(frames, places, found)
+        return (found.owners >= 0).any()
+
+    return call
+
+
+def copy(fed: Fed) -> Call:
+    """Copy the bytes of frames, seldom to where there is no room for them."""
+    frames = draw_frames(fed)
+    sizes = frames.captured.copy()
+    if is_odd(fed):
+        sizes[1] += fed.take(1)[0] - 128
+    room = np.zeros(max(int(sizes.sum()), 0), np.uint8)
+    if is_odd(fed):
+        room = room[: fed.take(1)[0]]
+    places = np.empty(draw_size((3,), fed), np.int64)
+
+    def call() -> object:
+        copy_frames(frames, sizes, room, places)
+        return len(places)
+
+    return call
+
+
 class Target(NamedTuple):
     """A function, or a method of a class, that has a twin."""
 
@@ -366,6 +402,7 @@ METHODS: Final = (
     Target("FlowStore.store", store),
     Target("FirstPackets._first", decide_first),
     Target("FlowTable.find", find_flows),
+    Target("Owners.find", find_owners),
 )
 """The methods that take bytes, but for those that gateways call with whole packets alone."""
 
@@ -377,6 +414,8 @@ def targets() -> Iterator[Target]:
             yield Target(name, reply)
         elif name == "place_ethernet":
             yield Target(name, place)
+        elif name == "copy_frames":
+            yield Target(name, copy)
         elif name in WALKS:
             yield Target(name, partial(walk, name))
         elif isinstance(plain, FunctionType):
