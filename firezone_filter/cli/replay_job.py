@@ -164,7 +164,7 @@ class ReplayJob:
                 )
             )
             meter = stack.enter_context(metered(source.size, self._bar_console()))
-            chunks = _metered(in_steps(source.chunks(), engine.step), source, meter)
+            chunks = metered_chunks(in_steps(source.chunks(), engine.step), source, meter)
             stack.enter_context(interrupts.heeded())
             try:
                 for _ in steps(engine, interrupts.records(chunks)):
@@ -208,7 +208,10 @@ class ReplayJob:
         stream.flush()
 
 
-def _metered(chunks: Iterable[Frames], source: Captures, meter: Meter | None) -> Iterator[Frames]:
+def metered_chunks(
+    chunks: Iterable[Frames], source: Captures, meter: Meter | None
+) -> Iterator[Frames]:
+    """Yield *chunks*, and show before each how much of *source* has been read."""
     packets = 0
     for frames in chunks:
         if meter is not None:

@@ -351,8 +351,7 @@ def find_flows(fed: Fed) -> Call:
     """Find the flows of packets, seldom of some that begin elsewhere."""
     frames, found = draw_frames(fed), nothing_found(3)
     places = frames.starts + 14
-    if is_odd(fed):
-        places[2] += fed.take(1)[0] - 128
+    places[2] += (fed.take(1)[0] - 128) * is_odd(fed)
     return lambda: FlowTable().find(frames, places, 0, found)
 
 
@@ -360,8 +359,7 @@ def find_owners(fed: Fed) -> Call:
     """Find the owners of packets, seldom of some that begin elsewhere."""
     frames, found = draw_frames(fed), nothing_owned(3)
     places = frames.starts + 14
-    if is_odd(fed):
-        places[2] += fed.take(1)[0] - 128
+    places[2] += (fed.take(1)[0] - 128) * is_odd(fed)
     pairs = [(ip_address(family.client).packed, 0) for family in (V4, V6)]
 
     def call() -> object:

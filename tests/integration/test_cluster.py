@@ -18,7 +18,7 @@ from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.policy import Policy
 from firezone_filter.replay.by_packet import replay_packets
 from firezone_filter.replay.errors import WorkersError
-from firezone_filter.replay.partitions.dask_team import DaskTeam
+from firezone_filter.replay.partitions.dask_team import DaskTeam, check_address
 from firezone_filter.replay.partitions.piece import End, Order
 from tests.captures import ALLOWED, POLICY, pcap_header, pcap_record
 from tests.gathering import gathered
@@ -119,6 +119,10 @@ def test_the_command_line_reads_a_url_and_decides_on_a_cluster(
 def test_a_scheduler_that_cannot_be_reached_is_named() -> None:
     with pytest.raises(WorkersError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1:"):
         DaskTeam("tcp://127.0.0.1:1", patience=0.5)
+
+
+def test_an_address_within_the_process_is_one() -> None:
+    check_address("inproc://10.0.0.9/1/2")
 
 
 @pytest.mark.parametrize("address", ["", "garbage", "tcp://10.0.0.9", "foo://10.0.0.9:1"])

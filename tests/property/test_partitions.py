@@ -116,7 +116,7 @@ class Failing:
         return FailingHome(order, self.moments.pop() if self.moments else None)
 
     def close(self) -> None:
-        pass
+        pass  # pragma: no cover - whoever makes a team closes it
 
 
 class FailingHome:

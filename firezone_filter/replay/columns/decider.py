@@ -259,7 +259,7 @@ class Decider:
     # --- Time and events -------------------------------------------------------------------
 
     def _keep_up(self, now: float) -> None:
-        for _ in range(_MOST_TIMEOUTS):
+        for _ in range(_MOST_TIMEOUTS):  # pragma: no branch - there is seldom so much
             due = self._gateway.poll_timeout()
             if due is None or due > now:
                 return

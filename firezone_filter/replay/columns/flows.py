@@ -152,7 +152,7 @@ class Flows:
             return False
         self._count = 0
         self._table.clear()
-        if self.ends is not None:
+        if self.ends is not None:  # pragma: no branch - the properties draw both
             self.ends.clear()
         for known in self._known:
             known.clear()

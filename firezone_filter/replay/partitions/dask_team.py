@@ -81,7 +81,7 @@ class ActorPart:
         return self._begun
 
 
-def _check(address: str) -> None:
+def check_address(address: str) -> None:
     """Make sure that *address* can be one: a client that it is none for takes a minute to end.
 
     Raises:
@@ -106,7 +106,7 @@ class DaskTeam:
         """
         distributed = module_of("cluster", "distributed")
         try:
-            _check(address)
+            check_address(address)
             # (Pieces do not go by way of the scheduler.)
             self._client: Any = distributed.Client(
                 address, timeout=patience, direct_to_workers=True, set_as_default=False

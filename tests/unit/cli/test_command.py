@@ -239,6 +239,12 @@ def test_a_capture_cut_short_is_decided_up_to_the_cut_with_a_warning(
 # --- Arguments, help and version ---------------------------------------------------------
 
 
+def test_workers_are_here_or_on_a_cluster(files: Files, said: Callable[[], Said]) -> None:
+    options = ("--workers", "2", "--scheduler", "tcp://10.0.0.9:8786")
+    assert files.replay(*options) == ExitStatus.UNUSABLE
+    assert said().err[0].endswith("give one of them")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint", "command_path"),
     [

@@ -21,6 +21,7 @@ from firezone_filter.replay import (
     MissingExtraError,
     OutputClashError,
     UnknownEndingError,
+    WorkersError,
     replay,
 )
 from firezone_filter.replay.columns.engine import ColumnReplay
@@ -152,6 +153,27 @@ def test_only_what_is_asked_for_is_replayed(
 def test_clients_get_addresses_of_the_capture(capture: Path, addresses: str | list[str]) -> None:
     (decided,) = replay(capture, policy(), clients={"alice": addresses}).packets()
     assert (decided.frame, decided.decision.client_id) == (3, "alice")
+
+
+def test_a_filter_chooses_packets(capture: Path) -> None:
+    pytest.importorskip("cypcap")
+    run = replay(capture, policy(), filter="dst host 100.64.0.2")
+    assert {decided.frame for decided in run.packets()} == {2}
+
+
+def test_flow_events_are_columns_too(capture: Path) -> None:
+    pytest.importorskip("pyarrow")
+    run = replay(capture, policy())
+    rows = run.flows().read_all().to_pylist()
+    events = list(run.flow_events())
+    assert [row["client_id"] for row in rows] == [event.client_id for event in events]
+    assert rows[0]["event"] == "flow-started"
+
+
+def test_a_stream_cannot_be_read_again_for_workers() -> None:
+    run = replay(io.BytesIO(pcap(ANSWER)), policy(), workers=2)
+    with pytest.raises(WorkersError, match="a stream cannot be read again"):
+        next(run._again())
 
 
 def test_stateful_is_turned_on() -> None:
