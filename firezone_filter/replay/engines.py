@@ -5,11 +5,17 @@ from contextlib import AbstractContextManager, nullcontext
 
 from firezone_filter.capture.frames import Frames
 from firezone_filter.policy import Policy
-from firezone_filter.replay.columns.decisions import DecisionColumns
 from firezone_filter.replay.columns.engine import ColumnReplay
 from firezone_filter.replay.engine import Engine
 from firezone_filter.replay.partitions.spread import Spread
-from firezone_filter.replay.sinks import ColumnWriter, DecisionSink, EventSink, FlowSink, Writer
+from firezone_filter.replay.sinks import (
+    ColumnWriter,
+    DecisionSink,
+    EventSink,
+    FlowSink,
+    Writer,
+    to_all,
+)
 from firezone_filter.report.data import ReportData
 
 
@@ -28,15 +34,7 @@ def engine_for(
         from firezone_filter.replay.by_packet import PacketReplay  # noqa: PLC0415 - rarely needed
 
         return PacketReplay(policy, writers, flows, events=events, report=report)
-    return ColumnReplay(policy, _to_all(takers) if takers else None, flows, events, report)
-
-
-def _to_all(takers: Sequence[DecisionSink]) -> DecisionSink:
-    def take(columns: DecisionColumns) -> None:
-        for taker in takers:
-            taker(columns)
-
-    return take
+    return ColumnReplay(policy, to_all(takers) if takers else None, flows, events, report)
 
 
 def engine_over(  # noqa: PLR0913, PLR0917 - all that a replay has

@@ -1,6 +1,6 @@
 """What takes the results of a replay as they come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from firezone_filter.replay.summary import Decided
@@ -40,3 +40,13 @@ EventSink = Callable[[AccessEvent], None]
 
 DecisionSink = Callable[["DecisionColumns"], None]
 """Receives the decisions about frames that follow each other, as soon as they are made."""
+
+
+def to_all(sinks: Sequence[DecisionSink]) -> DecisionSink:
+    """Return a sink that gives what it receives to each of *sinks*, in their order."""
+
+    def take(columns: "DecisionColumns") -> None:
+        for sink in sinks:
+            sink(columns)
+
+    return take

@@ -43,7 +43,7 @@ from firezone_filter.replay.columns.chunk import Chunk, read_chunk
 from firezone_filter.replay.columns.collector import paused_collector
 from firezone_filter.replay.columns.counting import count_chunk, count_frames
 from firezone_filter.replay.columns.decider import Decider
-from firezone_filter.replay.columns.decisions import DecisionColumns, columns_of
+from firezone_filter.replay.columns.decisions import columns_of
 from firezone_filter.replay.columns.refused_flows import Key, RefusedFlows
 from firezone_filter.replay.columns.report_feed import ReportColumns
 from firezone_filter.replay.columns.times import Settled, first_right, settle
@@ -51,7 +51,7 @@ from firezone_filter.replay.direction import ClientAddresses
 from firezone_filter.replay.engine import in_steps
 from firezone_filter.replay.explained import ExplainedRefusals
 from firezone_filter.replay.five_tuple import FiveTuple
-from firezone_filter.replay.sinks import DecisionSink, EventSink, FlowSink
+from firezone_filter.replay.sinks import DecisionSink, EventSink, FlowSink, to_all
 from firezone_filter.replay.summary import Summary
 from firezone_filter.report.data import ReportData
 
@@ -86,9 +86,10 @@ class ColumnReplay:
         """The counts; complete after `finish`."""
         self._policy = policy
         self._report = report
-        self._decisions = (
-            decisions if report is None else _both(ReportColumns(report).add, decisions)
-        )
+        if report is not None:
+            counting = ReportColumns(report).add
+            decisions = counting if decisions is None else to_all([counting, decisions])
+        self._decisions = decisions
         self._flows = flows
         self._events = events
         self._waiting: list[Frames] = []
@@ -138,17 +139,6 @@ class ColumnReplay:
             refusals=None if report is None else ExplainedRefusals(gateway, report),
         )
         return Run(clock, decider, ClientAddresses(self._policy), self._decisions)
-
-
-def _both(first: DecisionSink, second: DecisionSink | None) -> DecisionSink:
-    if second is None:
-        return first
-
-    def add(columns: DecisionColumns) -> None:
-        first(columns)
-        second(columns)
-
-    return add
 
 
 class Observer(Protocol):

@@ -1,7 +1,8 @@
 """Captures of the packets that passed, as they left, and of the frames that were refused."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 from attrs import evolve
 
@@ -24,7 +25,38 @@ _FCS_LENGTH = 13
 """The option of an interface that says how long the frame check sequence is."""
 
 
-class ForwardedWriter:
+Made = TypeVar("Made")
+
+
+class _CaptureWriter(ABC, Generic[Made]):
+    """Writes what is made of each decided packet, if there is anything to write of it."""
+
+    def add(self, decided: Decided) -> None:
+        """Write what is to be written of *decided*."""
+        if (made := self.made(decided)) is not None:
+            self.write(made)
+
+    def add_columns(self, columns: "DecisionColumns") -> None:
+        """Write the same of all packets of *columns*."""
+        for _, made in self.made_of(columns):
+            self.write(made)
+
+    @staticmethod
+    @abstractmethod
+    def made(decided: Decided) -> Made | None:
+        """Return what `write` takes, which may come from another process."""
+
+    @staticmethod
+    @abstractmethod
+    def made_of(columns: "DecisionColumns") -> Iterator[tuple[int, Made]]:
+        """Yield what `write` takes, each with its row."""
+
+    @abstractmethod
+    def write(self, made: Made) -> None:
+        """Write it."""
+
+
+class ForwardedWriter(_CaptureWriter[tuple[int, bytes, int]]):
     """Writes a pcap capture of the packets that passed, as they left: after any translation.
 
     A packet that the snap length cut is written cut, with its original length.
@@ -32,16 +64,6 @@ class ForwardedWriter:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._pcap = PcapWriter(stream)
-
-    def add(self, decided: Decided) -> None:
-        """Write the packet that is sent on for *decided*, if there is one."""
-        if (sent := self.made(decided)) is not None:
-            self.write(sent)
-
-    def add_columns(self, columns: "DecisionColumns") -> None:
-        """Write the same of all packets of *columns*."""
-        for _, sent in self.made_of(columns):
-            self.write(sent)
 
     @staticmethod
     def made_of(columns: "DecisionColumns") -> Iterator[tuple[int, tuple[int, bytes, int]]]:
@@ -56,27 +78,17 @@ class ForwardedWriter:
         out = _sent(decided)
         return None if out is None else (decided.time_ns, out, decided.packet.length)
 
-    def write(self, sent: tuple[int, bytes, int]) -> None:
+    def write(self, made: tuple[int, bytes, int]) -> None:
         """Write a packet."""
-        self._pcap.write(*sent)
+        self._pcap.write(*made)
 
 
-class ForwardedPcapngWriter:
+class ForwardedPcapngWriter(_CaptureWriter[tuple[Interface, int, bytes, int]]):
     """Writes the same as pcapng, each packet on the interface on which it was captured."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._pcapng = PcapngWriter(stream)
         self._raw: dict[Interface, Interface] = {}
-
-    def add(self, decided: Decided) -> None:
-        """Write the packet that is sent on for *decided*, if there is one."""
-        if (sent := self.made(decided)) is not None:
-            self.write(sent)
-
-    def add_columns(self, columns: "DecisionColumns") -> None:
-        """Write the same of all packets of *columns*."""
-        for _, sent in self.made_of(columns):
-            self.write(sent)
 
     @staticmethod
     def made_of(
@@ -95,9 +107,9 @@ class ForwardedPcapngWriter:
             return None
         return _interface(decided), decided.time_ns, out, decided.packet.length
 
-    def write(self, sent: tuple[Interface, int, bytes, int]) -> None:
+    def write(self, made: tuple[Interface, int, bytes, int]) -> None:
         """Write a packet."""
-        self._pcapng.write(self._as_raw(sent[0]), *sent[1:])
+        self._pcapng.write(self._as_raw(made[0]), *made[1:])
 
     def _as_raw(self, interface: Interface) -> Interface:
         raw = self._raw.get(interface)
@@ -109,21 +121,11 @@ class ForwardedPcapngWriter:
         return raw
 
 
-class RefusedWriter:
+class RefusedWriter(_CaptureWriter[tuple[Interface, int, bytes, int, str]]):
     """Writes a pcapng capture of the frames with refused packets, each with why as its comment."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._pcapng = PcapngWriter(stream)
-
-    def add(self, decided: Decided) -> None:
-        """Write the frame of *decided*, if its packet is refused."""
-        if (refused := self.made(decided)) is not None:
-            self.write(refused)
-
-    def add_columns(self, columns: "DecisionColumns") -> None:
-        """Write the same of all packets of *columns*."""
-        for _, refused in self.made_of(columns):
-            self.write(refused)
 
     @staticmethod
     def made_of(
@@ -155,9 +157,9 @@ class RefusedWriter:
         why = comment(decided, decision)
         return _interface(decided), decided.time_ns, record.frame, decided.wire_length, why
 
-    def write(self, refused: tuple[Interface, int, bytes, int, str]) -> None:
+    def write(self, made: tuple[Interface, int, bytes, int, str]) -> None:
         """Write a frame."""
-        self._pcapng.write(*refused)
+        self._pcapng.write(*made)
 
 
 def comment(decided: Decided, refusal: Reject | Drop) -> str:
