@@ -1,5 +1,7 @@
 """What pyproject.toml has no stable form for: the extension module, which is optional."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
 FOLDER = "firezone_filter/compiled"
@@ -9,9 +11,7 @@ setup(
         Extension(
             "firezone_filter.compiled._native",
             [f"{FOLDER}/_native.pyx"],
-            depends=[
-                f"{FOLDER}/{part}.pxi" for part in ("access", "lookup", "packet", "tracking")
-            ],
+            depends=[str(part) for part in sorted(Path(FOLDER).glob("*.pxi"))],
             # Where there is no C compiler the package is installed without it, with a warning.
             optional=True,
         )

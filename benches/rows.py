@@ -149,6 +149,16 @@ TARGETS: Final = (
         0.5, "worst states: 99.99 % of packets, ms", "worst percentile", "milliseconds", None
     ),
     _at_most(10, "`Policy.diff`, seconds", "diff", "seconds", None),
+    _at_least((1, 0.5), "`replay`, summary", "replay", "summary", "tcpdump"),
+    _at_least((2, 1), "`replay`, summary", "replay", "summary", "dpkt"),
+    _at_least((0.4, 0.2), "`replay`, decisions to Parquet", "replay", "Parquet", "tcpdump"),
+    _at_least((0.8, 0.4), "`replay`, decisions to Parquet", "replay", "Parquet", "dpkt"),
+    _at_least(
+        (0.15, 0.075), "`replay`, decisions as JSON lines", "replay", "JSON lines", "tcpdump"
+    ),
+    _at_least((0.3, 0.15), "`replay`, decisions as JSON lines", "replay", "JSON lines", "dpkt"),
+    _at_most(1.25, "`replay`, memory, 1,000,000 packets", "replay memory", "all", "fewer"),
+    _at_least(1.6, "`replay --workers`, 5,000,000 packets", "workers", "2", "1"),
 )
 """What each build is to reach: the rows of the design, and others of the same kind."""
 
@@ -175,6 +185,9 @@ OTHERS: Final = (
     _times_as_fast("first packet, many hosts", "many hosts", "first packet", "libpcap"),
     _times_as_fast("first packet among networks", "among networks", "gateway", "pytricia"),
     _times_as_fast("first packet among networks", "among networks", "gateway", "ipaddress"),
+    _times_as_fast("`replay`, summary", "replay", "summary", "tshark"),
+    _times_as_fast("`replay`, decisions to Parquet", "replay", "Parquet", "summary"),
+    _times_as_fast("`replay`, decisions as JSON lines", "replay", "JSON lines", "summary"),
     _times_as_fast("ICMP echo, not translated", "echo", "gateway", "by hand"),
     _times_as_long("all 257 ports taken", "ports", "no port left", "own port"),
     _times_as_long("`handle_batch`, a packet", "mixed batch, flow", "batch", "floor"),

@@ -1,9 +1,19 @@
 """Short ways to write packets, frames and capture files, byte by byte with `struct`."""
 
+import io
 import struct
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Final, Literal
 
+from attrs import evolve
+
+from firezone_filter.capture import (
+    Capture,
+    DamagedCaptureError,
+    UnreadableCaptureError,
+)
+from firezone_filter.capture.frames import clamped
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
 from firezone_filter.replay.captured_packet import read_packet
@@ -199,6 +209,37 @@ def decided(
     resource_id = None if isinstance(decision, Reject | Drop) else decision.resource_id
     captured = read_packet(packet, length)
     return Decided(1, time_ns, direction, captured, length, decision, resource_id)
+
+
+def read_capture(data: bytes) -> list[Record]:
+    """Return the records of a capture, after making sure that its chunks say the same.
+
+    Raises:
+        DamagedCaptureError: The same, from both, after the last good record.
+        UnreadableCaptureError: Likewise.
+    """
+    records, error = _read(lambda: Capture(io.BytesIO(data)))
+    chunked, same_error = _read(lambda: _by_chunks(Capture(io.BytesIO(data))))
+    assert [evolve(one, time_ns=clamped(one.time_ns)) for one in records] == chunked
+    assert repr(error) == repr(same_error)
+    if error is not None:
+        raise error
+    return records
+
+
+def _by_chunks(capture: Capture) -> Iterator[Record]:
+    for frames in capture.chunks():
+        yield from frames.records()
+
+
+def _read(read: Callable[[], Iterable[Record]]) -> tuple[list[Record], Exception | None]:
+    records: list[Record] = []
+    try:
+        for one in read():
+            records.append(one)  # noqa: PERF402 - those before an error count
+    except (DamagedCaptureError, UnreadableCaptureError) as error:
+        return records, error
+    return records, None
 
 
 def block(kind: int, body: bytes, order: ByteOrder = "<") -> bytes:

@@ -1,10 +1,13 @@
 """What the arguments and options of all commands have in common."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
 
+from firezone_filter.capture.stream import NS_PER_S
+from firezone_filter.cli.logs.time_options import to_key
 from firezone_filter.values.addresses import Address, to_address
 
 FILE: Final = click.Path(readable=False, allow_dash=True)
@@ -57,3 +60,17 @@ def to_client(text: str) -> tuple[str, Address]:
     if not (client_id and equals):
         raise ValueError(f"{text!r} is not ID=ADDRESS")
     return client_id, to_address(address)
+
+
+def to_nanoseconds(text: str) -> int:
+    """Read a time, in UTC, as `logs --since` does; return nanoseconds of Unix time.
+
+    Raises:
+        ValueError: It is no time.
+    """
+    second, _, fraction = to_key(text, datetime.now(UTC)).partition(".")
+    # A leap second, which no time stamp of a capture can be in, begins the next minute.
+    minute, _, seconds = second.rpartition(":")
+    passed = datetime.fromisoformat(f"{minute}:00+00:00") - datetime(1970, 1, 1, tzinfo=UTC)
+    ns = int(fraction[:9].ljust(9, "0"))
+    return (passed // timedelta(seconds=1) + int(seconds)) * NS_PER_S + ns

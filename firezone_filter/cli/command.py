@@ -1,29 +1,29 @@
 """The commands with their arguments, options and exit statuses.
 
 Every outcome has its exit status (`ExitStatus`). Failures are reported on standard error, a
-line each, without a traceback; a closed pipe or Ctrl-C ends the run in silence.
+line each, without a traceback; a closed pipe or Ctrl-C ends the run in silence. What carries a
+command out is imported when it is run.
 """
 
 import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
-from firezone_filter.cli.arguments import FILE, Command, read_by, to_client
+from firezone_filter.capture.choice import FrameSelection
+from firezone_filter.cli.arguments import FILE, Command, read_by, to_client, to_nanoseconds
 from firezone_filter.cli.ask.commands import COMMANDS
 from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.gateway.commands import gateway_group
 from firezone_filter.cli.inputs import display_name
-from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import SEVERITIES, Selection, to_field, to_regex
 from firezone_filter.cli.logs.time_options import to_key
-from firezone_filter.cli.replay_job import ReplayJob
 from firezone_filter.cli.streams import PROGRAM, finish_output, prepare_streams, say
 from firezone_filter.compiled.twins import IS_COMPILED
+from firezone_filter.replay.partitions import MAX_WORKERS
 from firezone_filter.values.addresses import Address
 from firezone_filter.values.errors import FirezoneFilterError
 
@@ -32,6 +32,8 @@ PACKAGE: Final = "firezone-filter"
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
     if value:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             number = version(PACKAGE)
         except PackageNotFoundError:
@@ -60,7 +62,7 @@ def cli() -> None:
 
 
 @cli.command("replay")
-@click.argument("capture", type=FILE)
+@click.argument("captures", nargs=-1, required=True, type=FILE, metavar="CAPTURE...")
 @click.option(
     "--policy", required=True, metavar="FILE", type=FILE, help="The policy, a JSON file."
 )
@@ -78,45 +80,116 @@ def cli() -> None:
     help="Let only answers come back to clients, also if the policy's options do not say so.",
 )
 @click.option(
+    "--since",
+    metavar="TIME",
+    callback=read_by(to_nanoseconds),
+    help="Only frames from TIME on: 2026-08-22T12:00:00Z, 2026-08-22, yesterday, -1h; in UTC.",
+)
+@click.option(
+    "--until", metavar="TIME", callback=read_by(to_nanoseconds), help="Only frames before TIME."
+)
+@click.option("--count", metavar="N", type=click.IntRange(min=0), help="Only the first N frames.")
+@click.option(
+    "--filter",
+    "text",
+    metavar="FILTER",
+    help="Only frames that match, in tcpdump's language, such as 'host 10.0.0.5'.",
+)
+@click.option(
     "--decisions",
     metavar="FILE",
     type=FILE,
-    help="Write every decision to FILE as a JSON line; docs/replay.md lists its fields.",
+    help="Write every decision to FILE: .jsonl, .csv or .parquet; docs/replay.md has the fields.",
+)
+@click.option(
+    "--flows",
+    metavar="FILE",
+    type=FILE,
+    help="Write flow records to FILE: .jsonl, .csv or .parquet.",
 )
 @click.option(
     "--forwarded",
     metavar="FILE",
     type=FILE,
-    help="Write the packets that pass to FILE, as a capture.",
+    help="Write the packets that pass to FILE, as they leave: .pcap or .pcapng.",
 )
 @click.option(
-    "--flows", metavar="FILE", type=FILE, help="Write flow records to FILE as JSON lines."
+    "--refused",
+    metavar="FILE",
+    type=FILE,
+    help="Write the frames with refused packets to FILE, with the reasons as comments: .pcapng.",
+)
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=FILE,
+    help="Write a report to FILE, a page to look at and to print. Needs the extra `report`.",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, MAX_WORKERS),
+    help="Spread the clients over N processes (docs/clusters.md).",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Spread the clients over the workers of the Dask cluster at ADDRESS.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def replay_command(  # noqa: PLR0913 - as many as there are options
     *,
-    capture: str,
+    captures: tuple[str, ...],
     policy: str,
     clients: tuple[tuple[str, Address], ...],
     stateful: bool,
+    since: int | None,
+    until: int | None,
+    count: int | None,
+    text: str | None,
     decisions: str | None,
-    forwarded: str | None,
     flows: str | None,
+    forwarded: str | None,
+    refused: str | None,
+    html: str | None,
+    workers: int | None,
+    scheduler: str | None,
     as_json: bool,
 ) -> int:
-    """Replay CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
+    """Replay each CAPTURE, a pcap or pcapng file, through a policy, and print what happens.
 
-    Each packet is decided about at the time at which it was captured. The policy's options count,
-    with what --stateful adds; records are made with --flows and only then. A FILE of - is
-    standard output, and a CAPTURE or policy of - standard input; the summary goes to standard
-    error if something else goes to standard output. Ctrl-C ends a live capture as the end of
-    a file would.
+    CAPTURE may be compressed, a directory of captures, or a pattern in quotes; several are
+    merged by time. Each packet is decided about at the time at which it was
+    captured. The policy's options count, with what --stateful adds; records are made with
+    --flows and only then. A FILE of - is standard output, and a CAPTURE or policy of - standard
+    input; the summary goes to standard error if something else goes to standard output. Any
+    other FILE may also end in .gz or .zst, and gets its name when it is complete. Ctrl-C ends a
+    live capture as the end of a file would.
 
     Exit status: 0; 1 if the capture is cut short or damaged, after deciding up to there, or if
     packets of it are of a link type that is not supported, have time stamps that cannot be
     right, or are out of order; 2 if an argument or a file cannot be used; 130 after Ctrl-C.
     """
-    job = ReplayJob(capture, policy, decisions, forwarded, flows, clients, stateful, as_json)
+    from firezone_filter.cli.replay_job import ReplayJob
+
+    if workers is not None and scheduler is not None:
+        say("--workers is for this machine, and --scheduler for a cluster: give one of them")
+        return ExitStatus.UNUSABLE
+    job = ReplayJob(
+        captures=captures,
+        policy=policy,
+        decisions=decisions,
+        flows=flows,
+        forwarded=forwarded,
+        refused=refused,
+        html=html,
+        clients=clients,
+        selection=FrameSelection(since_ns=since, until_ns=until, count=count, filter=text),
+        stateful=stateful,
+        as_json=as_json,
+        workers=workers,
+        scheduler=scheduler,
+    )
     try:
         return job.run(say)
     except UnusableError as error:
@@ -215,6 +288,8 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
     Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
     other files are read).
     """
+    from firezone_filter.cli.logs.log_job import LogJob
+
     if ignore_case:
         if grep is None:
             say("-i needs --grep")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from firezone_filter.capture.damage import UnreadableCaptureError
+from firezone_filter.capture.extras import MissingExtraError
 from firezone_filter.capture.reader import Capture
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.outputs import STANDARD
@@ -24,7 +25,7 @@ def read_policy(name: str) -> Policy:
     """
     shown = display_name(name)
     try:
-        data = _standard_input().read() if name == STANDARD else Path(name).read_bytes()
+        data = standard_input().read() if name == STANDARD else Path(name).read_bytes()
         return load_policy(data)
     except OSError as error:
         raise UnusableError(f"{shown}: {error.strerror}") from None
@@ -45,7 +46,7 @@ def opened_capture(name: str) -> Iterator[tuple[Capture, int | None]]:
         UnusableError: It cannot be read, or is no capture.
     """
     if name == STANDARD:
-        yield _capture(name, _standard_input()), None
+        yield _capture(name, standard_input()), None
         return
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - only errors of opening it are handled here
@@ -65,7 +66,12 @@ def is_pipe(name: str) -> bool:
         return False
 
 
-def _standard_input() -> BinaryIO:
+def standard_input() -> BinaryIO:
+    """Return the bytes of standard input.
+
+    Raises:
+        UnusableError: It is closed.
+    """
     if sys.stdin is None:
         raise UnusableError(f"{display_name(STANDARD)}: it is closed")
     return sys.stdin.buffer
@@ -74,7 +80,7 @@ def _standard_input() -> BinaryIO:
 def _capture(name: str, stream: BinaryIO) -> Capture:
     try:
         return Capture(stream)
-    except UnreadableCaptureError as error:
+    except (MissingExtraError, UnreadableCaptureError) as error:
         raise UnusableError(f"{display_name(name)}: {error}") from None
 
 

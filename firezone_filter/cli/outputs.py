@@ -50,7 +50,7 @@ def refuse_clashes(inputs: Sequence[str], outputs: Sequence[str]) -> None:
             a standard stream stands for two of them.
     """
     if inputs.count(STANDARD) > 1:
-        raise UnusableError("standard input: can be either the capture or the policy, not both")
+        raise UnusableError("standard input: can be named only once")
     taken = [
         _stream("standard input", sys.stdin) if name == STANDARD else _file(name)
         for name in inputs

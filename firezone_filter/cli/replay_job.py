@@ -2,75 +2,104 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from attrs import evolve, frozen
 from rich.console import Console
 
+from firezone_filter.capture.captures import Captures, open_selected
+from firezone_filter.capture.choice import ALL, FrameSelection
 from firezone_filter.capture.damage import UnreadableCaptureError
+from firezone_filter.capture.extras import MissingExtraError
+from firezone_filter.capture.frames import Frames
+from firezone_filter.capture.packet_filter import InvalidFilterError
 from firezone_filter.cli.exit import ExitStatus, UnusableError
-from firezone_filter.cli.inputs import display_name, is_pipe, opened_capture, read_policy
+from firezone_filter.cli.inputs import display_name, is_pipe, read_policy
 from firezone_filter.cli.interruptible import Interrupts
-from firezone_filter.cli.outputs import STANDARD, Outputs, refuse_clashes
-from firezone_filter.cli.progress import watched
-from firezone_filter.cli.remarks import remarks
+from firezone_filter.cli.outputs import STANDARD, refuse_clashes
+from firezone_filter.cli.progress import Meter, metered
+from firezone_filter.cli.remarks import remarks_and_help
 from firezone_filter.cli.render import print_summary
 from firezone_filter.cli.report import report
+from firezone_filter.cli.streams import standard_output
 from firezone_filter.cli.terminal import console
 from firezone_filter.policy import Policy
 from firezone_filter.replay.assigned_addresses import assign_addresses
-from firezone_filter.replay.replay import replay
+from firezone_filter.replay.engine import in_steps, steps
+from firezone_filter.replay.engines import engine_over
+from firezone_filter.replay.errors import UnknownEndingError, WorkersError
+from firezone_filter.replay.outputs.outputs import Outputs, Target, Targets
+from firezone_filter.replay.partitions.spread import Spread
 from firezone_filter.replay.summary import Summary
-from firezone_filter.replay.writers import DecisionWriter, FlowWriter, ForwardedWriter, Writer
 from firezone_filter.values.addresses import Address
 from firezone_filter.values.errors import FirezoneFilterError
 
 
-@frozen
+@frozen(kw_only=True)
 class ReplayJob:
     """The arguments of `firezone-filter replay`; `-` is standard input or output."""
 
-    capture: str
-    """The capture to read."""
+    captures: Sequence[str]
+    """The captures to read."""
 
     policy: str
-    """The policy to replay it through."""
+    """The policy to replay them through."""
 
-    decisions: str | None
-    """The file for the decisions, as JSON lines."""
+    decisions: str | None = None
+    """The file for the decisions."""
 
-    forwarded: str | None
+    flows: str | None = None
+    """The file for flow records."""
+
+    forwarded: str | None = None
     """The file for the packets that pass, a capture."""
 
-    flows: str | None
-    """The file for flow records, as JSON lines."""
+    refused: str | None = None
+    """The file for the frames with refused packets, a capture."""
 
-    clients: Sequence[tuple[str, Address]]
-    """Addresses of the capture, with the ids of the clients that get them."""
+    html: str | None = None
+    """The file for the report, a page."""
 
-    stateful: bool
+    clients: Sequence[tuple[str, Address]] = ()
+    """Addresses of the captures, with the ids of the clients that get them."""
+
+    selection: FrameSelection = ALL
+    """Which frames are replayed."""
+
+    stateful: bool = False
     """Whether only answers come back, whatever the policy's options say."""
 
-    as_json: bool
+    as_json: bool = False
     """Whether to print the summary as JSON."""
 
-    def run(self, say: Callable[[str], None]) -> ExitStatus:
-        """Replay the capture and print the summary; *say* gets warnings, one line at a time.
+    workers: int | None = None
+    """In how many processes to decide."""
 
-        No output is opened before the policy and the start of the capture have been read.
+    scheduler: str | None = None
+    """The address of a Dask scheduler whose workers are to decide, in the place of processes."""
+
+    def run(self, say: Callable[[str], None]) -> ExitStatus:
+        """Replay the captures and print the summary; *say* gets warnings, one line at a time.
+
+        No output is opened before the policy and the starts of the captures have been read.
 
         Raises:
             UnusableError: A file cannot be used.
             FirezoneFilterError: The policy can begin at no time of a capture.
             OSError: Writing failed; `BrokenPipeError` if the reader of the output has gone.
         """
-        refuse_clashes([self.capture, self.policy], self._outputs())
+        since, until = self.selection.since_ns, self.selection.until_ns
+        if since is not None and until is not None and until <= since:
+            raise UnusableError("--until is not after --since")
+        refuse_clashes([*self.captures, self.policy], self._names())
+        targets = self._targets()
         policy = self._read_policy()
-        summary = self._replay(policy, say)
+        summary = self._replay(policy, targets, say)
         self._print(summary, policy)
-        for remark in remarks(summary, policy):
-            say(f"{display_name(self.capture)}: {remark}")
+        for remark in remarks_and_help(summary, policy):
+            say(f"{self._name()}: {remark}")
         if summary.interrupted:
             return ExitStatus.INTERRUPTED
         is_good = summary.damage is None and not summary.is_odd
@@ -87,48 +116,134 @@ class ReplayJob:
                 *(f"--client: {line}" for line in str(error).splitlines())
             ) from None
 
-    def _outputs(self) -> list[str]:
-        return [name for name in (self.decisions, self.forwarded, self.flows) if name is not None]
+    def _names(self) -> list[str]:
+        names = (self.decisions, self.flows, self.forwarded, self.refused, self.html)
+        return [name for name in names if name is not None]
 
-    def _replay(self, policy: Policy, say: Callable[[str], None]) -> Summary:
+    def _targets(self) -> Targets:
+        try:
+            return Targets(
+                decisions=_target(self.decisions),
+                flows=_target(self.flows),
+                forwarded=_target(self.forwarded),
+                refused=_target(self.refused),
+                html=_target(self.html),
+            )
+        except UnknownEndingError as error:
+            raise UnusableError(str(error)) from None
+
+    def _name(self) -> str:
+        """Return what the captures are called in the summary and in messages."""
+        more = len(self.captures) - 1
+        return display_name(self.captures[0]) + (f" and {more:,} more" if more else "")
+
+    def _replay(self, policy: Policy, targets: Targets, say: Callable[[str], None]) -> Summary:
         # In a pipeline, Ctrl-C ends the writer too, which may flush what it has captured.
-        interrupts = Interrupts(reads_on=is_pipe(self.capture))
+        interrupts = Interrupts(reads_on=any(map(is_pipe, self.captures)))
         with ExitStack() as stack:
             try:
                 with interrupts.heeded():
-                    capture, size = interrupts.wait_for(
-                        lambda: stack.enter_context(opened_capture(self.capture))
-                    )
+                    source = interrupts.wait_for(lambda: stack.enter_context(self._opened()))
             except KeyboardInterrupt:
                 return Summary(interrupted=True)
-            outputs = stack.enter_context(Outputs(say))
-            writers = self._writers(outputs)
-            flows = None if self.flows is None else FlowWriter(outputs.text(self.flows))
-            watching = stack.enter_context(watched(capture, size, self._bar_console()))
+            # Now it is known which files a directory or a pattern stands for.
+            refuse_clashes(source.names, self._names())
+            if remark := _left_out(source.left_out):
+                say(f"{self._name()}: {remark}")
+            outputs = stack.enter_context(_opened_outputs(targets, say))
+            stack.enter_context(_workers_named())
+            engine = stack.enter_context(
+                engine_over(
+                    self._spread(),
+                    policy,
+                    outputs.writers,
+                    outputs.flows,
+                    report=outputs.report,
+                    again=self._again,
+                    warn=say,
+                )
+            )
+            meter = stack.enter_context(metered(source.size, self._bar_console()))
+            chunks = metered_chunks(in_steps(source.chunks(), engine.step), source, meter)
             stack.enter_context(interrupts.heeded())
             try:
-                return replay(interrupts.records(watching), policy, writers, flows)
+                for _ in steps(engine, interrupts.records(chunks)):
+                    pass
             except UnreadableCaptureError as error:
-                raise UnusableError(f"{display_name(self.capture)}: {error}") from None
+                raise UnusableError(str(error)) from None
+            if outputs.page is not None:
+                policy_name = display_name(self.policy)
+                outputs.page.write(engine.summary, policy, self._name(), policy_name)
+            return engine.summary
 
-    def _writers(self, outputs: Outputs) -> list[Writer]:
-        writers: list[Writer] = []
-        if self.decisions is not None:
-            writers.append(DecisionWriter(outputs.text(self.decisions)))
-        if self.forwarded is not None:
-            writers.append(ForwardedWriter(outputs.binary(self.forwarded)))
-        return writers
+    def _opened(self) -> Captures:
+        try:
+            return open_selected(self.captures, self.selection)
+        except (InvalidFilterError, MissingExtraError, UnreadableCaptureError) as error:
+            raise UnusableError(str(error)) from None
+
+    def _spread(self) -> Spread:
+        # Whether this process can be copied; elsewhere, libraries of the system have threads.
+        forks = sys.platform == "linux" and threading.active_count() == 1
+        return Spread(self.workers, self.scheduler, forks=forks)
+
+    def _again(self) -> Iterator[Frames]:
+        if STANDARD in self.captures:
+            raise WorkersError("a worker was lost, and standard input cannot be read again")
+        with self._opened() as captures:
+            yield from captures.chunks()
 
     def _bar_console(self) -> Console:
         # A progress bar among the lines of `--decisions -` would garble both.
-        garbles = STANDARD in self._outputs() and sys.stdout.isatty()
+        garbles = STANDARD in self._names() and sys.stdout.isatty()
         return console(sys.stderr, interactive=False if garbles else None)
 
     def _print(self, summary: Summary, policy: Policy) -> None:
         sys.stdout.flush()
-        stream = sys.stderr if STANDARD in self._outputs() else sys.stdout
+        stream = sys.stderr if STANDARD in self._names() else sys.stdout
         if self.as_json:
             stream.write(json.dumps(report(summary), indent=2) + "\n")
         else:
-            print_summary(stream, summary, policy, display_name(self.capture))
+            print_summary(stream, summary, policy, self._name())
         stream.flush()
+
+
+def metered_chunks(
+    chunks: Iterable[Frames], source: Captures, meter: Meter | None
+) -> Iterator[Frames]:
+    """Yield *chunks*, and show before each how much of *source* has been read."""
+    packets = 0
+    for frames in chunks:
+        if meter is not None:
+            meter.show(packets, source.position)
+        packets += len(frames)
+        yield frames
+
+
+def _left_out(names: Sequence[str]) -> str | None:
+    """Return a line about files of directories that are no captures, if there are any."""
+    if not names:
+        return None
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"left out, being no capture: {names[0]}{more}"
+
+
+@contextmanager
+def _workers_named() -> Iterator[None]:
+    try:
+        yield
+    except (MissingExtraError, WorkersError) as error:
+        raise UnusableError(str(error)) from None
+
+
+def _target(name: str | None) -> Target | None:
+    return standard_output() if name == STANDARD else name
+
+
+def _opened_outputs(targets: Targets, say: Callable[[str], None]) -> Outputs:
+    try:
+        return Outputs(targets, say)
+    except MissingExtraError as error:
+        raise UnusableError(str(error)) from None
+    except OSError as error:
+        raise UnusableError(f"{error.filename}: {error.strerror}") from None

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 from firezone_filter.capture.stream import NS_PER_S
 from firezone_filter.logs.timestamps import rfc3339
 from firezone_filter.replay.five_tuple import FiveTuple
+from firezone_filter.replay.rows import flow_fields
 from firezone_filter.replay.summary import (
     KINDS,
     ByDirection,
@@ -14,7 +15,6 @@ from firezone_filter.replay.summary import (
     Summary,
     Tally,
 )
-from firezone_filter.replay.writers import flow_fields
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.events import AccessEvent, AccessExhausted, AuthorizationExpired
 

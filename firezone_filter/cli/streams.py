@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final, cast
 
 from firezone_filter.cli.terminal import printable
 
@@ -30,6 +30,25 @@ def prepare_streams() -> None:
         elif isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks must not stop the run.
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Lively(io.BufferedIOBase):
+    """Writes to a terminal what it gets, at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - a buffer, which has no type yet
+        written = self._stream.write(data)
+        self._stream.flush()
+        return written
+
+
+def standard_output() -> BinaryIO:
+    """Return standard output for bytes; what goes to a terminal is seen at once."""
+    sys.stdout.flush()
+    stream = sys.stdout.buffer
+    return cast("BinaryIO", _Lively(stream)) if sys.stdout.isatty() else stream
 
 
 def finish_output() -> None:

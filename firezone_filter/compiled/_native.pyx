@@ -9,6 +9,9 @@ include "packet.pxi"
 include "tracking.pxi"
 include "access.pxi"
 include "lookup.pxi"
+include "capture.pxi"
+include "columns.pxi"
+include "owners.pxi"
 
 
 def supply(dict ours):

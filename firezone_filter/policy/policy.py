@@ -1,19 +1,13 @@
 """`Policy`: who may reach what, until when; the gateway that it describes, and what it means."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from firezone_filter.documents.faults import Faults, Place
 from firezone_filter.documents.nodes import Node
 from firezone_filter.gateway.gateway import Gateway
-from firezone_filter.policy.analysis.changes import PolicyDiff
-from firezone_filter.policy.analysis.diff import diff
-from firezone_filter.policy.analysis.findings import Finding
-from firezone_filter.policy.analysis.lint import lint
-from firezone_filter.policy.analysis.reach import Reach, reach
-from firezone_filter.policy.analysis.tests import TestResult, run_tests
-from firezone_filter.policy.analysis.who import who
 from firezone_filter.policy.apply import carry_out, check_same, find_steps, moment
 from firezone_filter.policy.building import build_gateway, unexpired
 from firezone_filter.policy.consistency import (
@@ -38,6 +32,13 @@ from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddress
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import DnsResource
+
+if TYPE_CHECKING:
+    # Whoever decides need not analyse: that is imported when it is asked for.
+    from firezone_filter.policy.analysis.changes import PolicyDiff
+    from firezone_filter.policy.analysis.findings import Finding
+    from firezone_filter.policy.analysis.reach import Reach
+    from firezone_filter.policy.analysis.tests import TestResult
 
 
 def _to_clients(values: Iterable[PolicyClient]) -> tuple[PolicyClient, ...]:
@@ -229,7 +230,7 @@ class Policy:
             gateway.handle_timeout(now)
         carry_out(gateway, steps)
 
-    def reach(self, client_id: str, at: float | None = None) -> tuple[Reach, ...]:
+    def reach(self, client_id: str, at: float | None = None) -> "tuple[Reach, ...]":
         """Return everything that a client may reach, as disjoint boxes.
 
         That is exact of whole packets without IPv4 options and IPv6 extension headers: TCP and
@@ -250,6 +251,8 @@ class Policy:
             TypeError: a wrong type.
             UnknownClient: the policy has no such client.
         """
+        from firezone_filter.policy.analysis.reach import reach
+
         return reach(self, client_id, at)
 
     def who(
@@ -283,9 +286,11 @@ class Policy:
             InvalidTime: *at* is not finite, or 2**33 or more.
             TypeError: a wrong type.
         """
+        from firezone_filter.policy.analysis.who import who
+
         return who(self, target, protocol, port, icmp_type, at)
 
-    def run_tests(self) -> tuple[TestResult, ...]:
+    def run_tests(self) -> "tuple[TestResult, ...]":
         """Run the policy's tests, and return what became of each, in their order.
 
         A target of `allow` holds if every address, port and ICMP type that it names is permitted
@@ -302,9 +307,11 @@ class Policy:
           a network.
         - A client without an address of a family may reach nothing there.
         """
+        from firezone_filter.policy.analysis.tests import run_tests
+
         return run_tests(self)
 
-    def lint(self, at: float | None = None) -> tuple[Finding, ...]:
+    def lint(self, at: float | None = None) -> "tuple[Finding, ...]":
         """Return what in the policy is not as it should be, or as it seems.
 
         That is exact: what permits nothing, or nothing that is not permitted anyway, is found by
@@ -324,9 +331,11 @@ class Policy:
             InvalidTime: *at* is not finite, or 2**33 or more.
             TypeError: not a number.
         """
+        from firezone_filter.policy.analysis.lint import lint
+
         return lint(self, at)
 
-    def diff(self, other: "Policy", at: float | None = None) -> PolicyDiff:
+    def diff(self, other: "Policy", at: float | None = None) -> "PolicyDiff":
         """Return what is different in another policy, which is thought of as the later one.
 
         A box of what a client has gained or lost is about the same far packets, sent from the
@@ -343,6 +352,8 @@ class Policy:
             TypeError: a wrong type.
         """
         check_type("other", other, Policy)
+        from firezone_filter.policy.analysis.diff import diff
+
         return diff(self, other, at)
 
 

@@ -8,8 +8,8 @@ from firezone_filter.capture.link import link_reader, link_type_name
 from firezone_filter.capture.stream import Record
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
+from firezone_filter.replay.by_packet import replay_packets
 from firezone_filter.replay.clock import WINDOW
-from firezone_filter.replay.replay import replay
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.explanations import Explanation
 
@@ -38,7 +38,9 @@ def explain_frame(records: Iterable[Record], policy: Policy, number: int) -> Exp
     # The first few decide together when the capture begins.
     # (`islice` takes no number beyond `sys.maxsize`.)
     numbered = zip(range(max(number, WINDOW)), records, strict=False)
-    summary = replay(asked.seen(record for _, record in numbered), policy, asking=asked.ask)
+    summary = replay_packets(
+        asked.seen(record for _, record in numbered), policy, asking=asked.ask
+    )
     if asked.explanation is not None:
         return asked.explanation
     if asked.record is not None:

@@ -12,6 +12,7 @@ from typing import Final
 from attrs import define
 
 from firezone_filter.capture.stream import NS_PER_S, TIME_END_NS
+from firezone_filter.policy import Policy
 from firezone_filter.values.times import MAX_AHEAD
 
 WINDOW: Final = 8
@@ -111,3 +112,18 @@ class CaptureClock:
         # Before the first right time stamp, what is within 50 years of the last expiry is right.
         near_ns = self.latest_ns if self.is_set else self.earliest_ns + MAX_AHEAD * NS_PER_S
         return _is_near(time_ns, near_ns)
+
+
+def started_clock(times_ns: Sequence[int], policy: Policy) -> CaptureClock:
+    """Return the clock of a capture that begins with *times_ns*, before the first of them."""
+    expiries = [
+        authorization.expires_at
+        for client in policy.clients
+        for authorization in client.authorizations
+        if authorization.expires_at is not None
+    ]
+    earliest_ns = earliest_begin(expiries)
+    begin_ns = begin(times_ns, expiries)
+    if begin_ns is None:
+        return CaptureClock(earliest_ns, earliest_ns, is_set=False)
+    return CaptureClock(begin_ns, earliest_ns)

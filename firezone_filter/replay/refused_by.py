@@ -11,7 +11,7 @@ from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.replay.five_tuple import read_five_tuple
 from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
 
-_BY_RESOURCES: Final = frozenset(
+BY_RESOURCES: Final = frozenset(
     {
         Reason.TCP_PORT,
         Reason.UDP_PORT,
@@ -46,7 +46,7 @@ class RefusedBy:
             `None` if no resource did: nothing covers the address, the gateway's own address
             is meant, or the packet was refused whatever the resources say.
         """
-        if refusal.reason not in _BY_RESOURCES:
+        if refusal.reason not in BY_RESOURCES:
             return None
         flow = read_five_tuple(packet)
         if direction is Direction.OUTBOUND:

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from attrs import Factory, define, field, frozen
 
+from firezone_filter.capture.stream import Record
 from firezone_filter.replay.captured_packet import CapturedPacket
 from firezone_filter.replay.five_tuple import FiveTuple, read_addresses, read_five_tuple
 from firezone_filter.structures.key_slots import KeySlots
@@ -68,6 +69,9 @@ class Decided:
     resource_id: str | None = None
     """The resource that permits or refuses it; `None` if no resource does."""
 
+    record: Record | None = field(default=None, eq=False, repr=False)
+    """The frame as it was captured."""
+
 
 def kind_of(decision: Decision) -> str:
     """Return the kind of *decision*, one of `KINDS`."""
@@ -120,9 +124,17 @@ class Refusals:
     def add(self, packet: bytes, size: int) -> None:
         """Count *packet*, which has addresses, and had *size* bytes on the wire."""
         self.tally.add(size)
-        flow = read_five_tuple(packet)
+        self.add_flow(read_five_tuple(packet), 1)
+
+    def add_flow(self, flow: FiveTuple, packets: int) -> None:
+        """Count *packets* of *flow* among the flows alone, not in the tally."""
         if self._slots.take(flow):
-            self.flows[flow] = self.flows.get(flow, 0) + 1
+            self.flows[flow] = self.flows.get(flow, 0) + packets
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another flow."""
+        return len(self.flows) >= self._slots.limit
 
     def busiest(self, count: int = MAX_FLOWS) -> list[tuple[FiveTuple, int]]:
         """Return up to *count* flows and their packets, the busiest first."""
@@ -241,9 +253,13 @@ class Summary:
     def add_not_ours(self, packet: bytes, size: int) -> None:
         """Count an IP packet of *size* bytes that belongs to no client."""
         self.not_ours.add(size)
-        for address in dict.fromkeys(read_addresses(packet) or ()):
+        self.add_addresses(read_addresses(packet) or (), 1)
+
+    def add_addresses(self, ends: Iterable[bytes], packets: int) -> None:
+        """Count *packets* between two *ends* among the addresses alone, not in the tally."""
+        for address in dict.fromkeys(ends):
             if address in self.addresses or len(self.addresses) < MAX_ADDRESSES:
-                self.addresses[address] += 1
+                self.addresses[address] += packets
 
     def add(self, decided: Decided) -> None:
         """Count a packet and its decision."""

@@ -20,6 +20,11 @@ class KeySlots(Generic[K]):
         self._limit = limit
         self._keys: set[K] = set()
 
+    @property
+    def limit(self) -> int:
+        """The most keys that hold a slot."""
+        return self._limit
+
     def take(self, key: K) -> bool:
         """Return whether *key* holds a slot, giving it a free one if it has none."""
         if key in self._keys:

@@ -13,16 +13,20 @@ options are those of libFuzzer. Without, seeds are changed by chance for so many
 import importlib.util
 import inspect
 import random
+import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, get_type_hints
+
+import numpy as np
 
 from firezone_filter import (
     CidrResource,
@@ -32,6 +36,9 @@ from firezone_filter import (
     GatewayOptions,
     Reason,
 )
+from firezone_filter.capture.formats import ENHANCED_PACKET_BLOCK
+from firezone_filter.capture.frames import Frames
+from firezone_filter.capture.walk import walk_pcap, walk_pcapng
 from firezone_filter.compiled import twins
 from firezone_filter.gateway.flow_cache import INBOUND as INBOUND_TABLE
 from firezone_filter.gateway.flow_cache import OUTBOUND as OUTBOUND_TABLE
@@ -41,7 +48,12 @@ from firezone_filter.packet.headers import Headers, read_headers
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.packet.replies import unreachable_reply
 from firezone_filter.packet.rewrite import FlowRewriting
+from firezone_filter.replay.columns.flow_table import FlowTable, nothing_found
+from firezone_filter.replay.columns.links import place_ethernet
+from firezone_filter.replay.partitions.excerpts import copy_frames
+from firezone_filter.replay.partitions.owners import Owners, nothing_owned
 from firezone_filter.testing import fragment, icmp_error
+from tests.captures import ByteOrder, block
 from tests.fuzz.interpret import Fed, Spent
 from tests.scenes import INBOUND, OUTBOUND, V4, V6, gateway_for_alice
 from tests.translations import N4, N6, app, resolve
@@ -286,6 +298,95 @@ def decide_first(fed: Fed) -> Call:
     return call
 
 
+WALKS: Final[dict[str, Callable[..., tuple[int, int]]]] = {
+    "walk_pcap": walk_pcap,
+    "walk_pcapng": walk_pcapng,
+}
+
+
+def walk(name: str, fed: Fed) -> Call:
+    """Walk the headers of captured packets, seldom some that lie."""
+    order: ByteOrder = ">" if fed.take(1)[0] & 1 else "<"
+    data = b""
+    for _ in range(3):
+        packet = draw_packet(fed)
+        size = int.from_bytes(fed.take(3)) if is_odd(fed) else len(packet)
+        if name == "walk_pcap":
+            data += struct.pack(order + "IIII", 1, 2, size, size) + packet
+        else:
+            head = struct.pack(order + "IIIII", fed.take(1)[0] & 1, 3, 4, size, size)
+            data += block(ENHANCED_PACKET_BLOCK, head + packet, order)
+    end = len(data) + fed.take(1)[0] - 128 if is_odd(fed) else len(data)
+    rows = np.empty((5, draw_size((2, 4), fed)), np.int64)
+    rest = (16, order == ">", 1_000) if name == "walk_pcap" else (order == ">", 2)
+    function = WALKS[name]
+    return lambda: function(np.frombuffer(data, np.uint8), 0, end, rows, 0, *rest)[0] > 0
+
+
+def draw_frames(fed: Fed) -> Frames:
+    """Draw frames of Ethernet, seldom some of which less was captured, or more is said to be."""
+    frames = [b"\0" * 12 + b"\x08\0" + draw_packet(fed) for _ in range(3)]
+    captured = np.array([len(frame) for frame in frames], np.int64)
+    starts = np.array([0, *np.cumsum(captured)[:-1]], np.int64)
+    if is_odd(fed):
+        captured[0] += fed.take(1)[0] - 128
+        starts[1] += fed.take(1)[0] - 128
+    data = np.frombuffer(b"".join(frames), np.uint8)
+    return Frames(data, starts, captured, captured, np.zeros(3, np.int64), 1, 1)
+
+
+def place(fed: Fed) -> Call:
+    """Find packets in frames, and more rarely in more of them than there are."""
+    frames = draw_frames(fed)
+    places = np.empty(draw_size((3,), fed), np.int64)
+
+    def call() -> object:
+        place_ethernet(frames.data, frames.starts, frames.captured, places, -1)
+        return (places >= 0).any()
+
+    return call
+
+
+def find_flows(fed: Fed) -> Call:
+    """Find the flows of packets, seldom of some that begin elsewhere."""
+    frames, found = draw_frames(fed), nothing_found(3)
+    places = frames.starts + 14
+    places[2] += (fed.take(1)[0] - 128) * is_odd(fed)
+    return lambda: FlowTable().find(frames, places, 0, found)
+
+
+def find_owners(fed: Fed) -> Call:
+    """Find the owners of packets, seldom of some that begin elsewhere."""
+    frames, found = draw_frames(fed), nothing_owned(3)
+    places = frames.starts + 14
+    places[2] += (fed.take(1)[0] - 128) * is_odd(fed)
+    pairs = [(ip_address(family.client).packed, 0) for family in (V4, V6)]
+
+    def call() -> object:
+        Owners(pairs).find(frames, places, found)
+        return (found.owners >= 0).any()
+
+    return call
+
+
+def copy(fed: Fed) -> Call:
+    """Copy the bytes of frames, seldom to where there is no room for them."""
+    frames = draw_frames(fed)
+    sizes = frames.captured.copy()
+    if is_odd(fed):
+        sizes[1] += fed.take(1)[0] - 128
+    room = np.zeros(max(int(sizes.sum()), 0), np.uint8)
+    if is_odd(fed):
+        room = room[: fed.take(1)[0]]
+    places = np.empty(draw_size((3,), fed), np.int64)
+
+    def call() -> object:
+        copy_frames(frames, sizes, room, places)
+        return len(places)
+
+    return call
+
+
 class Target(NamedTuple):
     """A function, or a method of a class, that has a twin."""
 
@@ -298,6 +399,8 @@ METHODS: Final = (
     Target("FlowQueue.remove", remove),
     Target("FlowStore.store", store),
     Target("FirstPackets._first", decide_first),
+    Target("FlowTable.find", find_flows),
+    Target("Owners.find", find_owners),
 )
 """The methods that take bytes, but for those that gateways call with whole packets alone."""
 
@@ -307,6 +410,12 @@ def targets() -> Iterator[Target]:
     for name, plain in twins.PLAIN.items():
         if name == "unreachable_reply":
             yield Target(name, reply)
+        elif name == "place_ethernet":
+            yield Target(name, place)
+        elif name == "copy_frames":
+            yield Target(name, copy)
+        elif name in WALKS:
+            yield Target(name, partial(walk, name))
         elif isinstance(plain, FunctionType):
             made: Any = plain if twins._NATIVE is None else getattr(twins._NATIVE, name)
             yield Target(name, partial(simply, made, types_of(plain)))

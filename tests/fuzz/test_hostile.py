@@ -20,11 +20,11 @@ def test_the_seeds_hand_in_packets_and_calls_of_every_target_get_to_the_end() ->
 
 
 def test_calls_by_chance_get_to_the_end_of_every_target_and_sometimes_do_not() -> None:
-    draw = random.Random(4)
+    draw = random.Random(5)
     known = [seed for seed in hostile.seeds() if seed[1] >= 0xC0]
     done = Counter(
         what
-        for _ in range(1_000)
+        for _ in range(1_500)
         for what in hostile.tell(hostile.changed(draw.choice(known), draw))
     )
     for target in hostile.TARGETS:

@@ -12,6 +12,7 @@ from tests.snippets import ROOT
 DOCUMENTS = {
     "README": ROOT / "README.md",
     "commands": ROOT / "docs" / "commands.md",
+    "replay": ROOT / "docs" / "replay.md",
     "policy_tests": ROOT / "examples" / "policy_tests" / "README.md",
 }
 SHOWN = [

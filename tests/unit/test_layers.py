@@ -25,6 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"policy", "portal"}),
     # The package root: no room of the core may import it, since it imports all of them.
     frozenset({""}),
+    frozenset({"report"}),
     frozenset({"replay", "testing", "aio"}),
     frozenset({"host"}),
     frozenset({"cli"}),
@@ -66,10 +67,29 @@ DECISION_PATH = (
 )
 
 # The rooms of commands, which may touch the world.
-OUTSIDE = frozenset({"capture", "replay", "aio", "host", "cli", "__main__"})
+OUTSIDE = frozenset({"capture", "replay", "report", "aio", "host", "cli", "__main__"})
 
-# Those of them that open files and print.
-OPENS = frozenset({"cli", "host"})
+# Those of the library that do, and those that know a path when they see one: captures are opened
+# for everybody by one module.
+OPENING = frozenset(
+    {
+        "capture.sources",
+        "replay.outputs.files",
+        "replay.outputs.outputs",
+        "replay.run",
+    }
+)
+
+# They name its types.
+ARROW = frozenset(
+    {
+        "replay.arrow",
+        "replay.columns.batches",
+        "replay.outputs.tables",
+        "replay.partitions.column_rendering",
+        "replay.run",
+    }
+)
 
 # What is for the tests of others: chance comes from Hypothesis alone.
 TESTING = "testing"
@@ -201,6 +221,10 @@ def attributes_of(module: str, name: str) -> set[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id == name
     }
+
+
+def attribute_names(module: str) -> set[str]:
+    return {node.attr for node in ast.walk(TREES[module]) if isinstance(node, ast.Attribute)}
 
 
 def method_calls(module: str, method: str) -> Iterator[tuple[str, str]]:
@@ -343,10 +367,43 @@ def test_the_command_line_knows_no_radix_tree(module: str) -> None:
     assert "radix" not in other_imports(module)
 
 
-@pytest.mark.parametrize("module", [name for name in COMMANDS if room(name) not in OPENS])
-def test_only_the_command_line_and_the_host_open_files_and_print(module: str) -> None:
-    assert other_imports(module) & {"click", "rich", "os", "pathlib", "sys"} == set()
+def test_packet_by_packet_captures_are_read_without_numpy() -> None:
+    without = {"", "damage", "extras", "formats", "link", "payload", "pcap", "pcapng"}
+    without |= {"compression", "reader", "stream"}
+    for module in (name for name in TREES if room(name) == "capture"):
+        if module.removeprefix("capture").removeprefix(".") in without:
+            assert "numpy" not in other_imports(module)
+
+
+def test_one_module_knows_libpcap() -> None:
+    # By its name, since it is imported when a filter is asked for.
+    knowing = {name for name in TREES if "'cypcap'" in ast.unparse(TREES[name])}
+    assert knowing == {"capture.packet_filter"}
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in COMMANDS if room(name) not in {"cli", "host"}]
+)
+def test_only_the_command_line_and_the_host_print(module: str) -> None:
+    assert other_imports(module) & {"click", "rich"} == set()
     assert calls(module) & WORLDLY_CALLS == set()
+
+
+def test_of_the_library_few_modules_open_files() -> None:
+    world = {"os", "pathlib", "sys"}
+    modules = [name for name in COMMANDS if room(name) in {"capture", "replay"}]
+    assert {name for name in modules if other_imports(name) & world} == OPENING
+    assert {name for name in modules if "open" in attribute_names(name)} - {
+        "capture.locations",
+        "capture.part",
+    } <= OPENING
+
+
+@pytest.mark.parametrize("module", [name for name in COMMANDS if room(name) == "replay"])
+def test_what_an_extra_brings_is_imported_when_it_is_used(module: str) -> None:
+    heavy = {"pandas", "duckdb", "backports"}
+    assert other_imports(module) & heavy == set()
+    assert ("pyarrow" in other_imports(module)) <= (module in ARROW)
 
 
 @pytest.mark.parametrize("module", FOR_TESTS)
@@ -359,6 +416,21 @@ def test_what_is_for_tests_needs_hypothesis_and_the_world_neither(module: str) -
 @pytest.mark.parametrize("module", FOR_TESTS)
 def test_of_the_core_tests_need_the_public_names_and_the_bytes(module: str) -> None:
     assert {room(name) for name in own_imports(module)} <= {"", "packet", TESTING}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_only_reports_know_how_to_draw_and_that_is_imported_when_asked_for(module: str) -> None:
+    drawing = {"report.page", "report.drawing"}
+    known = other_imports(module) & {"matplotlib", "jinja2", "markupsafe"}
+    assert bool(known) is (module in drawing)
+    at_once = {
+        name
+        for statement in TREES[module].body
+        for name in ([statement.module] if isinstance(statement, ast.ImportFrom) else [])
+        if name is not None
+    }
+    if module not in drawing:
+        assert not at_once & {f"{PACKAGE}.{name}" for name in drawing}
 
 
 @pytest.mark.parametrize("module", ["__main__", "cli", "cli.__main__"])

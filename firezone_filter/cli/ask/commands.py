@@ -1,4 +1,7 @@
-"""The commands that ask policies, with their arguments, options and exit statuses."""
+"""The commands that ask policies, with their arguments, options and exit statuses.
+
+What carries a command out is imported when it is run: all together takes longer than each.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,15 +10,9 @@ import click
 
 from firezone_filter.cli.arguments import FILE, Command, read_by
 from firezone_filter.cli.ask.answering import answering, print_json
-from firezone_filter.cli.ask.diff_job import DiffJob
-from firezone_filter.cli.ask.explain_job import ExplainJob
-from firezone_filter.cli.ask.lint_job import LintJob
 from firezone_filter.cli.ask.moments import to_moment
-from firezone_filter.cli.ask.reach_job import ReachJob, WhoJob
-from firezone_filter.cli.ask.tests_job import RunTestsJob
 from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.cli.streams import say
-from firezone_filter.policy.schema import policy_schema
 
 MAX_PORT: Final = 65_535
 
@@ -113,6 +110,8 @@ def explain_command(**options: Any) -> ExitStatus:  # noqa: ANN401 - fields of a
     Exit status: 0 if the packet is allowed; 1 if it is refused; 2 if an argument or a file cannot
     be used.
     """
+    from firezone_filter.cli.ask.explain_job import ExplainJob
+
     return ExplainJob(**options).run()
 
 
@@ -127,6 +126,8 @@ def reach_command(*, policy: str, client_id: str, at: float | None, as_json: boo
 
     Exit status: 0; 2 if an argument or the policy cannot be used.
     """
+    from firezone_filter.cli.ask.reach_job import ReachJob
+
     return ReachJob(policy, client_id, at, as_json).run()
 
 
@@ -146,6 +147,8 @@ def who_command(
 
     Exit status: 0, also if nobody may; 2 if an argument or the policy cannot be used.
     """
+    from firezone_filter.cli.ask.reach_job import WhoJob
+
     return WhoJob(policy, target, at, as_json).run(say)
 
 
@@ -165,6 +168,8 @@ def test_command(*, policy: str, junit: str | None, as_json: bool) -> ExitStatus
     Exit status: 0 if all pass; 1 if one fails; 2 if an argument or a file cannot be used, or if
     the policy has no tests: a run that tests nothing should not look like one that passes.
     """
+    from firezone_filter.cli.ask.tests_job import RunTestsJob
+
     return RunTestsJob(policy, junit, as_json).run(say)
 
 
@@ -199,6 +204,8 @@ def lint_command(
     Exit status: 0 if nothing is found; 1 if anything is; 2 if an argument or a policy cannot be
     used (the other policies are looked at).
     """
+    from firezone_filter.cli.ask.lint_job import LintJob
+
     return LintJob(policies, select, ignore, at, as_json).run(say)
 
 
@@ -217,6 +224,8 @@ def diff_command(*, old: str, new: str, at: float | None, as_json: bool) -> Exit
     Exit status: 0 if they permit the same; 1 if they differ; 2 if an argument or a policy cannot
     be used.
     """
+    from firezone_filter.cli.ask.diff_job import DiffJob
+
     return DiffJob(old, new, at, as_json).run()
 
 
@@ -227,6 +236,8 @@ def schema_command() -> ExitStatus:
 
     Exit status: 0.
     """
+    from firezone_filter.policy.schema import policy_schema
+
     print_json(policy_schema())
     return ExitStatus.DONE
 

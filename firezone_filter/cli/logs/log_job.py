@@ -95,7 +95,8 @@ class LogJob:
         size = reading.size()
         # A pipe may have no end, and a bar among the lines would garble both.
         shown = size is not None and not sys.stdout.isatty()
-        return watched(reading, size, console(sys.stderr, interactive=None if shown else False))
+        screen = console(sys.stderr, interactive=None if shown else False)
+        return watched(reading, size, screen, "lines")
 
     def _print(
         self, entries: Iterable[Entry], invalid_lines: InvalidLines, printer: Printer

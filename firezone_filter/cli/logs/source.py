@@ -9,9 +9,10 @@ from typing import Final, Protocol, cast
 
 from attrs import define, field
 
+from firezone_filter.capture.compression import Unpacker, UnpackingError
+from firezone_filter.capture.extras import MissingExtraError
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import display_name
-from firezone_filter.cli.logs.compression import Unpacker, UnpackingError
 from firezone_filter.cli.logs.entries import Entry, EntryReader
 from firezone_filter.cli.logs.splitter import Splitter
 from firezone_filter.cli.outputs import STANDARD
@@ -89,7 +90,7 @@ class Source:
             for chunk in chunks:
                 for piece in self._splitter.feed(chunk):
                     yield from self._reader.read(piece)
-        except UnpackingError as error:
+        except (MissingExtraError, UnpackingError) as error:
             self._stop(str(error))
 
     def _take(self) -> bytes:

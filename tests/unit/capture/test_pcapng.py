@@ -17,6 +17,7 @@ from tests.captures import (
     interface,
     option,
     packet_block,
+    read_capture,
     section,
     simple,
 )
@@ -26,7 +27,7 @@ TIME_OFFSET = 14
 
 
 def read(*blocks: bytes) -> list[Record]:
-    return list(Capture(io.BytesIO(b"".join(blocks))))
+    return read_capture(b"".join(blocks))
 
 
 def resolution(*value: int) -> bytes:
@@ -75,6 +76,12 @@ def test_each_interface_has_its_own_link_type_and_resolution() -> None:
 def test_a_new_section_may_have_the_other_byte_order() -> None:
     later = section(">"), interface(1, order=">"), enhanced(b"E", 17, order=">")
     assert read(section(), interface(), *later) == [Record(17_000, 1, b"E", 1)]
+
+
+def test_sections_may_lie_anywhere_in_what_is_read_at_once() -> None:
+    data = (section() + interface() + enhanced(b"EEEEE")) * 30
+    chunks = Capture(io.BytesIO(data)).chunks(lambda: 1)
+    assert [one for frames in chunks for one in frames.records()] == read(data)
 
 
 def test_blocks_without_packets_are_skipped() -> None:

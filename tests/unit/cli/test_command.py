@@ -48,7 +48,13 @@ from .terminal import Said, closed_pipe
 
 FULL = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
-OUTPUTS = ["--decisions", "--forwarded", "--flows"]
+OUTPUTS = ["--decisions", "--forwarded", "--flows", "--refused"]
+ENDINGS = {
+    "--decisions": ".jsonl",
+    "--forwarded": ".pcap",
+    "--flows": ".jsonl",
+    "--refused": ".pcapng",
+}
 STOPS = "firezone-filter: writing stops: No space left on device"
 
 
@@ -94,6 +100,8 @@ class Interrupted(io.BytesIO):
         if not data:
             signal.raise_signal(signal.SIGINT)
         return data
+
+    read1 = read
 
 
 # --- The outputs -------------------------------------------------------------------------
@@ -198,7 +206,7 @@ def test_a_policy_from_standard_input_that_cannot_be_used_is_named(
 
 def test_standard_input_is_not_both_the_capture_and_the_policy(said: Callable[[], Said]) -> None:
     assert run(["replay", "-", "--policy", "-"]) == ExitStatus.UNUSABLE
-    complaint = "standard input: can be either the capture or the policy, not both"
+    complaint = "standard input: can be named only once"
     assert said().err == [f"firezone-filter: {complaint}"]
 
 
@@ -231,6 +239,12 @@ def test_a_capture_cut_short_is_decided_up_to_the_cut_with_a_warning(
 # --- Arguments, help and version ---------------------------------------------------------
 
 
+def test_workers_are_here_or_on_a_cluster(files: Files, said: Callable[[], Said]) -> None:
+    options = ("--workers", "2", "--scheduler", "tcp://10.0.0.9:8786")
+    assert files.replay(*options) == ExitStatus.UNUSABLE
+    assert said().err[0].endswith("give one of them")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint", "command_path"),
     [
@@ -238,10 +252,11 @@ def test_a_capture_cut_short_is_decided_up_to_the_cut_with_a_warning(
         (["--nonsense"], "No such option", ""),
         (["play"], "No such command 'play'.", ""),
         (["--json=yes"], "No such option", ""),
-        (["replay"], "Missing argument 'CAPTURE'.", " replay"),
+        (["replay"], "Missing argument 'CAPTURE...'.", " replay"),
         (["replay", "a"], "Missing option '--policy'.", " replay"),
         (["replay", "--nonsense"], "No such option", " replay"),
-        (["replay", "a", "b", "--policy", "c"], "Got unexpected extra argument", " replay"),
+        (["replay", "a", "--policy", "b", "--since", "c"], "Invalid value for '--s", " replay"),
+        (["replay", "a", "--policy", "b", "--count", "-1"], "Invalid value for '--c", " replay"),
         (["replay", "a", "--policy"], "Option '--policy' requires an argument", " replay"),
         (["replay", "a", "--policy", "b", "--client", "c"], "Invalid value for '--cl", " replay"),
         (["logs", "--severity"], "Option '--severity' requires an argument", " logs"),
@@ -265,7 +280,7 @@ def test_an_error_without_a_command_names_the_help_of_all(
     def fail(_: str) -> str:
         raise click.ClickException("it fails")
 
-    monkeypatch.setattr(command, "version", fail)
+    monkeypatch.setattr("importlib.metadata.version", fail)
     assert run(["--version"]) == ExitStatus.UNUSABLE
     assert said().err == ["firezone-filter: it fails (see firezone-filter --help)"]
 
@@ -312,7 +327,7 @@ def test_help_lists_the_exit_statuses(said: Callable[[], Said]) -> None:
 
 
 def test_the_version_is_printed(said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "version", lambda _: "1.2.3")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "1.2.3")
     for is_compiled, build in ((True, "compiled"), (False, "plain")):
         monkeypatch.setattr(command, "IS_COMPILED", is_compiled)
         assert run(["--version"]) == ExitStatus.DONE
@@ -513,9 +528,9 @@ def test_an_id_may_have_an_equals_sign(files: Files) -> None:
 def test_a_loop_of_links_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], option: str
 ) -> None:
-    loop = files.folder / "loop"
+    loop = files.folder / f"loop{ENDINGS.get(option, '')}"
     loop.symlink_to(loop)
-    new = files.folder / "new"
+    new = files.folder / "new.jsonl"
     status = (
         files.replay_of(loop, "--decisions", new)
         if option == "CAPTURE"
@@ -573,7 +588,7 @@ def test_the_summary_is_not_appended_to_the_capture(
 
 @pytest.mark.parametrize("option", OUTPUTS)
 def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files, option: str) -> None:
-    output = files.folder / "out"
+    output = files.folder / f"out{ENDINGS[option]}"
     output.write_text("precious")
     files.capture.write_bytes(pcap(ALLOWED)[:20])
     files.replay(option, output)
@@ -587,19 +602,20 @@ def test_an_unusable_capture_leaves_an_output_as_it_was(files: Files, option: st
 def test_an_output_in_a_missing_folder_is_reported_in_one_line(
     files: Files, said: Callable[[], Said], option: str
 ) -> None:
-    nowhere = files.folder / "no" / "out"
+    nowhere = files.folder / "no" / f"out{ENDINGS[option]}"
     assert files.replay(option, nowhere) == ExitStatus.UNUSABLE
     assert said().err == [f"firezone-filter: {nowhere}: No such file or directory"]
 
 
-def test_an_error_after_the_start_names_the_incomplete_output(
+def test_an_error_after_the_start_names_the_output_that_is_missing(
     files: Files, said: Callable[[], Said]
 ) -> None:
     later = section(version=(9, 9))
     files.capture.write_bytes(section() + interface() + enhanced(ALLOWED) + later)
     decisions = files.folder / "decisions.jsonl"
     assert files.replay("--decisions", decisions) == ExitStatus.UNUSABLE
-    assert f"firezone-filter: {decisions}: incomplete" in said().err
+    assert f"firezone-filter: {decisions}: not written" in said().err
+    assert not decisions.exists()
 
 
 @needs_full_disk
@@ -608,6 +624,17 @@ def test_a_full_disk_is_reported_with_the_incomplete_output(
 ) -> None:
     assert files.replay("--decisions", FULL) == ExitStatus.UNUSABLE
     assert said().err == ["firezone-filter: /dev/full: incomplete", STOPS]
+
+
+@needs_full_disk
+def test_what_is_written_in_place_is_complete_before_a_file_has_its_name(
+    files: Files, said: Callable[[], Said]
+) -> None:
+    decisions = files.folder / "decisions.jsonl"
+    assert files.replay("--decisions", decisions, "--flows", FULL) == ExitStatus.UNUSABLE
+    names = ["/dev/full: incomplete", f"{decisions}: not written"]
+    assert said().err == [*(f"firezone-filter: {name}" for name in names), STOPS]
+    assert not decisions.exists()
 
 
 @needs_full_disk
@@ -648,7 +675,7 @@ def test_a_replay_into_a_closed_pipe_ends_in_silence(
 def test_an_error_before_the_closed_pipe_gives_the_status(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = section(), interface(), *[enhanced(ALLOWED)] * 9, section(version=(9, 9))
+    blocks = section(), interface(), *[enhanced(ALLOWED)] * 8, section(version=(9, 9))
     files.capture.write_bytes(b"".join(blocks))
     with closed_pipe(monkeypatch):
         assert files.replay("--decisions", "-") == ExitStatus.UNUSABLE
@@ -736,7 +763,7 @@ def test_ctrl_c_ends_a_live_capture_with_its_summary(
     files: Files, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Interrupted(pcap(*[ALLOWED] * count)))
-    outputs = {option: files.folder / option.strip("-") for option in OUTPUTS}
+    outputs = {option: files.folder / f"{option}{ENDINGS[option]}" for option in OUTPUTS}
     options = [part for pair in outputs.items() for part in pair]
     assert files.replay_of("-", "--json", *options) == ExitStatus.INTERRUPTED
     printed = said()
@@ -772,7 +799,7 @@ def test_ctrl_c_before_the_start_has_the_same_status(monkeypatch: pytest.MonkeyP
     def interrupt(_: str) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "version", interrupt)
+    monkeypatch.setattr("importlib.metadata.version", interrupt)
     assert run(["--version"]) == ExitStatus.INTERRUPTED
 
 

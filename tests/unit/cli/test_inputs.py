@@ -12,6 +12,7 @@ import pytest
 from firezone_filter.cli.exit import UnusableError
 from firezone_filter.cli.inputs import is_pipe, opened_capture, read_policy
 from tests.captures import POLICY, pcap, policy
+from tests.unit.capture.test_compression import lz4_frame
 
 
 def unusable_policy(path: Path) -> tuple[str, ...]:
@@ -139,3 +140,13 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, compla
     path = tmp_path / name
     assert unusable_policy(path) == (f"{path}: {complaint}",)
     assert unusable_capture(str(path)) == f"{path}: {complaint}"
+
+
+def test_what_unpacks_a_capture_is_named_if_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "a.pcap", lz4_frame(pcap()))
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    assert unusable_capture(str(path)) == (
+        f"{path}: lz4 is missing: pip install 'firezone-filter[replay]'"
+    )

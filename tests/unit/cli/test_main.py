@@ -61,8 +61,8 @@ def test_a_missing_module_of_our_own_is_not_reported_as_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forget(monkeypatch, "firezone_filter.cli")
-    monkeypatch.setitem(sys.modules, "firezone_filter.cli.replay_job", None)
-    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.replay_job"):
+    monkeypatch.setitem(sys.modules, "firezone_filter.cli.arguments", None)
+    with pytest.raises(ModuleNotFoundError, match=r"firezone_filter\.cli\.arguments"):
         main()
 
 

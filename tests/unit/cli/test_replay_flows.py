@@ -48,7 +48,8 @@ def test_flows_may_go_to_standard_output(files: Path, capsys: pytest.CaptureFixt
 
 
 def test_flows_go_to_a_file_beside_decisions_and_packets(files: Path) -> None:
-    outputs = {name: files / name for name in ("flows", "decisions", "forwarded")}
+    names = {"flows": "f.jsonl", "decisions": "d.jsonl", "forwarded": "f.pcap"}
+    outputs = {option: files / name for option, name in names.items()}
     options = [part for name, path in outputs.items() for part in (f"--{name}", path)]
     assert run_in(files, *options) == ExitStatus.DONE
     kinds = Counter(one["event"] for one in lines_of(outputs["flows"]))
@@ -60,8 +61,8 @@ def test_flows_go_to_a_file_beside_decisions_and_packets(files: Path) -> None:
 
 def test_the_file_of_a_capture_without_packets_is_empty(files: Path) -> None:
     (files / "office.pcap").write_bytes(pcap())
-    assert run_in(files, "--flows", files / "flows") == ExitStatus.DONE
-    assert (files / "flows").read_text() == ""
+    assert run_in(files, "--flows", files / "flows.jsonl") == ExitStatus.DONE
+    assert (files / "flows.jsonl").read_text() == ""
 
 
 def test_help_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,9 +80,9 @@ Office = tuple[list[Line], list[Line]]
 def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
     folder = tmp_path_factory.mktemp("office")
     arguments = ["replay", OFFICE / "office.pcap", "--policy", OFFICE / "policy.json"]
-    options = ["--flows", folder / "flows", "--decisions", folder / "decisions"]
+    options = ["--flows", folder / "flows.jsonl", "--decisions", folder / "decisions.jsonl"]
     assert run([str(argument) for argument in [*arguments, *options]]) == ExitStatus.DONE
-    return lines_of(folder / "flows"), lines_of(folder / "decisions")
+    return lines_of(folder / "flows.jsonl"), lines_of(folder / "decisions.jsonl")
 
 
 def test_every_flow_of_the_example_starts_and_ends(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from firezone_filter.cli import replay_job
 from firezone_filter.cli.command import run
 from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.policy import Policy
-from firezone_filter.replay.summary import Summary
+from firezone_filter.replay.engine import Engine
+from firezone_filter.replay.engines import engine_for
+from firezone_filter.replay.partitions.spread import Spread
 from firezone_filter.values.filters import Icmp
 from firezone_filter.values.options import GatewayOptions
 from tests.captures import ALLOWED, POLICY, REFUSED, pcap
@@ -18,6 +21,7 @@ from tests.captures import ALLOWED, POLICY, REFUSED, pcap
 from .terminal import Said
 
 Replay = Callable[..., int]
+Opened = AbstractContextManager[Engine]
 
 
 @pytest.fixture
@@ -38,11 +42,11 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> list[Policy]:
     """Collect the policies that captures are replayed through."""
     seen: list[Policy] = []
 
-    def watched(_: object, policy: Policy, *__: object) -> Summary:
+    def engine(_: Spread, policy: Policy, *__: object, **___: object) -> Opened:
         seen.append(policy)
-        return Summary()
+        return nullcontext(engine_for(policy))
 
-    monkeypatch.setattr(replay_job, "replay", watched)
+    monkeypatch.setattr(replay_job, "engine_over", engine)
     return seen
 
 

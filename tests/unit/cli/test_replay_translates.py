@@ -78,12 +78,17 @@ class Files:
         document: Any = copy.deepcopy(POLICY)
         document["clients"][0]["authorizations"].append(AUTHORIZATION)
         policy.write_text(json.dumps(document))
-        outputs = ["--forwarded", self.folder / "out.pcap", "--decisions", self.folder / "out"]
+        outputs = [
+            "--forwarded",
+            self.folder / "out.pcap",
+            "--decisions",
+            self.folder / "out.jsonl",
+        ]
         return run([str(one) for one in ("replay", capture, "--policy", policy, *outputs)])
 
     def decided(self, key: str) -> list[object]:
         """Return the value of *key* in every decision."""
-        lines = (self.folder / "out").read_text().splitlines()
+        lines = (self.folder / "out.jsonl").read_text().splitlines()
         return [json.loads(line)[key] for line in lines]
 
     def records(self) -> list[Record]:

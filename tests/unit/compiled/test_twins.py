@@ -14,6 +14,11 @@ from typing import Any, Final, cast
 import pytest
 
 import firezone_filter
+import firezone_filter.capture.walk
+import firezone_filter.replay.columns.flow_table
+import firezone_filter.replay.columns.links
+import firezone_filter.replay.partitions.excerpts
+import firezone_filter.replay.partitions.owners
 from firezone_filter.compiled import twins
 from firezone_filter.compiled.twins import PLAIN
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+import firezone_filter.policy
 from firezone_filter.policy import (
     Policy,
     PolicyAuthorization,
@@ -349,3 +350,8 @@ def test_a_domain_without_resolved_addresses_is_known_to_the_gateway() -> None:
 def test_what_goes_on_for_ever_is_refused_at_its_first_wrong_part() -> None:
     with pytest.raises(TypeError, match="each of clients"):
         Policy(TunnelAddresses("100.64.0.1"), clients=itertools.repeat("alice"))  # type: ignore[arg-type]
+
+
+def test_names_that_are_not_there_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        firezone_filter.policy.nothing  # type: ignore[attr-defined]  # noqa: B018 - the point

@@ -8,8 +8,8 @@ from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import Record
 from firezone_filter.policy import Policy, load_policy
 from firezone_filter.replay.asked_frame import NoSuchPacketError, explain_frame
+from firezone_filter.replay.by_packet import replay_packets
 from firezone_filter.replay.clock import WINDOW
-from firezone_filter.replay.replay import replay
 from firezone_filter.replay.summary import Decided
 from firezone_filter.values.decisions import Decision
 from tests.captures import (
@@ -59,7 +59,7 @@ def test_each_frame_is_explained_as_it_is_decided(options: dict[str, object]) ->
         record(ANSWER, START_S),
     ]
     decisions = Decisions()
-    replay(records, policy(**options), [decisions])
+    replay_packets(records, policy(**options), [decisions])
     assert len({type(one) for one in decisions.by_frame.values()}) > 1
     for number, decision in decisions.by_frame.items():
         assert explain_frame(records, policy(**options), number).decision == decision

@@ -12,8 +12,8 @@ from firezone_filter.accounting import event_queue as events
 from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.stream import NS_PER_S, Record
 from firezone_filter.policy import Policy, load_policy
-from firezone_filter.replay.replay import replay
-from firezone_filter.replay.writers import FlowWriter
+from firezone_filter.replay.by_packet import replay_packets
+from firezone_filter.replay.outputs.tables import FlowWriter, JsonLines
 from firezone_filter.testing import ACK, FIN, SYN, icmp_echo, tcp, udp
 from tests.captures import CLIENT, POLICY, REFUSED, RESOURCE, policy
 
@@ -31,8 +31,8 @@ def at(seconds: float, packet: bytes = PING) -> Record:
 
 
 def written(records: Iterable[Record], under: Policy | None = None) -> list[Line]:
-    stream = io.StringIO()
-    replay(records, under or policy(), flows=FlowWriter(stream))
+    stream = io.BytesIO()
+    replay_packets(records, under or policy(), flows=FlowWriter(JsonLines(stream)))
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -131,6 +131,6 @@ def test_a_capture_without_packets_has_no_flows() -> None:
 
 def test_flow_records_do_not_change_the_summary() -> None:
     records = [at(START_S), at(START_S + 1, REFUSED), at(EXPIRY_S), at(EXPIRY_S, PONG)]
-    with_flows = replay(records, policy(), flows=FlowWriter(io.StringIO()))
-    assert with_flows == replay(records, policy())
+    with_flows = replay_packets(records, policy(), flows=FlowWriter(JsonLines(io.BytesIO())))
+    assert with_flows == replay_packets(records, policy())
     assert with_flows.event_count == 2

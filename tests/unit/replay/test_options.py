@@ -8,9 +8,9 @@ from attrs import evolve
 
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.policy import Policy
-from firezone_filter.replay.replay import replay
+from firezone_filter.replay.by_packet import replay_packets
+from firezone_filter.replay.outputs.tables import FlowWriter, JsonLines
 from firezone_filter.replay.summary import Tally
-from firezone_filter.replay.writers import FlowWriter
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.filters import Icmp, Udp
 from firezone_filter.values.options import GatewayOptions
@@ -46,22 +46,24 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[GatewayOptions]:
 def test_the_gateway_has_the_options_of_the_policy(
     options: Given, given: list[GatewayOptions]
 ) -> None:
-    replay(RECORDS, under(**options))
+    replay_packets(RECORDS, under(**options))
     assert given == [GatewayOptions(**options)]
 
 
 @pytest.mark.parametrize("in_policy", [False, True])
-@pytest.mark.parametrize("flows", [None, FlowWriter(io.StringIO())], ids=["no writer", "writer"])
+@pytest.mark.parametrize(
+    "flows", [None, FlowWriter(JsonLines(io.BytesIO()))], ids=["no writer", "writer"]
+)
 def test_flows_are_recorded_where_there_is_a_writer_for_them_whatever_the_policy_says(
     flows: FlowWriter | None, given: list[GatewayOptions], *, in_policy: bool
 ) -> None:
-    summary = replay(RECORDS, under(flow_records=in_policy, stateful=True), flows=flows)
+    summary = replay_packets(RECORDS, under(flow_records=in_policy, stateful=True), flows=flows)
     assert given == [GatewayOptions(flow_records=flows is not None, stateful=True)]
-    assert summary == replay(RECORDS, under(stateful=True))
+    assert summary == replay_packets(RECORDS, under(stateful=True))
 
 
 def test_refused_packets_are_dropped_where_the_policy_rejects_none() -> None:
-    decisions = replay(RECORDS, under(reject=False)).decisions
+    decisions = replay_packets(RECORDS, under(reject=False)).decisions
     assert decisions[Direction.OUTBOUND, "drop"] == Tally(1, len(REFUSED))
     assert decisions[Direction.OUTBOUND, "reject"] == Tally()
 
@@ -69,5 +71,5 @@ def test_refused_packets_are_dropped_where_the_policy_rejects_none() -> None:
 def test_the_gateways_own_address_is_filtered_as_the_policy_says() -> None:
     packets = [record(ping(destination=GATEWAY), START_S)]
     for filters, kind in (([Icmp()], "forward"), ([Udp(53)], "reject")):
-        summary = replay(packets, under(own_filters=filters))
+        summary = replay_packets(packets, under(own_filters=filters))
         assert summary.decisions[Direction.OUTBOUND, kind].packets == 1

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from firezone_filter import CidrResource, Gateway, InternetResource, Tcp
 from firezone_filter.policy import Policy, PolicyAuthorization, load_policy
-from firezone_filter.replay.replay import replay
+from firezone_filter.replay.by_packet import replay_packets
 from firezone_filter.replay.summary import Decided
 from firezone_filter.testing import icmp_echo, tcp, udp
 from tests.captures import CLIENT, CLIENT_6, GATEWAY, START_S, ipv4, record
@@ -83,7 +83,7 @@ class Log:
 def refused_by(*packets: bytes, seconds: float = START_S) -> tuple[str | None, str | None]:
     """Return the resource and the reason of the refusal of the last packet."""
     log = Log()
-    replay([record(packet, seconds) for packet in packets], POLICY, [log])
+    replay_packets([record(packet, seconds) for packet in packets], POLICY, [log])
     last = log.seen[-1]
     return last.resource_id, getattr(last.decision, "reason", None)
 
@@ -173,7 +173,7 @@ def test_a_packet_of_a_session_is_refused_by_the_resource_of_its_name_while_that
     log = Log()
     packets = [answer, answer, opened, answer, answer, answer, answer, answer]
     seconds = [0, 1, 2, 3, 4, 62, 302, 303]
-    replay(
+    replay_packets(
         [record(one, START_S + at) for one, at in zip(packets, seconds, strict=True)],
         without("all", stateful=stateful),
         [log],
@@ -204,7 +204,7 @@ def test_what_is_known_of_a_far_end_is_asked_once_until_something_expires() -> N
     )
     log = Log()
     with patch.object(Gateway, "explain", autospec=True, side_effect=Gateway.explain) as asked:
-        replay(
+        replay_packets(
             [record(packet, second) for second in (START_S, EXPIRY_S) for packet in packets],
             policy,
             [log],
@@ -216,7 +216,7 @@ def test_what_is_known_of_a_far_end_is_asked_once_until_something_expires() -> N
 def test_what_is_remembered_is_bounded() -> None:
     log = Log()
     with patch("firezone_filter.replay.refused_by._MOST", 2):
-        replay(
+        replay_packets(
             [record(tcp(f"{CLIENT}:1 > 10.2.0.1:{port}")) for port in (1, 2, 3, 1)], POLICY, [log]
         )
     assert [one.resource_id for one in log.seen] == ["wide"] * 4
@@ -224,5 +224,5 @@ def test_what_is_remembered_is_bounded() -> None:
 
 def test_nobody_is_asked_where_nobody_writes_it_down() -> None:
     with patch.object(Gateway, "explain") as asked:
-        replay([record(tcp(f"{CLIENT}:1 > 10.2.0.1:22"))], POLICY)
+        replay_packets([record(tcp(f"{CLIENT}:1 > 10.2.0.1:22"))], POLICY)
     assert not asked.called

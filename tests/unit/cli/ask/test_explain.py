@@ -329,7 +329,7 @@ def test_a_bad_value_of_an_option_is_told_with_where_to_read(
 
 def test_standard_input_is_not_both_the_capture_and_the_policy(said: Callable[[], Said]) -> None:
     assert run(["explain", "--policy", "-", "--capture", "-", "--frame", "1"]) == 2
-    complaint = "standard input: can be either the capture or the policy, not both"
+    complaint = "standard input: can be named only once"
     assert said().err == [f"firezone-filter: {complaint}"]
 
 

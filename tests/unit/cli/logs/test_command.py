@@ -18,10 +18,10 @@ from firezone_filter.cli.exit import ExitStatus
 from firezone_filter.cli.logs import splitter
 from firezone_filter.cli.logs.log_job import LogJob
 from firezone_filter.cli.logs.selection import Selection
+from tests.unit.capture.test_compression import gzip_member, zstd_frame
 from tests.unit.cli.terminal import Said, closed_pipe
 
 from .log_entries import at, line
-from .test_compression import gzip_member, zstd_frame
 
 ROOT = Path(__file__).parents[4]
 FULL = Path("/dev/full")

@@ -18,9 +18,9 @@ from firezone_filter.cli.logs import splitter
 from firezone_filter.cli.logs.entries import Entry
 from firezone_filter.cli.logs.reading import POLL_S, Reading
 from firezone_filter.cli.logs.source import CHUNK, Source
+from tests.unit.capture.test_compression import gzip_member, lz4_frame, zstd_frame
 
 from .log_entries import at, line
-from .test_compression import gzip_member, zstd_frame
 
 
 @define
@@ -164,6 +164,16 @@ def test_a_compressed_file_that_is_cut_short_gets_a_complaint_after_its_lines(lo
     a, b = logs.write("a", packed[:-12]), logs.write("b", at(3, "three"))
     assert logs.read(a, b)[::2] == ["one", "three"]
     assert logs.complaints == [f"{a}: reading stops: the compressed data is cut short"]
+
+
+def test_a_file_that_a_missing_package_would_unpack_gets_one_complaint(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = logs.write("a", lz4_frame(at(1, "one"))), logs.write("b", at(2, "two"))
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    assert logs.read(a, b) == ["two"]
+    missing = "lz4 is missing: pip install 'firezone-filter[replay]'"
+    assert logs.complaints == [f"{a}: reading stops: {missing}"]
 
 
 def test_a_damaged_compressed_file_gets_one_complaint(logs: Logs) -> None:

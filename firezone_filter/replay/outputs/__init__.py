@@ -1,0 +1,1 @@
+"""The outputs of a replay: tables of decisions and flow events, captures of packets, and files."""

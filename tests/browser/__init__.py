@@ -1,0 +1,1 @@
+"""A report in a real browser. It skips where there is none."""
