@@ -19,7 +19,7 @@ _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 _VLAN_TYPES: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
 """802.1Q, 802.1ad, and the two numbers in use for stacked tags before 802.1ad."""
 
-_MAX_802_3_LENGTH: Final = 1500
+MAX_802_3_LENGTH: Final = 1500
 """Up to here the field is a length, and LLC follows (IEEE 802.3, clause 3.2.6)."""
 
 _VLAN_TAG: Final = 4
@@ -56,8 +56,8 @@ _CISCO_PROTOCOLS: Final = MappingProxyType(
     {0x0104: "DTP", 0x010B: "PVST+", 0x0111: "UDLD", 0x2000: "CDP", 0x2003: "VTP", 0x2004: "DTP"}
 )
 
-_LLC_SNAP: Final = 0xAA
-_LLC_IP: Final = 0x06
+LLC_SNAP: Final = 0xAA
+LLC_IP: Final = 0x06
 _UNNUMBERED: Final = 0x03
 _LLC_SAPS: Final[Mapping[int, str]] = MappingProxyType(
     {0x42: "STP", 0xE0: "IPX", 0xF0: "NetBIOS", 0xFE: "OSI", 0xFF: "IPX"}
@@ -98,7 +98,7 @@ def by_ethertype(kind: int | None, frame: bytes, at: int) -> Found:
         return TOO_SHORT
     if kind in _IP_TYPES:
         return at
-    if kind <= _MAX_802_3_LENGTH:
+    if kind <= MAX_802_3_LENGTH:
         return llc(frame, at)
     if (reader := _READERS.get(kind)) is not None:
         return reader(frame, at)
@@ -111,9 +111,9 @@ def llc(frame: bytes, at: int) -> Found:
     if len(header) < _LLC_HEADER:
         return TOO_SHORT
     destination, _, control = header
-    if (destination, control) == (_LLC_IP, _UNNUMBERED):
+    if (destination, control) == (LLC_IP, _UNNUMBERED):
         return at + _LLC_HEADER
-    if destination == _LLC_SNAP:
+    if destination == LLC_SNAP:
         return _snap(frame, at)
     return _LLC_SAPS.get(destination) or f"LLC SAP 0x{destination:02x}"
 
@@ -124,7 +124,7 @@ def _snap(frame: bytes, at: int) -> Found:
         return TOO_SHORT
     organization = frame[at + _LLC_HEADER : at + _SNAP_HEADER - 2]
     # A length has no meaning here: below 1501, too, it is the number of a protocol.
-    if organization in _SNAP_OUI_ETHERTYPE and kind > _MAX_802_3_LENGTH:
+    if organization in _SNAP_OUI_ETHERTYPE and kind > MAX_802_3_LENGTH:
         return by_ethertype(kind, frame, at + _SNAP_HEADER)
     name = _CISCO_PROTOCOLS.get(kind) if organization == _CISCO else None
     return name or f"SNAP {organization.hex()} 0x{kind:04x}"

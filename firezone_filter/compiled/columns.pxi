@@ -19,6 +19,7 @@ cdef enum:
     FEW_SLOTS = 4096
     NO_OPTIONS = 0x45
     ROWS_AHEAD = 16
+    AT_ONCE = 32  # packets whose flows are looked for together
 
 
 cdef struct FlowSlot:
@@ -29,6 +30,12 @@ cdef struct FlowSlot:
 cdef struct FlowEntry:
     uint64_t words[5]
     int64_t number
+
+
+cdef struct Wanted:
+    uint64_t words[5]
+    uint64_t hash_
+    Py_ssize_t row
 
 
 cdef inline uint64_t slot_hash(const uint64_t *words) noexcept:
@@ -129,8 +136,9 @@ cdef class FlowTable:
         cdef Py_ssize_t rows = starts.count, row, added = 0
         cdef int64_t place, before, there, length, least
         cdef const uint8_t *packet
-        cdef uint64_t words[5]
-        cdef int version
+        cdef Wanted wanted[AT_ONCE]
+        cdef uint64_t *words
+        cdef int version, waiting = 0
         cdef bint has_ipv6 = False, is_shorter
         for one in (captured, wire, at, flows, lengths, is_cut, new):
             if (<_Array> one).count != rows:
@@ -148,6 +156,7 @@ cdef class FlowTable:
                 if place < 0 or place > data.count - LOOKED_AT:
                     continue
                 packet = <const uint8_t *> data.view.buf + place
+                words = wanted[waiting].words
                 if packet[0] >> 4 == 6:
                     has_ipv6 = True
                     if version == 4 or (packet[6] != 6 and packet[6] != 17):
@@ -164,7 +173,7 @@ cdef class FlowTable:
                         continue
                     length = packet[2] << 8 | packet[3]
                     least = 40 if packet[9] == 6 else 28
-                    memset(words, 0, 40)
+                    memset(words, 0, 5 * sizeof(uint64_t))
                     memcpy(words, packet + 12, 8)
                     words[4] = <uint64_t> packet[9] << 32 | get_number(packet + 20, False)
                 before = place - (<int64_t *> starts.view.buf)[row]
@@ -176,18 +185,50 @@ cdef class FlowTable:
                     continue
                 (<int64_t *> lengths.view.buf)[row] = length
                 (<uint8_t *> is_cut.view.buf)[row] = is_shorter
-                place = self.number(words, first + added)
-                (<int64_t *> flows.view.buf)[row] = place
-                if place == first + added:
-                    (<int64_t *> new.view.buf)[added] = row
-                    added += 1
+                wanted[waiting].row = row
+                waiting += 1
+                if waiting == AT_ONCE:
+                    added = self.number_all(wanted, waiting, first, added, flows, new)
+                    waiting = 0
+            added = self.number_all(wanted, waiting, first, added, flows, new)
+            waiting = 0
         return added
 
-    cdef int64_t number(self, const uint64_t *words, int64_t new) except -1:
+    cdef Py_ssize_t number_all(
+        self,
+        Wanted *wanted,
+        int count,
+        int64_t first,
+        Py_ssize_t added,
+        _Array flows,
+        _Array new,
+    ) except -1:
+        """Find the numbers of some flows, so many *added* before; return how many are by now."""
+        cdef FlowSlot *slot
+        cdef int64_t number
+        cdef int place
+        # Slots, too, are far from each other, and so are entries: first all are fetched.
+        for place in range(count):
+            wanted[place].hash_ = slot_hash(wanted[place].words)
+            if self.slots != NULL:
+                fetch_ahead(self.slots + (wanted[place].hash_ & <uint64_t> self.mask))
+        if self.slots != NULL:
+            for place in range(count):
+                slot = self.slots + (wanted[place].hash_ & <uint64_t> self.mask)
+                if slot.entry:
+                    fetch_ahead(self.entries + (slot.entry - 1))
+        for place in range(count):
+            number = self.number(wanted[place].words, wanted[place].hash_, first + added)
+            (<int64_t *> flows.view.buf)[wanted[place].row] = number
+            if number == first + added:
+                (<int64_t *> new.view.buf)[added] = wanted[place].row
+                added += 1
+        return added
+
+    cdef int64_t number(self, const uint64_t *words, uint64_t hash_, int64_t new) except -1:
         """Return the number of a flow, which is *new* if it has none."""
         cdef FlowSlot *slot
         cdef FlowEntry *entry
-        cdef uint64_t hash_ = slot_hash(words)
         cdef uint32_t mark = <uint32_t> (hash_ >> 32)
         cdef Py_ssize_t place
         if self.count * 2 >= self.mask:
@@ -228,6 +269,7 @@ cdef class FlowTable:
     cdef int grow(self) except -1:
         cdef FlowSlot *slots = self.slots
         cdef FlowEntry *entries = self.entries
+        cdef FlowEntry *entry
         cdef Py_ssize_t place, count = self.count
         self.slots = NULL
         self.entries = NULL
@@ -238,7 +280,8 @@ cdef class FlowTable:
             self.entries = entries
             raise
         for place in range(count):
-            self.number(entries[place].words, entries[place].number)
+            entry = entries + place
+            self.number(entry.words, slot_hash(entry.words), entry.number)
         free(slots)
         free(entries)
         return 0

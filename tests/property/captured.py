@@ -65,6 +65,7 @@ _NO_PACKETS: Final = (
     (1, ethernet(0x0806, bytes(28))),
     (1, ethernet(0x88CC, b"")),
     (1, ethernet(0x8100, b"")),
+    (1, ethernet_llc(b"\x42\x42\3" + bytes(35))),
     (1, bytes(9)),
     (113, cooked(0x0800, b"", device=824)),
     (276, bytes(7)),
@@ -76,7 +77,7 @@ _NO_PACKETS: Final = (
 )
 """Frames without any IP packet, or with a header cut short, by their link types."""
 
-WAYS: Final = 11
+WAYS: Final = 12
 
 
 def framed(packet: bytes, way: int) -> tuple[int, bytes]:
@@ -94,6 +95,7 @@ def framed(packet: bytes, way: int) -> tuple[int, bytes]:
         (0, family.to_bytes(4, "little") + packet),
         (108, family.to_bytes(4) + packet),
         (1, ethernet_llc(snap(kind, packet))),
+        (1, ethernet_llc(b"\6\6\3" + packet)),
         (1, ethernet(0x8864, pppoe(ppp, packet))),
         (9, ppp.to_bytes(2) + packet),
     )

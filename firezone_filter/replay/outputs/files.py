@@ -9,7 +9,6 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO, Final, assert_never, cast
 
 from firezone_filter.capture.compression import zstd_module
@@ -67,7 +66,7 @@ class OutputFile:
         self._target = os.path.realpath(name)
         mode = _mode_of(name)
         folder, base = os.path.split(self._target)
-        part = os.path.join(folder, f".{base}.{token_hex(6)}{PART}")  # noqa: PTH118
+        part = os.path.join(folder, f".{base}.{os.urandom(6).hex()}{PART}")  # noqa: PTH118
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PERMISSIONS)
         self._part = part
         if mode is not None:

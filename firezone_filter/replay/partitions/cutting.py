@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from firezone_filter.capture.frames import Frames, chosen
 from firezone_filter.capture.link import LinkReader, link_reader
+from firezone_filter.capture.payload import LLC_IP, LLC_SNAP, MAX_802_3_LENGTH
 from firezone_filter.packet.headers import read_headers
 from firezone_filter.policy import Policy
 from firezone_filter.replay.captured_packet import read_packet
@@ -20,8 +21,8 @@ from firezone_filter.replay.partitions.piece import Piece
 _ETHERNET: Final = 1
 _ETHERNET_HEADER: Final = 14
 _ETHERTYPE_AT: Final = 12
-_WITHOUT_IP: Final = (0x0806, 0x88CC)
-"""ARP and LLDP."""
+_ARP: Final = 0x0806
+_LLDP: Final = 0x88CC
 
 _NONE: Final = -1
 """The partition of a client that has not appeared."""
@@ -111,11 +112,15 @@ def _find_packets(frames: Frames) -> NDArray[np.int64]:
         return places
     view, types = frames.data.data, frames.link_types
     # Most of these are of few kinds, which do not have to be read one by one.
-    is_wired = (types[rows] == _ETHERNET) & (frames.captured[rows] >= _ETHERNET_HEADER)
+    is_wired = (types[rows] == _ETHERNET) & (frames.captured[rows] > _ETHERNET_HEADER)
     wired = rows[is_wired]
-    kinds = view_at_any(frames.data, ">u2")[frames.starts[wired] + _ETHERTYPE_AT]
-    never = wired[np.isin(kinds, _WITHOUT_IP)]
-    for row in np.setdiff1d(rows, never, assume_unique=True).tolist():
+    starts = frames.starts[wired]
+    kinds = view_at_any(frames.data, ">u2")[starts + _ETHERTYPE_AT]
+    saps = frames.data[starts + _ETHERNET_HEADER]
+    is_other = (kinds == _ARP) | (kinds == _LLDP)
+    is_other |= (kinds <= MAX_802_3_LENGTH) & (saps != LLC_SNAP) & (saps != LLC_IP)
+    is_wired[is_wired] = is_other
+    for row in rows[~is_wired].tolist():
         start, size = int(frames.starts[row]), int(frames.captured[row])
         # Only frames of supported link types are asked about.
         read = cast("LinkReader", link_reader(int(types[row])))

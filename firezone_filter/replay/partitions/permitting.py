@@ -123,9 +123,11 @@ class _Leaving(Decider):
 
     def _learn(self, unknown: NDArray[np.int64], now: float) -> None:
         """Find out what is permitted of some flows of packets."""
-        numbers, _, packets = distinct(unknown)
+        is_new = unknown >= self.first_new
         # A scan has thousands of flows of one packet. That is left, rather than asked about twice.
-        numbers = numbers[(packets > 1) | (numbers < self.first_new)]
+        packets = np.bincount(unknown[is_new] - self.first_new)
+        new = np.flatnonzero(packets > 1) + self.first_new
+        numbers = np.concatenate([distinct(unknown[~is_new])[0], new])
         self.flows.learn(numbers, now)
         outcomes = self.flows.outcomes[numbers]
         is_refused = (outcomes >= 0) & (self.outcomes.groups[outcomes] != NOT_REFUSED)
