@@ -8,40 +8,29 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from attrs import asdict, evolve, frozen
 
 from firezone_filter import DecisionLog, Gateway, JsonFormatter, Policy, load_policy
 from firezone_filter.aio import GatewayTimer
+from firezone_filter.host.clock import Clock
 from firezone_filter.host.host import Devices, GatewayHost
 from firezone_filter.host.metrics import serve_metrics
 from firezone_filter.host.names import Names
 from firezone_filter.host.resolver.options import ResolverOptions
-from firezone_filter.host.routing import Routing, versions
+from firezone_filter.host.routing import Routing
 from firezone_filter.host.rules import INBOUND_DEVICE, OUTBOUND_DEVICE, Plan
 from firezone_filter.host.sessions import Sessions
+from firezone_filter.host.switches import refuse_early_demux, unfit
 from firezone_filter.host.tun import TunDevice
 from firezone_filter.host.watch import LOG, Watch, read_peers, report
 
 __all__ = ["Settings", "log_to", "notify", "report", "run"]
-
-_FORWARDING: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-
-_NO_IPV6: Final = "net.ipv6.conf.default.disable_ipv6"
-
-# With them the kernel takes a packet from the VPN for a local connection before it asks the rules,
-# and then throws it away, since the rules want it forwarded. Of UDP it delivers it, once the
-# socket has had one by any other way: the route of that one is the socket's, and no rule is asked.
-_EARLY_DEMUX: Final = {
-    "net.ipv4.tcp_early_demux": "clients cannot stay connected to services of this machine",
-    "net.ipv4.udp_early_demux": "connected UDP sockets here get packets around the filter",
-}
 
 
 @frozen
@@ -88,13 +77,16 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         FirezoneFilterError: the policy is not valid, or the gateway cannot have it.
         LeaseFileError: the file with the proxy addresses cannot be used.
         OSError: a file or a port cannot be had, or there is a gateway already.
-        RoutingError: the kernel refuses rules or routes, or others have rules before ours.
+        RoutingError: the kernel refuses rules or routes, others have rules before ours, or
+            `early_demux` is on.
     """
     policy = _load(settings)
     gateway = make_gateway(
         policy.addresses, address_plan=policy.address_plan, options=policy.options
     )
-    _warn_about_switches()
+    refuse_early_demux()
+    for fault in unfit():
+        LOG.warning("%s", fault)
     with ExitStack() as stack:
         # The devices first: who has them is the one gateway of this machine.
         devices = {
@@ -118,21 +110,6 @@ def _load(settings: Settings) -> Policy:
     return evolve(policy, options=evolve(policy.options, stateful=True))
 
 
-def _warn_about_switches() -> None:
-    """Say which settings of this machine are not as they have to be; they are not the host's."""
-    for version in versions():
-        if not _is_on(_FORWARDING[version]):
-            LOG.warning("%s is 0: no IPv%d is forwarded", _FORWARDING[version], version)
-    for switch, why in (_EARLY_DEMUX | {_NO_IPV6: "clients have no IPv6"}).items():
-        if _is_on(switch):
-            LOG.warning("%s is 1: %s", switch, why)
-
-
-def _is_on(switch: str) -> bool:
-    path = Path("/proc/sys", switch.replace(".", "/"))
-    return path.exists() and path.read_text().strip() != "0"
-
-
 async def _serve(
     settings: Settings,
     gateway: Gateway,
@@ -142,9 +119,17 @@ async def _serve(
 ) -> None:
     outbound, inbound = devices[OUTBOUND_DEVICE], devices[INBOUND_DEVICE]
     log = DecisionLog(LOG)
-    host = GatewayHost(gateway, log, Devices(outbound, inbound))
+
+    def step(now: float, seconds: float) -> None:
+        LOG.warning("The clock has been set by %+.1f seconds", seconds)
+        gateway.clock_set(now)
+        log.clock_set(now)
+        watch.apply_again()
+
+    clock = Clock(step)
+    host = GatewayHost(gateway, log, Devices(outbound, inbound), clock)
     async with AsyncExitStack() as stack:
-        timer = stack.enter_context(GatewayTimer(gateway, log.event, log))
+        timer = GatewayTimer(gateway, log.event, log, clock=clock)
         sessions = Sessions(gateway, log, policy)
         names = settings.names and Names(gateway, policy, settings.names, timer.update)
 
@@ -160,7 +145,9 @@ async def _serve(
             routing,
             changed=changed,
             peers=read_peers if settings.has_peers else None,
+            clock=clock,
         )
+        stack.enter_context(timer)
         stopped = _stopped(
             _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy
         )
@@ -183,7 +170,7 @@ async def _serve(
         watching = asyncio.ensure_future(watch.run())
         done, _ = await asyncio.wait({stopped, watching}, return_when=asyncio.FIRST_COMPLETED)
         watching.cancel()
-        log.flush(time.time())
+        log.flush(clock())
         done.pop().result()
 
 

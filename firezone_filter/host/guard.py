@@ -54,17 +54,17 @@ _TRAFFIC: Final = struct.Struct("=BxxxiIII")
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 
 
-def keep_out(index: int) -> None:
+def keep_out(index: int, *, anew: bool = True) -> None:
     """Keep such packets out that come by the interface with this index; once is enough.
+
+    Args:
+        index: the interface's.
+        anew: whether to replace what is there: another version may have laid it.
 
     Raises:
         OSError: the kernel refuses, or has neither `sch_ingress` nor `cls_bpf`.
     """
-    try:
-        change(_NEW_QDISC, _qdisc(index), CREATE)
-    except OSError as error:
-        if error.errno != errno.EEXIST:
-            raise
+    _unless_there(_NEW_QDISC, _qdisc(index), CREATE)
     instructions = b"".join(_INSTRUCTION.pack(*one) for one in _PROGRAM)
     options = (
         attribute(_LENGTH, struct.pack("=H", len(_PROGRAM)))
@@ -73,7 +73,8 @@ def keep_out(index: int) -> None:
         + attribute(_FLAGS, struct.pack("=I", _DIRECT))
     )
     kind = attribute(_KIND, b"bpf\0")
-    change(_NEW_FILTER, _filter(index) + kind + attribute(_OPTIONS | NESTED, options), REPLACE)
+    body = _filter(index) + kind + attribute(_OPTIONS | NESTED, options)
+    _unless_there(_NEW_FILTER, body, REPLACE if anew else CREATE)
 
 
 def let_in(index: int) -> None:
@@ -88,8 +89,21 @@ def let_in(index: int) -> None:
         if error.errno not in {errno.ENOENT, errno.EINVAL}:  # nothing of it is there
             raise
         return
-    if not any(count(_GET_FILTER, _at(index, 0, end, 0)) for end in (_INGRESS, _EGRESS)):
+    try:
+        others = sum(count(_GET_FILTER, _at(index, 0, end, 0)) for end in (_INGRESS, _EGRESS))
+    except OSError:
+        # Nobody knows whose it is. If it is empty, it does nothing.
+        return
+    if not others:
         change(_DELETE_QDISC, _qdisc(index))
+
+
+def _unless_there(kind: int, body: bytes, flags: int) -> None:
+    try:
+        change(kind, body, flags)
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 def _qdisc(index: int) -> bytes:

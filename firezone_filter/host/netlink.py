@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 REPLACE: Final = 0x500  # NLM_F_REPLACE and NLM_F_CREATE ...
@@ -42,18 +43,34 @@ def change(kind: int, body: bytes, flags: int = 0) -> None:
 
 
 def count(kind: int, body: bytes) -> int:
-    """Return how many things the kernel lists."""
+    """Return how many things the kernel lists.
+
+    Raises:
+        OSError: it lists none, or not all of them.
+    """
     number = 0
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(message(kind, _REQUEST_DUMP, body))
         while True:
-            answer = kernel.recv(65_535)
-            while answer:
-                length, what, *_ = HEADER.unpack_from(answer)
+            for what, answer in messages(kernel.recv(65_535)):
                 if what in {_DONE, _ERROR}:
+                    _check(answer)
                     return number
                 number += 1
-                answer = answer[length + -length % 4 :]
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the messages of which the kernel has sent several at once: kind and body of each."""
+    while data:
+        length, kind, *_ = HEADER.unpack_from(data)
+        yield kind, data[HEADER.size : length]
+        data = data[length + -length % 4 :]
+
+
+def _check(body: bytes) -> None:
+    """Raise what the last message of a list, or an answer, says."""
+    if code := -_CODE.unpack_from(body)[0]:
+        raise OSError(code, os.strerror(code))
 
 
 def check_answer(answer: bytes) -> None:
@@ -63,6 +80,6 @@ def check_answer(answer: bytes) -> None:
         OSError: it has refused, or this is no answer.
     """
     kind = HEADER.unpack_from(answer)[1]
-    code = -_CODE.unpack_from(answer, HEADER.size)[0] if kind == _ERROR else 0
-    if code or kind != _ERROR:
-        raise OSError(code, os.strerror(code) if code else "no answer of the kernel")
+    if kind != _ERROR:
+        raise OSError(0, "no answer of the kernel")
+    _check(answer[HEADER.size :])

@@ -3,6 +3,10 @@
 Rules and tables are the kernel's: they stay when the host ends, by whatever. Then its devices
 are gone, and with them the routes into them; what is left in the tables is a blackhole. So
 nothing goes around the filter.
+
+They bear the protocol `kernel`: systemd-networkd removes the rules and routes of all others when
+it (re)configures a link (ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, which are on
+by default). So ours are known by what they look like: `is_ours`.
 """
 
 import socket
@@ -29,14 +33,23 @@ OUTBOUND_TABLE: Final = 20_211_111
 INBOUND_TABLE: Final = 20_211_112
 LOCAL_TABLE: Final = 255  # RT_TABLE_LOCAL
 
-PROTOCOL: Final = 211
-"""Marks our rules and routes as ours (`/etc/iproute2/rt_protos` has nobody of that number)."""
+PROTOCOL: Final = 2  # RTPROT_KERNEL
+"""Whose our rules and routes are said to be, so that nobody tidies them away."""
 
 FIRST: Final = 10
-LAST: Final = 15
+LAST: Final = 17
 """Our priorities. Nobody else's rule may come before, or packets would go around the host."""
 
-_OWN, _FROM_OUTBOUND, _FROM_INBOUND, _FROM_CLIENTS, _TO_CLIENTS, _LOCAL = range(FIRST, LAST + 1)
+(
+    _OWN,
+    _FROM_OUTBOUND,
+    _FROM_INBOUND,
+    _FROM_CLIENTS,
+    _FROM_CLIENTS_ELSE,
+    _TO_CLIENTS,
+    _TO_CLIENTS_ELSE,
+    _LOCAL,
+) = range(FIRST, LAST + 1)
 
 FAMILIES: Final = {4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
 
@@ -52,7 +65,7 @@ class Rule:
     """The lowest is asked first."""
 
     table: int | None = None
-    """Where to look the packet up; `None` for a rule that leads to another."""
+    """Where to look the packet up; `None` for a rule that leads to another, or drops."""
 
     goto: int | None = None
     """The priority to go on at."""
@@ -62,6 +75,36 @@ class Rule:
 
     to: Network | None = None
     """Where the packet goes."""
+
+    drops: bool = False
+    """Whether the packet goes nowhere from here."""
+
+    more: tuple[str, ...] = ()
+    """What else it asks or does: names of what none of ours has."""
+
+
+# By priority: table, goto, whether it drops, whether it asks for an interface and for addresses.
+_SHAPES: Final = {
+    _OWN: (None, LAST, False, True, True),
+    _FROM_OUTBOUND: (None, LAST, False, True, False),
+    _FROM_INBOUND: (None, LAST, False, True, False),
+    _FROM_CLIENTS: (OUTBOUND_TABLE, None, False, True, False),
+    _FROM_CLIENTS_ELSE: (None, None, True, True, False),
+    _TO_CLIENTS: (INBOUND_TABLE, None, False, False, True),
+    _TO_CLIENTS_ELSE: (None, None, True, False, True),
+    _LOCAL: (LOCAL_TABLE, None, False, False, False),
+}
+
+
+def is_ours(rule: Rule) -> bool:
+    """Tell whether a rule is a host's, of whatever plan.
+
+    A rule of somebody else with one of our priorities is not: it asks for something else, or
+    leads elsewhere.
+    """
+    asks = rule.interface is not None, rule.to is not None
+    shape = (rule.table, rule.goto, rule.drops, *asks)
+    return not rule.more and _SHAPES.get(rule.priority) == shape
 
 
 @frozen
@@ -82,15 +125,25 @@ class Plan:
 
         The last one is `local`, which the kernel has at priority 0: a client must not reach an
         address of this machine that the filter does not permit.
+
+        Behind each rule that leads to the host there is one that drops the same packets. None
+        gets there, unless somebody has removed that rule, or emptied its table.
         """
         for version in versions:
             yield Rule(FAMILIES[version], _LOCAL, table=LOCAL_TABLE)
-        for network in (*self.ranges.tunnel, *self.ranges.dns_resources):
-            if network.version in versions:
-                family = FAMILIES[network.version]
-                yield Rule(family, _TO_CLIENTS, table=INBOUND_TABLE, to=network)
+        networks = [
+            network
+            for network in (*self.ranges.tunnel, *self.ranges.dns_resources)
+            if network.version in versions
+        ]
+        for network in networks:
+            yield Rule(FAMILIES[network.version], _TO_CLIENTS_ELSE, to=network, drops=True)
+        for network in networks:
+            yield Rule(FAMILIES[network.version], _TO_CLIENTS, table=INBOUND_TABLE, to=network)
         for version in versions:
             family = FAMILIES[version]
+            for interface in self.interfaces:
+                yield Rule(family, _FROM_CLIENTS_ELSE, interface=interface, drops=True)
             for interface in self.interfaces:
                 yield Rule(family, _FROM_CLIENTS, table=OUTBOUND_TABLE, interface=interface)
             # What the host has written has been decided about, and is routed as always.

@@ -36,6 +36,17 @@ _IFF_TUN_EXCL: Final = 0x8000
 _REQUEST: Final = Struct("16sH22x")
 _MAX_NAME: Final = 15
 
+_CONTROL: Final = "/dev/net/tun"
+_NO_DEVICE: Final = "; `modprobe tun` brings it, and a container has to be given it"
+_NO_ACCESS: Final = "; whoever runs the gateway needs read and write access to it"
+_HINTS: Final = {
+    errno.ENOENT: _NO_DEVICE,
+    errno.ENODEV: _NO_DEVICE,
+    errno.ENXIO: _NO_DEVICE,
+    errno.EACCES: _NO_ACCESS,
+    errno.EPERM: _NO_ACCESS,
+}
+
 _FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
@@ -124,14 +135,19 @@ class TunDevice:
         """
         if len(name.encode()) > _MAX_NAME:
             raise OSError(errno.ENAMETOOLONG, f"{name}: {os.strerror(errno.ENAMETOOLONG)}")
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        try:
+            fd = os.open(_CONTROL, os.O_RDWR | os.O_NONBLOCK)
+        except OSError as error:
+            hint = _HINTS.get(error.errno or 0, "")
+            raise OSError(error.errno, f"{_CONTROL}: {error.strerror}{hint}") from error
         try:
             has_headers = _make(fd, name, offload=offload)
             granted = _negotiate(fd) if has_headers else Offload(0)
             return cls(fd, offload=granted, has_headers=has_headers)
         except OSError as error:
             os.close(fd)
-            raise OSError(error.errno, f"{name}: {error.strerror}") from error
+            hint = "; it takes root, or CAP_NET_ADMIN" if error.errno == errno.EPERM else ""
+            raise OSError(error.errno, f"{name}: {error.strerror}{hint}") from error
 
     def fileno(self) -> int:
         """Return the file descriptor, for an event loop."""

@@ -4,19 +4,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
+from firezone_filter.host.changes import Changes
 from firezone_filter.host.links import Links
 from firezone_filter.host.peers import Peer, UnreadablePeersError, bind, parse_dump
 from firezone_filter.host.routing import Routing, RoutingError
 from firezone_filter.host.sessions import UNCHECKED, Sessions
+from firezone_filter.host.switches import early_demux
 
 LOG: Final = logging.getLogger("firezone_filter.gateway")
 
 INTERVAL: Final = 2.0
 """Seconds between two looks. A new key is noticed so late at most, unless SIGHUP says so."""
+
+PAUSE: Final = 0.05
+"""Seconds at least between two looks for which something gives a reason. Somebody may remove what
+is laid as often as it is laid."""
 
 PATIENCE: Final = 5.0
 """Seconds for `wg` to list peers. A WireGuard in user space may hang, and must not keep a policy
@@ -61,9 +67,10 @@ class Watch:
         load: returns the policy anew, as its file has it now.
         interfaces: the interfaces in which the VPN ends.
         sessions: hears of policy and keys.
-        routing: lays routes anew if the interfaces change.
+        routing: lays rules and routes again that are there no more.
         changed: called when the gateway may have been changed.
         peers: reads the peers; `None` if there are none to read, and all clients are there.
+        clock: returns Unix time, in seconds.
     """
 
     def __init__(  # noqa: PLR0913 - as many as it brings together
@@ -75,6 +82,7 @@ class Watch:
         *,
         changed: Callable[[], object],
         peers: ReadPeers | None = read_peers,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._load = load
         self._interfaces = interfaces
@@ -82,39 +90,100 @@ class Watch:
         self._routing = routing
         self._changed = changed
         self._peers = peers
+        self._clock = clock
         self._links: Links | None = None
         self._dump: dict[str, tuple[Peer, ...]] | None = None
-        self._said: frozenset[str] = frozenset()
-        self._is_to_read = asyncio.Event()
+        self._said: dict[str, tuple[str, ...]] = {}
+        self._wake = asyncio.Event()
+        self._is_to_read = False
+        self._is_to_apply = False
 
     def read_policy(self) -> None:
         """Have the policy and the peers read again, at once."""
-        self._is_to_read.set()
+        self._is_to_read = True
+        self._wake.set()
+
+    def apply_again(self) -> None:
+        """Have the policy applied again, at once: what has ended by a wrong clock comes back."""
+        self._is_to_apply = True
+        self._wake.set()
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look for ever: from time to time, and whenever the kernel gives a reason."""
+        loop = asyncio.get_running_loop()
+        with closing(Changes(self._interfaces)) as changes:
+
+            def notice() -> None:
+                if changes.read():
+                    self._wake.set()
+
+            loop.add_reader(changes, notice)
+            try:
+                await self._run()
+            finally:
+                loop.remove_reader(changes)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        # What has changed before somebody listened is seen now.
+        next_look = loop.time()
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._is_to_read.wait()
-            if self._is_to_read.is_set():
-                self._is_to_read.clear()
+                async with asyncio.timeout_at(next_look):
+                    await self._wake.wait()
+            self._wake.clear()
+            if self._is_to_read:
+                self._is_to_read = False
                 await self._look_at_policy()
-            else:
+            elif self._is_to_apply or loop.time() >= next_look:
+                next_look = loop.time() + INTERVAL
                 await self.look()
+            else:
+                await self._look_at_changes()
+                await asyncio.sleep(PAUSE)
 
     async def look(self) -> None:
-        """Look at the interfaces and the peers, and tell the gateway what has changed.
+        """Look at rules, interfaces and peers, and tell the gateway what has changed.
 
         Raises:
             FirezoneFilterError: the gateway cannot have the clients of the policy.
             RoutingError: there are no routes yet, and the kernel refuses them.
         """
-        faults = await self._look_at_links()
+        await self._look_at_links()
+        await self._look_at_peers()
+
+    async def _look_at_changes(self) -> None:
+        """Look at rules and interfaces, and at the peers if they may be others now."""
+        before = self._links
+        await self._look_at_links()
+        if self._links != before:
+            await self._look_at_peers()
+
+    async def _look_at_links(self) -> None:
+        """See to it that packets get to the host, whatever has become of interfaces and rules."""
+        links = Links.look(self._interfaces)
+        is_first = self._links is None
+        faults = tuple(early_demux())
+        try:
+            # It waits for the kernel, and the packets must not wait for it.
+            if is_first:
+                await asyncio.to_thread(self._routing.attach, links.mtu)
+            elif laid := await asyncio.to_thread(self._routing.mend, links.mtu):
+                LOG.warning("Somebody has removed what is laid again: %s", ", ".join(laid))
+            self._links = links
+        except RoutingError as error:
+            if is_first:
+                raise
+            # An interface may have gone just now: the next look is for that.
+            faults += (str(error),)
+        self._say("machine", faults)
+
+    async def _look_at_peers(self) -> None:
         dump, unreadable = await self._read_peers()
-        if dump != self._dump:
+        if dump != self._dump or self._is_to_apply:
+            self._is_to_apply = False
             self._update(self._sessions.policy, dump)
-        self._say(self._faults(self._sessions.policy) + faults + unreadable)
+        self._say("peers", self._faults(self._sessions.policy) + unreadable)
 
     async def _look_at_policy(self) -> None:
         """Read the policy again; whatever is wrong with it, the old one stays."""
@@ -125,22 +194,7 @@ class Watch:
             report("The old policy stays", error)
         else:
             LOG.info("Policy read")
-        self._say(self._faults(self._sessions.policy) + unreadable)
-
-    async def _look_at_links(self) -> tuple[str, ...]:
-        """Lay routes anew if the interfaces have changed; return what has kept that from it."""
-        links = Links.look(self._interfaces)
-        if links != self._links:
-            try:
-                # It waits for the kernel, and the packets must not wait for it.
-                await asyncio.to_thread(self._routing.attach, links.mtu)
-            except RoutingError as error:
-                if self._links is None:
-                    raise
-                # An interface may have gone just now: the next look is for that.
-                return (str(error),)
-            self._links = links
-        return ()
+        self._say("peers", self._faults(self._sessions.policy) + unreadable)
 
     async def _read_peers(self) -> tuple[dict[str, tuple[Peer, ...]], tuple[str, ...]]:
         """Return the peers by interface, and what has kept some from being read.
@@ -161,7 +215,7 @@ class Watch:
         keys = {client.id: UNCHECKED for client in policy.clients}
         if self._peers is not None:
             keys = dict(bind(policy, dump).keys)
-        self._sessions.update(policy, keys, time.time())
+        self._sessions.update(policy, keys, self._clock())
         self._dump = dump
         self._changed()
 
@@ -170,12 +224,12 @@ class Watch:
             return ()
         return bind(policy, self._dump or {}).faults
 
-    def _say(self, faults: tuple[str, ...]) -> None:
+    def _say(self, about: str, faults: tuple[str, ...]) -> None:
         """Log what is new among what is not as it should be."""
         for fault in faults:
-            if fault not in self._said:
+            if fault not in self._said.get(about, ()):
                 LOG.warning("%s", fault[0].upper() + fault[1:])
-        self._said = frozenset(faults)
+        self._said[about] = faults
 
 
 def report(message: str, error: Exception) -> None:

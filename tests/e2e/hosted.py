@@ -56,6 +56,7 @@ class Hosted(Relayed):
 
     def _build(self) -> None:
         super()._build()
+        self.gateway.set(ipv4__tcp_early_demux="0", ipv4__udp_early_demux="0")
         # Nobody has to ask where the other is: the host lets no such question through.
         for end, device in ((self.client, "eth"), (self.gateway, "wg")):
             end.ip("link", "set", device, "arp", "off", "address", MAC)

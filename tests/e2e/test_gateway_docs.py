@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,6 +70,9 @@ def test_ten_lines_are_a_filtering_gateway(configured: Site) -> None:
     warnings = [one["message"] for one in site.gateway.lines() if one["severity"] != "INFO"]
     # Until wg0 is there, nobody has peers to read.
     assert all("wg0" in warning or "no peer" in warning for warning in warnings), warnings
+    (started,) = site.gateway.lines("Started")
+    os.kill(started["pid"], signal.SIGTERM)
+    assert site.gateway.wait() == 0
     released = gateway.run(*shell(RELEASE))
     assert (released.returncode, "released" in released.stdout) == (0, True), released.stdout
     down = gateway.run(*shell("wg-quick down wg0"))

@@ -97,6 +97,15 @@ def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
     assert fetch(site.network["alice"], url(FILES[family], 8080))[0] == 0
 
 
+def test_release_takes_nothing_from_a_gateway_at_work(at_work: Site) -> None:
+    gateway = at_work.network["gateway"]
+    before = gateway.run("ip", "rule").stdout
+    done = gateway.run(*python("firezone_filter", "gateway", "release"))
+    assert (done.returncode, "a gateway is at work" in done.stdout) == (2, True), done.stdout
+    assert gateway.run("ip", "rule").stdout == before
+    assert fetches(at_work)
+
+
 @both_families
 def test_clients_reach_no_address_of_the_gateways_machine_that_is_not_permitted(
     site: Site, family: int
@@ -251,3 +260,22 @@ def test_it_does_not_start_behind_rules_of_others(site: Site) -> None:
     done = site.network["gateway"].run(*site.command())
     line = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, "a rule has priority 5" in line["message"]) == (2, True), line
+
+
+@pytest.mark.parametrize("switch", ["udp_early_demux", "tcp_early_demux"])
+def test_it_does_not_start_where_packets_get_around_the_rules(site: Site, switch: str) -> None:
+    gateway = site.network["gateway"]
+    before = gateway.run("ip", "rule").stdout
+    gateway.set(**{f"ipv4__{switch}": "1"})
+    site.write(FILES_BY_HTTP)
+    done = gateway.run(*site.command())
+    line = json.loads(done.stdout.splitlines()[-1])
+    says = f"sysctl --write net.ipv4.{switch}=0"
+    assert (done.returncode, says in line["message"]) == (2, True), line
+    assert gateway.run("ip", "rule").stdout == before
+
+
+def test_a_switch_that_is_turned_on_later_is_said(at_work: Site) -> None:
+    at_work.network["gateway"].set(ipv4__udp_early_demux="1")
+    (line,) = at_work.gateway.logs("udp_early_demux is 1")
+    assert line["severity"] == "WARN"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 from attrs import evolve
 
 from firezone_filter import Gateway, Policy, load_policy
-from firezone_filter.host import daemon
+from firezone_filter.host import daemon, watch
+from firezone_filter.host.clock import Clock
 from firezone_filter.host.daemon import Settings, log_to, notify, run
 from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import RoutingError
@@ -60,15 +62,19 @@ class Kernel:
     def attach(self, mtu: int) -> None:
         self.orders.append(mtu)
 
+    def mend(self, mtu: int) -> tuple[str, ...]:
+        assert mtu == 1420
+        return ()
+
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     kernel = Kernel()
     monkeypatch.setattr(TunDevice, "open", kernel.open)
     monkeypatch.setattr(daemon, "Routing", kernel.routing)
-    monkeypatch.setattr(daemon, "_EARLY_DEMUX", {"kernel.pid_max": "odd", "net.nothing": ""})
-    monkeypatch.setattr(daemon, "_NO_IPV6", "net.nothing")
-    monkeypatch.setattr(daemon, "_FORWARDING", {4: "net.nothing", 6: "kernel.pid_max"})
+    monkeypatch.setattr(daemon, "refuse_early_demux", lambda: kernel.orders.append("switches"))
+    monkeypatch.setattr(daemon, "unfit", lambda: ["odd"])
+    monkeypatch.setattr(watch, "early_demux", tuple)
     yield kernel
     for fd in kernel.others.values():
         os.close(fd)
@@ -118,10 +124,10 @@ def test_it_works_until_a_signal_and_leaves_its_rules(
 ) -> None:
     when_ready(lambda: kill(number))
     run(settings)
-    assert kernel.orders == [("ff-out", True), ("ff-in", True), ("nowhere",), "hold", 1420]
+    devices = [("ff-out", True), ("ff-in", True)]
+    assert kernel.orders == ["switches", *devices, ("nowhere",), "hold", 1420]
     assert said.messages == [
-        "net.nothing is 0: no IPv4 is forwarded",
-        "kernel.pid_max is 1: odd",
+        "odd",
         "Client connected",
         "Started",
         "Stopped",
@@ -200,7 +206,7 @@ def test_counters_are_served_and_losses_logged(
 
     when_ready(lose)
     run(evolve(settings, metrics=port, offload=False))
-    assert kernel.orders[:2] == [("ff-out", False), ("ff-in", False)]
+    assert kernel.orders[1:3] == [("ff-out", False), ("ff-in", False)]
     assert b'lost_packets_total{device="ff-in",cause="failed"}' in b"".join(pages)
     assert "Packets lost" in said.messages
 
@@ -250,7 +256,41 @@ def test_an_error_that_nobody_has_foreseen_ends_it(
 
 
 @pytest.mark.usefixtures("kernel")
-def test_so_does_one_in_the_watch(
+def test_a_clock_that_is_set_is_told_before_its_time_is_used(
+    settings: Settings,
+    when_ready: WhenReady,
+    monkeypatch: pytest.MonkeyPatch,
+    said: pytest.LogCaptureFixture,
+) -> None:
+    ahead = [0.0]
+    monkeypatch.setattr(daemon, "Clock", partial(Clock, wall=lambda: time.time() + ahead[0]))
+    heard: list[str] = []
+
+    class Watched(Gateway):
+        """Remembers what it hears of time after the step, and ends the host."""
+
+        def clock_set(self, now: float) -> None:
+            super().clock_set(now)
+            heard.append("clock_set")
+
+        def handle_timeout(self, now: float) -> None:
+            super().handle_timeout(now)
+            if ahead[0]:
+                heard.append("handle_timeout")
+                kill(signal.SIGTERM)
+
+    def set_clock() -> None:
+        ahead[0] = 3_600.0
+        kill(signal.SIGHUP)
+
+    when_ready(set_clock)
+    run(settings, Watched)
+    assert heard[:2] == ["clock_set", "handle_timeout"]
+    assert "The clock has been set by +3600.0 seconds" in said.messages
+
+
+@pytest.mark.usefixtures("kernel")
+def test_so_does_one_of_the_watch(
     settings: Settings, when_ready: WhenReady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: Watch) -> None:

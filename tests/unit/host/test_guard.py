@@ -70,17 +70,21 @@ class Kernel:
 
     def __init__(self) -> None:
         self.told: list[int] = []
+        self.flags: list[int] = []
         self.refusals: dict[int, int] = {}
-        self.others = 0
+        self.others: int | OSError = 0
 
     def change(self, kind: int, body: bytes, flags: int = 0) -> None:
         assert (body[4:8], flags in {0, 0x500, 0x600}) == (b"\7\0\0\0", True)
         if kind in self.refusals:
             raise OSError(self.refusals[kind], os.strerror(self.refusals[kind]))
         self.told.append(kind)
+        self.flags.append(flags)
 
     def count(self, kind: int, body: bytes) -> int:
         assert (kind, len(body)) == (46, 20)
+        if isinstance(self.others, OSError):
+            raise self.others
         return self.others
 
 
@@ -107,6 +111,21 @@ def test_what_others_have_there_stays(kernel: Kernel) -> None:
     keep_out(7)
     let_in(7)
     assert kernel.told == [NEW_FILTER, DELETE_FILTER]
+
+
+def test_what_may_be_others_stays_as_well(kernel: Kernel) -> None:
+    kernel.others = OSError(errno.EBUSY, "nobody knows")
+    let_in(7)
+    assert kernel.told == [DELETE_FILTER]
+
+
+def test_it_is_replaced_at_the_start_and_later_only_laid_where_it_is_gone(kernel: Kernel) -> None:
+    keep_out(7)
+    keep_out(7, anew=False)
+    kernel.refusals = dict.fromkeys((NEW_QDISC, NEW_FILTER), errno.EEXIST)
+    keep_out(7, anew=False)
+    assert kernel.told == [NEW_QDISC, NEW_FILTER] * 2
+    assert kernel.flags == [0x600, 0x500, 0x600, 0x600]
 
 
 @pytest.mark.parametrize("code", [errno.ENOENT, errno.EINVAL], ids=["filter", "qdisc"])

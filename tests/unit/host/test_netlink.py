@@ -3,6 +3,7 @@
 import errno
 import socket
 import struct
+from typing import Self
 
 import pytest
 
@@ -43,3 +44,26 @@ def test_a_kernel_answers() -> None:
 
 def test_a_kernel_lists_its_devices() -> None:
     assert count(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)) == len(socket.if_nameindex())
+
+
+def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kernel:
+        """Lists one thing, and then no more."""
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def send(self, request: bytes) -> None:
+            assert request[4:6] == b"\x12\0"
+
+        def recv(self, _: int) -> bytes:
+            return (
+                message(16, 0, b"\0") + b"\0\0\0" + message(3, 0, struct.pack("=i", -errno.EINTR))
+            )
+
+    monkeypatch.setattr(socket, "socket", lambda *_: Kernel())
+    with pytest.raises(InterruptedError):
+        count(GET_LINK, b"")

@@ -5,6 +5,7 @@ The stories of tests/e2e tell the same with real ones.
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pyroute2.netlink.exceptions import NetlinkError
 
 from firezone_filter import AddressPlan, TunnelAddresses
-from firezone_filter.host import routing
+from firezone_filter.host import devices, routing
 from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER
 from firezone_filter.host.routing import Routing, RoutingError, release, versions
 from firezone_filter.host.rules import FAMILIES, FIRST, LAST, LOCAL_TABLE, PROTOCOL, Plan
@@ -27,11 +28,14 @@ INDEXES = {"wg0": 3, "ff-out": 4, "ff-in": 5}
 Fields = dict[str, Any]
 
 
+UP, MULTICAST = 0x1, 0x1000
+
+
 class Message(dict[str, Any]):
-    """A rule, as pyroute2 reads it."""
+    """A rule or a link, as pyroute2 reads it."""
 
     def get_attr(self, name: str) -> object:
-        return self["attrs"].get(name)
+        return dict(self["attrs"]).get(name)
 
 
 class Kernel:
@@ -40,7 +44,7 @@ class Kernel:
     def __init__(self) -> None:
         self.rules: list[Fields] = []
         self.routes: dict[tuple[int, int, int], Fields] = {}
-        self.links: list[Fields] = []
+        self.links: dict[int, Fields] = {}
         self.addresses: list[Fields] = []
         self.orders: list[str] = []
         self.refuses: Callable[[str], int] = lambda _: 0
@@ -57,21 +61,27 @@ class Kernel:
 
     def get_rules(self, family: int) -> Iterator[Message]:
         # Those of multicast routing come as well, as from a real one.
-        yield Message(family=family + 126, dst_len=0, attrs={})
-        for rule in self.rules:
+        yield Message(family=family + 126, dst_len=0, attrs=[])
+        for rule in list(self.rules):
             if rule["family"] == family:
                 to = ip_network(rule["dst"]) if "dst" in rule else None
+                attributes = {
+                    "FRA_PRIORITY": rule["priority"] or None,
+                    "FRA_TABLE": rule.get("table", 0),
+                    "FRA_SUPPRESS_PREFIXLEN": 0xFFFF_FFFF,
+                    "FRA_GOTO": rule.get("goto"),
+                    "FRA_IIFNAME": rule.get("iifname"),
+                    "FRA_DST": str(to.network_address) if to else None,
+                    "FRA_PROTOCOL": rule["FRA_PROTOCOL"],
+                    "FRA_FWMARK": rule.get("fwmark"),
+                }
                 yield Message(
                     family=family,
                     dst_len=to.prefixlen if to else 0,
-                    attrs={
-                        "FRA_PRIORITY": rule["priority"] or None,
-                        "FRA_TABLE": rule.get("table", 0),
-                        "FRA_GOTO": rule.get("goto"),
-                        "FRA_IIFNAME": rule.get("iifname"),
-                        "FRA_DST": str(to.network_address) if to else None,
-                        "FRA_PROTOCOL": rule["FRA_PROTOCOL"],
-                    },
+                    action=rule.get("action", 1),
+                    flags=rule.get("flags", 0),
+                    tos=rule.get("tos", 0),
+                    attrs=[(name, value) for name, value in attributes.items() if value],
                 )
 
     def rule(self, how: str, **fields: Any) -> None:  # noqa: ANN401 - whatever pyroute2 takes
@@ -85,20 +95,39 @@ class Kernel:
             self.rules.remove(fields)
 
     def route(self, how: str, **fields: Any) -> None:  # noqa: ANN401
-        assert how == "replace"
+        if code := self.refuses("route"):
+            raise NetlinkError(code)
+        key = fields["family"], fields["table"], fields["priority"]
+        if how == "add" and key in self.routes:
+            raise NetlinkError(errno.EEXIST)
         self.orders.append("route")
-        self.routes[fields["family"], fields["table"], fields["priority"]] = fields
+        self.routes[key] = fields
 
     def flush_routes(self, family: int, table: int) -> None:
         for key in [key for key in self.routes if key[:2] == (family, table)]:
             del self.routes[key]
 
+    def get_links(self, index: int) -> list[Message]:
+        link = self.links.setdefault(index, {"mtu": 1500, "flags": MULTICAST})
+        return [Message(flags=link["flags"], attrs=[("IFLA_MTU", link["mtu"])])]
+
     def link(self, how: str, **fields: Any) -> None:  # noqa: ANN401
         assert how == "set"
-        self.links.append(fields)
+        self.orders.append("link")
+        link = self.links[fields.pop("index")]
+        if fields.pop("state", None):
+            link["flags"] |= UP
+        link["flags"] &= ~fields.pop("change", 0)
+        fields.pop("flags", None)
+        link |= fields
 
     def addr(self, how: str, **fields: Any) -> None:  # noqa: ANN401
-        assert how == "replace"
+        assert how == "add"
+        if code := self.refuses("addr"):
+            raise NetlinkError(code)
+        if fields in self.addresses:
+            raise NetlinkError(errno.EEXIST)
+        self.orders.append("address")
         self.addresses.append(fields)
 
 
@@ -127,13 +156,19 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
         (device,) = (name for name, number in INDEXES.items() if number == index)
         kept[device] |= {names[number]: value for number, value in values.items()}
 
-    monkeypatch.setattr(
-        routing, "devconf", lambda device, name, _=4: kept.get(device, {}).get(name)
-    )
-    monkeypatch.setattr(routing, "set_devconf", put)
+    def get(device: str, name: str, _: int = 4) -> int | None:
+        return kept.get(device, {}).get(name)
+
+    def guard(index: int, *, anew: bool) -> None:
+        kept[f"guard {index}"] = {"anew": int(anew)}
+
+    for module in (routing, devices):
+        monkeypatch.setattr(module, "devconf", get)
+    monkeypatch.setattr(devices, "set_devconf", put)
     monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
-    monkeypatch.setattr(routing, "keep_out", lambda index: kept.update({f"guard {index}": {}}))
-    monkeypatch.setattr(routing, "let_in", lambda index: kept.pop(f"guard {index}", None))
+    monkeypatch.setattr(socket, "if_nameindex", list)
+    monkeypatch.setattr(devices, "keep_out", guard)
+    monkeypatch.setattr(devices, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
     return kept
 
@@ -146,8 +181,10 @@ def test_a_blackhole_is_there_before_anything_is_led_into_it(kernel: Kernel) -> 
     # The table `local` has its new place before it loses the old one.
     assert kernel.orders[4:6] == [f"add {LAST}"] * 2
     assert kernel.orders[-2:] == ["del 0"] * 2
-    ours = {rule["priority"] for rule in kernel.rules if rule["FRA_PROTOCOL"] == PROTOCOL}
-    assert ours == set(range(FIRST, LAST + 1))
+    assert {rule["priority"] for rule in kernel.rules} == {*range(FIRST, LAST + 1), 32766}
+    # Nobody who tidies up takes the kernel's own.
+    assert {one["FRA_PROTOCOL"] for one in kernel.rules} == {PROTOCOL}
+    assert {one["proto"] for one in kernel.routes.values()} == {PROTOCOL}
 
 
 @pytest.mark.usefixtures("settings")
@@ -159,7 +196,7 @@ def test_once_more_changes_nothing_and_another_plan_only_what_is_other(kernel: K
     assert (kernel.rules, set(kernel.orders)) == (before, {"route"})
     kernel.orders.clear()
     Routing(Plan(("wg1",), PLAN.own, PLAN.ranges), lambda: kernel).hold()
-    assert kernel.orders[4:] == ["add 13", "add 13", "del 13", "del 13"]
+    assert kernel.orders[4:] == [*["add 14", "add 13"] * 2, *["del 14", "del 13"] * 2]
 
 
 def test_an_interface_that_is_filtered_no_more_is_given_back(
@@ -175,11 +212,57 @@ def test_an_interface_that_is_filtered_no_more_is_given_back(
 
 
 @pytest.mark.usefixtures("settings")
+def test_mending_lays_what_is_gone_and_touches_nothing_else(kernel: Kernel) -> None:
+    own = Routing(PLAN, lambda: kernel)
+    own.hold()
+    own.attach(1420)
+    kernel.orders.clear()
+    assert (own.mend(1420), kernel.orders) == ((), [])
+    for priority, family in ((13, 2), (LAST, 10)):
+        (gone,) = (
+            one for one in kernel.rules if (one["priority"], one["family"]) == (priority, family)
+        )
+        kernel.rules.remove(gone)
+    kernel.rule("add", family=2, priority=0, table=LOCAL_TABLE, FRA_PROTOCOL=KERNEL)
+    kernel.flush_routes(2, 20211111)
+    kernel.links[5]["flags"] = 0
+    kernel.addresses.clear()
+    kernel.orders.clear()
+    assert own.mend(1420) == (
+        "blackhole of table 20211111",
+        "rule 17",
+        "rule 13",
+        "route of table 20211111",
+    )
+    assert kernel.orders.count("address") == 4
+    assert sorted(set(kernel.orders)) == ["add 13", "add 17", "address", "del 0", "link", "route"]
+    assert all(link["flags"] == UP for link in kernel.links.values())
+
+
+@pytest.mark.usefixtures("settings")
+def test_mending_lays_what_is_gone_also_behind_rules_of_others(kernel: Kernel) -> None:
+    own = Routing(PLAN, lambda: kernel)
+    kernel.rule("add", family=2, priority=5, table=MAIN, FRA_PROTOCOL=KERNEL)
+    with pytest.raises(RoutingError, match=r"^a rule has priority 5:"):
+        own.mend(1420)
+    kernel.rule("del", family=2, priority=5, table=MAIN, FRA_PROTOCOL=KERNEL)
+    assert own.mend(1420) == ()
+
+
+@pytest.mark.parametrize("what", ["route", "addr"])
+@pytest.mark.usefixtures("settings")
+def test_mending_says_what_the_kernel_refuses(kernel: Kernel, what: str) -> None:
+    kernel.refuses = lambda kind: errno.EINVAL if kind == what else 0
+    with pytest.raises(RoutingError, match="Invalid argument"):
+        Routing(PLAN, lambda: kernel).mend(1420)
+
+
+@pytest.mark.usefixtures("settings")
 def test_nobody_elses_rule_may_come_before(kernel: Kernel) -> None:
     family = FAMILIES[6]
     kernel.rule("add", family=family, priority=LAST, table=MAIN, FRA_PROTOCOL=4)
     before = list(kernel.rules)
-    with pytest.raises(RoutingError, match=r"^a rule has priority 15: packets would go around"):
+    with pytest.raises(RoutingError, match=r"^a rule has priority 17: packets would go around"):
         Routing(PLAN, lambda: kernel).hold()
     assert (kernel.rules, kernel.routes) == (before, {})
 
@@ -196,7 +279,7 @@ def test_packets_are_led_into_the_devices_before_the_blackhole(
         for own in ("100.64.0.1", "fd00:2021:1111::1")
     }
     assert {route["priority"] for route in kernel.routes.values()} == {1}
-    assert {link["mtu"] for link in kernel.links if "mtu" in link} == {1420}
+    assert [(link["mtu"], link["flags"]) for link in kernel.links.values()] == [(1420, UP)] * 2
     ours = {"rp_filter": 2, "accept_local": 1}
     assert (settings["ff-out"], settings["ff-in"]) == (ours, ours)
     assert settings["wg0"] == {"rp_filter": 2}
@@ -216,7 +299,7 @@ def test_without_ipv6_there_is_none_and_without_an_ipv4_address_there_is_some(
     assert {one["address"] for one in kernel.addresses} == {"192.0.0.8"}
     assert {route["family"] for route in kernel.routes.values()} == {socket.AF_INET}
     assert all("prefsrc" not in route for route in kernel.routes.values())
-    assert all("IFLA_AF_SPEC" not in link for link in kernel.links)
+    assert all("IFLA_AF_SPEC" not in link for link in kernel.links.values())
     # It is not strict, and stays as it is.
     assert settings["wg0"] == {"rp_filter": 0}
 
@@ -262,9 +345,36 @@ def test_release_leaves_everything_as_it_was(
 @pytest.mark.usefixtures("settings")
 def test_release_completes_what_was_begun(kernel: Kernel) -> None:
     # Both places of `local` are there, as after a crash in the middle.
+    before = list(kernel.rules)
     kernel.rule("add", family=2, priority=LAST, table=LOCAL_TABLE, FRA_PROTOCOL=PROTOCOL)
-    before = [rule for rule in kernel.rules if rule["FRA_PROTOCOL"] != PROTOCOL]
     assert (release(lambda: kernel), kernel.rules) == (True, before)
+
+
+@pytest.mark.usefixtures("settings")
+def test_release_leaves_the_table_local_where_others_have_moved_it(kernel: Kernel) -> None:
+    kernel.rule("add", family=2, priority=100, table=LOCAL_TABLE, FRA_PROTOCOL=4)
+    kernel.rule("del", family=2, priority=0, table=LOCAL_TABLE, FRA_PROTOCOL=KERNEL)
+    before = in_order(kernel)
+    Routing(PLAN, lambda: kernel).hold()
+    assert (release(lambda: kernel), in_order(kernel)) == (True, before)
+
+
+@pytest.mark.usefixtures("settings")
+def test_release_waits_for_a_gateway_that_ends_and_for_no_other(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Routing(PLAN, lambda: kernel).hold()
+    before = in_order(kernel)
+    monkeypatch.setattr(routing, "STOPPING", 0.001)
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (4, "ff-out")])
+    with pytest.raises(RoutingError, match=r"^a gateway is at work \(ff-out is there\)"):
+        release(lambda: kernel)
+    assert in_order(kernel) == before
+    monkeypatch.setattr(routing, "STOPPING", 60.0)
+    seen = [[(4, "ff-out")], [(4, "ff-out")]]
+    monkeypatch.setattr(time, "sleep", lambda _: seen.pop())
+    monkeypatch.setattr(socket, "if_nameindex", lambda: seen[-1] if seen else [])
+    assert release(lambda: kernel)
 
 
 def test_release_passes_an_interface_over_that_is_gone(
@@ -292,7 +402,7 @@ def test_release_leaves_a_setting_alone_that_is_not_the_hosts(
     ids=["privilege", "other"],
 )
 def test_what_the_kernel_refuses_is_said(kernel: Kernel, code: int, said: str) -> None:
-    kernel.refuses = lambda _: code
+    kernel.refuses = lambda kind: code if kind == "rule" else 0
     with pytest.raises(RoutingError) as error:
         Routing(PLAN, lambda: kernel).hold()
     assert str(error.value) == said

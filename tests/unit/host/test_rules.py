@@ -2,9 +2,13 @@
 
 import socket
 from itertools import pairwise
+from typing import Any
+
+import pytest
+from attrs import evolve
 
 from firezone_filter import AddressPlan, TunnelAddresses
-from firezone_filter.host.rules import FIRST, LAST, LOCAL_TABLE, Plan, Rule
+from firezone_filter.host.rules import FIRST, LAST, LOCAL_TABLE, Plan, Rule, is_ours
 
 PLAN = Plan(("wg0", "wg1"), TunnelAddresses("100.64.0.1", "fd00:2021:1111::1"), AddressPlan())
 
@@ -13,21 +17,27 @@ def said(rule: Rule) -> str:
     words = [f"{rule.priority}:"]
     words += [f"to {rule.to}"] if rule.to else []
     words += [f"iif {rule.interface}"] if rule.interface else []
-    words += [f"goto {rule.goto}"] if rule.goto else [f"lookup {rule.table}"]
+    words += [f"goto {rule.goto}"] if rule.goto else []
+    words += [f"lookup {rule.table}"] if rule.table else []
+    words += ["blackhole"] if rule.drops else []
     return " ".join(words)
 
 
 def test_what_comes_from_the_vpn_is_led_away_before_any_local_address() -> None:
     rules = [rule for rule in PLAN.rules((4, 6)) if rule.family == socket.AF_INET]
     assert sorted(map(said, rules)) == [
-        "10: to 100.64.0.1/32 iif lo goto 15",
-        "11: iif ff-out goto 15",
-        "12: iif ff-in goto 15",
+        "10: to 100.64.0.1/32 iif lo goto 17",
+        "11: iif ff-out goto 17",
+        "12: iif ff-in goto 17",
         "13: iif wg0 lookup 20211111",
         "13: iif wg1 lookup 20211111",
-        "14: to 100.64.0.0/11 lookup 20211112",
-        "14: to 100.96.0.0/11 lookup 20211112",
-        f"15: lookup {LOCAL_TABLE}",
+        "14: iif wg0 blackhole",
+        "14: iif wg1 blackhole",
+        "15: to 100.64.0.0/11 lookup 20211112",
+        "15: to 100.96.0.0/11 lookup 20211112",
+        "16: to 100.64.0.0/11 blackhole",
+        "16: to 100.96.0.0/11 blackhole",
+        f"17: lookup {LOCAL_TABLE}",
     ]
 
 
@@ -44,3 +54,25 @@ def test_a_rule_is_laid_after_those_that_it_leads_to() -> None:
     rules = list(PLAN.rules((4,)))
     assert (rules[0].priority, rules[-1].priority) == (LAST, FIRST)
     assert all(one.priority >= other.priority for one, other in pairwise(rules))
+
+
+def test_rules_of_any_plan_are_ours() -> None:
+    assert all(is_ours(rule) for rule in PLAN.rules((4, 6)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"priority": 9},
+        {"priority": LAST + 1},
+        {"table": 254},
+        {"goto": 32766, "table": None},
+        {"interface": None},
+        {"drops": True},
+        {"more": ("FRA_FWMARK",)},
+    ],
+    ids=lambda change: " ".join(map(str, change.values())),
+)
+def test_a_rule_that_is_otherwise_is_not_ours(change: dict[str, Any]) -> None:
+    ours = Rule(socket.AF_INET, 13, table=20211111, interface="wg0")
+    assert (is_ours(ours), is_ours(evolve(ours, **change))) == (True, False)

@@ -133,6 +133,33 @@ def test_a_refused_device_names_itself_and_leaves_no_file_open(
     assert len(kernel.asked) == (2 if offload and refusal == errno.EINVAL else 1)
 
 
+@pytest.mark.parametrize(
+    ("refusal", "hint"),
+    [
+        (errno.ENOENT, "No such file or directory; `modprobe tun` brings it, and a container"),
+        (errno.EACCES, "Permission denied; whoever runs the gateway needs read and write access"),
+        (errno.EMFILE, "Too many open files$"),
+    ],
+    ids=["missing", "no access", "other"],
+)
+def test_where_devices_cannot_be_asked_for_a_hint_is_given(
+    monkeypatch: pytest.MonkeyPatch, refusal: int, hint: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(refusal, os.strerror(refusal))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match=f"/dev/net/tun: {hint}") as raised:
+            TunDevice.open("tun0")
+    assert raised.value.errno == refusal
+
+
+def test_a_device_takes_a_privilege(made_by: Callable[..., TunDevice]) -> None:
+    with pytest.raises(PermissionError, match="; it takes root, or CAP_NET_ADMIN"):
+        made_by(Kernel(knows=0, refusal=errno.EPERM))
+
+
 def test_a_name_is_at_most_15_bytes_long(made_by: Callable[..., TunDevice]) -> None:
     kernel = Kernel()
     made_by(kernel, name="a" * 15)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 
@@ -27,6 +28,8 @@ from firezone_filter.host.sessions import Sessions
 from firezone_filter.host.watch import Watch, read_peers, report
 from firezone_filter.values.addresses import to_network
 
+T = TypeVar("T")
+
 OWN = TunnelAddresses("100.64.0.1")
 FILES = PolicyAuthorization(CidrResource("files", "10.0.0.0/24"))
 ALICE = PolicyClient("alice", TunnelAddresses("100.64.0.2"))
@@ -47,8 +50,11 @@ class Site:
         self.policy: Policy | Exception = POLICY
         self.peers: tuple[Peer, ...] | Exception = peer("key")
         self.attached: list[int] = []
+        self.mended: list[int] = []
+        self.gone: tuple[str, ...] = ()
         self.refusal: RoutingError | None = None
         self.changes = 0
+        self.now = 1_000.0
         sessions = Sessions(self.gateway, DecisionLog(logging.getLogger("sessions")), POLICY)
         self.watch = Watch(
             self.load,
@@ -57,6 +63,7 @@ class Site:
             cast("Routing", self),
             changed=self.changed,
             peers=self.read if has_peers else None,
+            clock=lambda: self.now,
         )
 
     def load(self) -> Policy:
@@ -74,6 +81,13 @@ class Site:
         if self.refusal is not None:
             raise self.refusal
         self.attached.append(mtu)
+
+    def mend(self, mtu: int) -> tuple[str, ...]:
+        if self.refusal is not None:
+            raise self.refusal
+        self.mended.append(mtu)
+        gone, self.gone = self.gone, ()
+        return gone
 
     def changed(self) -> None:
         self.changes += 1
@@ -94,6 +108,42 @@ class Site:
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, watch.LOG.name)
     return caplog
+
+
+@pytest.fixture(autouse=True)
+def switches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is wrong with the machine's settings."""
+    wrong: list[str] = []
+    monkeypatch.setattr(watch, "early_demux", lambda: iter(wrong))
+    return wrong
+
+
+class Heard:
+    """Stands in the place of what the kernel tells."""
+
+    def __init__(self, _: tuple[str, ...] = ()) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        Heard.last = self
+
+    last: "Heard"
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def tell(self, what: bytes) -> None:
+        self._theirs.send(what)
+
+    def read(self) -> bool:
+        return self._ours.recv(1) == b"!"
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "Changes", Heard)
 
 
 @pytest.fixture
@@ -144,10 +194,80 @@ def test_peers_that_cannot_be_read_stay_as_they_are(said: pytest.LogCaptureFixtu
     assert said.messages == ["Peers that cannot be read stay as they are: wg0: gone"]
 
 
-def test_routes_are_laid_anew_when_the_interfaces_change(links: list[Links]) -> None:
+def test_rules_and_routes_are_seen_to_each_time(
+    links: list[Links], said: pytest.LogCaptureFixture
+) -> None:
     site = Site()
-    site.run(lambda: links.append(Links((("wg0", 9),), 1280)), lambda: None)
-    assert site.attached == [1420, 1280]
+    site.run(
+        lambda: links.append(Links((("wg0", 9),), 1280)),
+        lambda: setattr(site, "gone", ("rule 13", "rule 15")),
+    )
+    assert (site.attached, site.mended) == ([1420], [1280, 1280])
+    assert said.messages == ["Somebody has removed what is laid again: rule 13, rule 15"]
+
+
+@pytest.mark.usefixtures("links")
+def test_settings_that_somebody_changes_are_said(
+    switches: list[str], said: pytest.LogCaptureFixture
+) -> None:
+    Site().run(lambda: switches.append("udp is 1"), lambda: None)
+    assert said.messages == ["Udp is 1"]
+
+
+@pytest.mark.usefixtures("links")
+def test_what_has_ended_by_a_wrong_clock_comes_back() -> None:
+    site = Site()
+    grant = PolicyAuthorization(FILES.resource, expires_at=2_000.0)
+    site.policy = Policy(OWN, clients=[PolicyClient("alice", ALICE.addresses, [grant])])
+
+    async def tell() -> None:
+        running = asyncio.ensure_future(site.watch.run())
+        site.watch.read_policy()
+        while not granted():  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.001)
+        site.now = 3_000.0
+        site.gateway.handle_timeout(site.now)
+        assert not granted()
+        site.now = 1_001.0
+        site.gateway.clock_set(site.now)
+        site.watch.apply_again()
+        while not granted():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    def granted() -> bool:
+        return "alice" in site.gateway.clients() and bool(
+            site.gateway.client("alice").authorizations
+        )
+
+    asyncio.run(tell())
+
+
+def test_what_the_kernel_tells_is_looked_at_at_once(
+    links: list[Links], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 1e6)
+    monkeypatch.setattr(watch, "PAUSE", 0.0)
+    site = Site()
+
+    async def tell() -> None:
+        await site.watch.look()
+        running = asyncio.ensure_future(site.watch.run())
+        while len(site.mended) < 1:  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.001)
+        site.peers = ()
+        Heard.last.tell(b".!")
+        while len(site.mended) < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        # Peers are others only if an interface is.
+        assert site.gateway.clients() == ("alice",)
+        links.append(Links((("wg0", 9),), 1420))
+        Heard.last.tell(b"!")
+        while site.gateway.clients():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(tell())
 
 
 @pytest.mark.usefixtures("links")
@@ -163,8 +283,8 @@ def test_routes_that_fail_later_are_tried_again(
 ) -> None:
     site = Site()
 
-    async def at_once(attach: Callable[[int], None], mtu: int) -> None:
-        attach(mtu)
+    async def at_once(attach: Callable[[int], T], mtu: int) -> T:
+        return attach(mtu)
 
     # Coverage loses its way when an error comes out of a thread.
     monkeypatch.setattr(asyncio, "to_thread", at_once)
@@ -177,7 +297,8 @@ def test_routes_that_fail_later_are_tried_again(
         site.refusal = None
 
     site.run(refuse, refuse, take)
-    assert (said.messages, site.attached) == (["Routes: No such device"], [1420, 1280])
+    assert said.messages == ["Routes: No such device"]
+    assert (site.attached, site.mended) == ([1420], [1280])
 
 
 @pytest.mark.usefixtures("links")
