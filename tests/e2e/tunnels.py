@@ -115,6 +115,13 @@ class WireGuard:
         self.bar(network, client)
         del self._keys[client]
 
+    def replace(self, network: "Network", client: str) -> None:
+        """Do the same, but without a moment in which nobody has its addresses."""
+        old = self._keys.pop(client)[1]
+        new, allowed = self._key(client)[1], ",".join(network.addresses(client))
+        change = ("peer", old, "remove", "peer", new, "allowed-ips", allowed)
+        must("wg", "set", network.device("wg"), *change)
+
     def public_key(self, role: str) -> str:
         """Return somebody's public key."""
         return self._key(role)[1]
