@@ -78,7 +78,12 @@ def serve(site: Site, address: str, kind: socket.SocketKind) -> socket.socket:
 def connect(site: Site, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
     """Return a socket of Alice's that is connected."""
     sock = _socket(site, "alice", address, kind)
-    sock.connect((address, port))
+    try:
+        sock.connect((address, port))
+    except OSError:
+        # Or it would be another story's that something is left open.
+        sock.close()
+        raise
     return sock
 
 

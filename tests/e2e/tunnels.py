@@ -163,17 +163,21 @@ class WireGuard:
 
 
 class Quick(WireGuard):
-    """wireguard-go, brought up at the gateway's end by `wg-quick` as the documentation says."""
+    """Nothing but the way between: `wg-quick` does the rest, as the documentation says."""
 
     def begin(self, network: "Network") -> None:
         pass
 
-    def admit(self, network: "Network", client: str) -> None:
-        pass
+    def join(self, network: "Network", client: str) -> None:
+        network.carry(client)
 
-    def keys(self) -> dict[str, str]:
-        """Return what the documentation leaves open, by how it says so."""
-        return {"(wg genkey)": self._key("gateway")[0], "(of Alice)": self._key("alice")[1]}
+    def gaps(self, role: str) -> dict[str, str]:
+        """Return what the documentation leaves open for somebody to fill in, by how it says so."""
+        return {
+            "(wg genkey)": self._key(role)[0],
+            "(of Alice)": self._key("alice")[1],
+            "(of the gateway)": self._key("gateway")[1],
+        }
 
 
 def _wg(command: str, text: str | None = None) -> str:
