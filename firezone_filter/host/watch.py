@@ -9,7 +9,7 @@ from typing import Final
 
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
 from firezone_filter.host.links import Links
-from firezone_filter.host.peers import Peer, UnreadablePeersError, bind, parse_dump
+from firezone_filter.host.peers import Bound, Peer, UnreadablePeersError, bind, parse_dump
 from firezone_filter.host.routing import Routing, RoutingError
 from firezone_filter.host.sessions import UNCHECKED, Sessions
 
@@ -84,6 +84,8 @@ class Watch:
         self._peers = peers
         self._links: Links | None = None
         self._dump: dict[str, tuple[Peer, ...]] | None = None
+        # Of the policy and the peers that hold: what `bind` has said, which is not cheap.
+        self._faults: tuple[str, ...] = ()
         self._said: frozenset[str] = frozenset()
         self._is_to_read = asyncio.Event()
 
@@ -114,7 +116,7 @@ class Watch:
         dump, unreadable = await self._read_peers()
         if dump != self._dump:
             self._update(self._sessions.policy, dump)
-        self._say(self._faults(self._sessions.policy) + faults + unreadable)
+        self._say(self._faults + faults + unreadable)
 
     async def _look_at_policy(self) -> None:
         """Read the policy again; whatever is wrong with it, the old one stays."""
@@ -125,7 +127,7 @@ class Watch:
             report("The old policy stays", error)
         else:
             LOG.info("Policy read")
-        self._say(self._faults(self._sessions.policy) + unreadable)
+        self._say(self._faults + unreadable)
 
     async def _look_at_links(self) -> tuple[str, ...]:
         """Lay routes anew if the interfaces have changed; return what has kept that from it."""
@@ -158,17 +160,13 @@ class Watch:
         return dump, tuple(unreadable)
 
     def _update(self, policy: Policy, dump: dict[str, tuple[Peer, ...]]) -> None:
-        keys = {client.id: UNCHECKED for client in policy.clients}
-        if self._peers is not None:
-            keys = dict(bind(policy, dump).keys)
-        self._sessions.update(policy, keys, time.time())
-        self._dump = dump
-        self._changed()
-
-    def _faults(self, policy: Policy) -> tuple[str, ...]:
         if self._peers is None:
-            return ()
-        return bind(policy, self._dump or {}).faults
+            bound = Bound({client.id: UNCHECKED for client in policy.clients}, ())
+        else:
+            bound = bind(policy, dump)
+        self._sessions.update(policy, bound.keys, time.time())
+        self._dump, self._faults = dump, bound.faults
+        self._changed()
 
     def _say(self, faults: tuple[str, ...]) -> None:
         """Log what is new among what is not as it should be."""
