@@ -2,16 +2,14 @@
 
 import json
 import os
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from firezone_filter import load_policy
+from tests.e2e.janitor import FILES_OF_NAMESPACES
 from tests.e2e.network import CARRIERS, FILES, TUNNELS
 from tests.e2e.programs import ROOT, run
 from tests.e2e.site import Site
@@ -46,32 +44,24 @@ def tunnel() -> Tunnel:
 
 
 @pytest.fixture
-def configured(site: Site) -> Iterator[Site]:
+def configured(site: Site) -> Site:
     """Let both machines have the configuration of the guide, and nothing at work."""
     assert isinstance(site.network.tunnel, Quick)
-    with ExitStack() as removal:
-        for role, text in WG0.items():
-            # `ip netns exec` lays these files over those of /etc.
-            own = Path("/etc/netns", site.network[role].name)
-            (own / "wireguard").mkdir(parents=True)
-            removal.callback(remove, own)
-            (own / "wireguard/wg0.conf").touch(0o600)
-            gaps = site.network.tunnel.gaps(role) | {ENDPOINT: CARRIERS["alice"][0]}
-            (own / "wireguard/wg0.conf").write_text(filled(text, gaps))
-        site.policy_path.write_text(POLICY)
-        yield site
+    for role, text in WG0.items():
+        # `ip netns exec` lays these files over those of /etc.
+        own = FILES_OF_NAMESPACES / site.network[role].name / "wireguard"
+        own.mkdir(parents=True)
+        (own / "wg0.conf").touch(0o600)
+        gaps = site.network.tunnel.gaps(role) | {ENDPOINT: CARRIERS["alice"][0]}
+        (own / "wg0.conf").write_text(filled(text, gaps))
+    site.policy_path.write_text(POLICY)
+    return site
 
 
 def filled(text: str, gaps: dict[str, str]) -> str:
     for gap, what in gaps.items():
         text = text.replace(gap, what)
     return text
-
-
-def remove(own: Path) -> None:
-    shutil.rmtree(own)
-    with suppress(OSError):  # there are others'
-        own.parent.rmdir()
 
 
 def test_ten_lines_are_a_filtering_gateway(configured: Site) -> None:
