@@ -20,7 +20,7 @@ from typing import Final
 
 from attrs import frozen
 
-from tests.e2e.network import ROUTER, TUNNELS, Network
+from tests.e2e.network import PROXIES, ROUTER, TUNNELS, Network
 from tests.e2e.policies import cidr, named, policy, tcp
 from tests.e2e.site import GATEWAY, Site
 
@@ -28,7 +28,7 @@ PORT: Final = 5201
 SERVER: Final = ROUTER[0]
 """The next machine after the gateway: what is measured is the host's, not that of routers."""
 
-PROXY: Final = "100.96.0.1"
+PROXY: Final = PROXIES[0]
 POLICY: Final = policy(
     alice=[
         cidr("net", SERVER, tcp(PORT)),

@@ -7,17 +7,16 @@ import struct
 import pytest
 
 from firezone_filter.testing import udp as udp_packet
-from tests.e2e.network import FILES, TUNNELS
+from tests.e2e.network import FILES, PROXIES, TUNNELS
 from tests.e2e.programs import inside, wait_for
 from tests.e2e.refusing import GRANTED
 from tests.e2e.site import Site
 from tests.e2e.talk import both_families, without_wireguard
 from tests.e2e.transfers import (
-    ADDRESSES,
     CLOSED_PORT,
     POLICY,
     PORT,
-    PROXIES,
+    WAYS,
     connect,
     cut_up,
     exchange_datagrams,
@@ -79,7 +78,7 @@ def test_the_same_datagrams_arrive_with_any_offload(
     exchange_datagrams(site)
     # What comes from the networks behind is as large as it was sent. A super-packet counts as one.
     each = 1 if granted == {EVERYTHING} else 10
-    assert site.allowed("inbound") == each * len(ADDRESSES)
+    assert site.allowed("inbound") == each * len(WAYS)
     end(site)
 
 

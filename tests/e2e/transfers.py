@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from tests.e2e.network import FILES
+from tests.e2e.network import FILES, PROXIES
 from tests.e2e.policies import cidr, named, policy, tcp, udp
 from tests.e2e.programs import PATIENCE, inside
 from tests.e2e.site import Site
 
 PORT: Final = 5000
 CLOSED_PORT: Final = 5001
-PROXIES: Final = ("100.96.0.1", "fd00:2021:1111:8000::1")
-ADDRESSES: Final = tuple(zip(FILES * 2, FILES + PROXIES, strict=True))
+WAYS: Final = tuple(zip(FILES * 2, FILES + PROXIES, strict=True))
 """The host's addresses, in both IP versions, and where it is reached: there, and translated."""
 
 POLICY: Final = policy(
@@ -35,7 +34,7 @@ _UDP_SEGMENT: Final = 103  # <linux/udp.h>: how long the datagrams are that one 
 
 def exchange_streams(site: Site) -> None:
     """Let Alice send megabytes to each address and get them back, over TCP."""
-    for here, address in ADDRESSES:
+    for here, address in WAYS:
         with (
             serve(site, here, socket.SOCK_STREAM) as listening,
             _sending_back(listening),
@@ -47,7 +46,7 @@ def exchange_streams(site: Site) -> None:
 
 def exchange_datagrams(site: Site) -> None:
     """Let Alice send to each address what the kernel cuts into datagrams, and get it back."""
-    for here, address in ADDRESSES:
+    for here, address in WAYS:
         with (
             serve(site, here, socket.SOCK_DGRAM) as server,
             connect(site, address, PORT, socket.SOCK_DGRAM) as client,
