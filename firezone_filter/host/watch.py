@@ -10,7 +10,7 @@ from typing import Final
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
 from firezone_filter.host.changes import Changes
 from firezone_filter.host.links import Links
-from firezone_filter.host.peers import Peer, UnreadablePeersError, bind, parse_dump
+from firezone_filter.host.peers import Bound, Peer, UnreadablePeersError, bind, parse_dump
 from firezone_filter.host.routing import Routing, RoutingError
 from firezone_filter.host.sessions import UNCHECKED, Sessions
 from firezone_filter.host.switches import early_demux
@@ -94,6 +94,8 @@ class Watch:
         self._links: Links | None = None
         self._dump: dict[str, tuple[Peer, ...]] | None = None
         self._said: dict[str, tuple[str, ...]] = {}
+        # Of the policy and the peers that hold: what `bind` has said, which is not cheap.
+        self._faults: tuple[str, ...] = ()
         self._wake = asyncio.Event()
         self._is_to_read = False
         self._is_to_apply = False
@@ -183,7 +185,7 @@ class Watch:
         if dump != self._dump or self._is_to_apply:
             self._is_to_apply = False
             self._update(self._sessions.policy, dump)
-        self._say("peers", self._faults(self._sessions.policy) + unreadable)
+        self._say("peers", self._faults + unreadable)
 
     async def _look_at_policy(self) -> None:
         """Read the policy again; whatever is wrong with it, the old one stays."""
@@ -194,7 +196,7 @@ class Watch:
             report("The old policy stays", error)
         else:
             LOG.info("Policy read")
-        self._say("peers", self._faults(self._sessions.policy) + unreadable)
+        self._say("peers", self._faults + unreadable)
 
     async def _read_peers(self) -> tuple[dict[str, tuple[Peer, ...]], tuple[str, ...]]:
         """Return the peers by interface, and what has kept some from being read.
@@ -212,17 +214,13 @@ class Watch:
         return dump, tuple(unreadable)
 
     def _update(self, policy: Policy, dump: dict[str, tuple[Peer, ...]]) -> None:
-        keys = {client.id: UNCHECKED for client in policy.clients}
-        if self._peers is not None:
-            keys = dict(bind(policy, dump).keys)
-        self._sessions.update(policy, keys, self._clock())
-        self._dump = dump
-        self._changed()
-
-    def _faults(self, policy: Policy) -> tuple[str, ...]:
         if self._peers is None:
-            return ()
-        return bind(policy, self._dump or {}).faults
+            bound = Bound({client.id: UNCHECKED for client in policy.clients}, ())
+        else:
+            bound = bind(policy, dump)
+        self._sessions.update(policy, bound.keys, self._clock())
+        self._dump, self._faults = dump, bound.faults
+        self._changed()
 
     def _say(self, about: str, faults: tuple[str, ...]) -> None:
         """Log what is new among what is not as it should be."""

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,17 +34,13 @@ def missing() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def able() -> Iterator[None]:
+def able() -> None:
     """Skip unless asked to run; then fail where it cannot be done."""
     # They make network namespaces and TUN devices: nothing that a test run does unasked.
     if os.environ.get("E2E") != "required":
         pytest.skip("stories with real kernels need root, and E2E=required to run")
     if (reason := missing()) is not None:
         pytest.fail(reason)
-    # So that networks are removed by whatever ends the tests, but for `kill -9`.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(params=["plain", "wireguard"])

@@ -16,10 +16,10 @@ IPv6 it is the same with other addresses; the clients reach the gateway over IPv
 
 import secrets
 import subprocess
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from tests.e2e.janitor import Janitor, remove
 from tests.e2e.programs import inside, must, run
 from tests.e2e.tunnels import Plain, Tunnel
 
@@ -37,6 +37,8 @@ TUNNELS = {
 
 TUNNEL_RANGES = ("100.64.0.0/11", "fd00:2021:1111::/107")
 DNS_RANGES = ("100.96.0.0/11", "fd00:2021:1111:8000::/107")
+PROXIES = ("100.96.0.1", "fd00:2021:1111:8000::1")
+"""Stand for some name."""
 
 ROUTER = ("10.0.0.2", "fd10:a::2")
 FILES = ("10.20.0.10", "fd10:14::10")
@@ -102,9 +104,7 @@ class Namespace:
 
     def remove(self) -> None:
         """Remove it, with all devices and all that still runs in it."""
-        for pid in run("ip", "netns", "pids", self.name).stdout.split():
-            run("kill", "-KILL", pid)
-        run("ip", "netns", "del", self.name)
+        remove(self.name)
 
 
 class Network:
@@ -115,7 +115,7 @@ class Network:
         self.token = secrets.token_hex(3)
         """What all names of this run have in them."""
         self._namespaces: dict[str, Namespace] = {}
-        self._removal = ExitStack()
+        self._janitor = Janitor(self.token)
         self._restarts = 0
 
     def __getitem__(self, role: str) -> Namespace:
@@ -131,8 +131,7 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._removal.close()
-        self.tunnel.end(self)
+        self._janitor.clean()
 
     def device(self, role: str) -> str:
         """Return a name for a device, this run's own; names have at most 15 characters."""
@@ -181,9 +180,7 @@ class Network:
             self["gateway"].ip("route", "replace", address, "dev", device)
 
     def _namespace(self, role: str) -> Namespace:
-        namespace = Namespace(f"ff-{self.token}-{role}")
-        self._removal.callback(namespace.remove)
-        return namespace
+        return Namespace(f"ff-{self.token}-{role}")
 
     def _build(self) -> None:
         for role, strict in STRICT.items():

@@ -3,11 +3,12 @@
     python -m tests.e2e.refusing WHAT MODULE ARGUMENT …
 
 *WHAT* is `headers` (there are none, as on a kernel that has never heard of them), or a number: the
-offload that is granted at most (`TUN_F_…`).
+offload that is granted at most (`TUN_F_…`). What is granted is logged.
 """
 
 import errno
 import fcntl
+import json
 import os
 import runpy
 import struct
@@ -16,6 +17,8 @@ from typing import Any
 
 SET_INTERFACE, SET_OFFLOAD = 0x400454CA, 0x400454D0
 HEADERS = 0x4000
+
+GRANTED = "Offload granted"
 
 
 def main() -> None:
@@ -32,7 +35,10 @@ def main() -> None:
             refused = request == SET_OFFLOAD and bool(argument & ~int(what, 0))
         if refused:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return asked(fd, request, argument)
+        answer = asked(fd, request, argument)
+        if request == SET_OFFLOAD:
+            print(json.dumps({"message": GRANTED, "offload": argument}), flush=True)  # noqa: T201
+        return answer
 
     fcntl.ioctl = refuse  # type: ignore[assignment]
     runpy.run_module(module, run_name="__main__")

@@ -14,6 +14,7 @@ from tests.e2e.programs import Logging, Program, python
 from tests.e2e.talk import CURL
 
 GATEWAY = "firezone_filter"
+DEVICES = ("ff-out", "ff-in")
 
 
 class Site:
@@ -48,11 +49,13 @@ class Site:
         return self.gateway
 
     def command(self, *options: str, module: str = GATEWAY) -> tuple[str, ...]:
-        """Return the command that starts the gateway."""
+        """Return the command that starts the gateway; *module* may have words of its own."""
         tunnel = self.network.tunnel
         names = [word for one in tunnel.interfaces(self.network) for word in ("--interface", one)]
         policy = ("--policy", str(self.policy_path))
-        return python(module, "gateway", "run", *policy, *names, *tunnel.options, *options)
+        return python(
+            *module.split(), "gateway", "run", *policy, *names, *tunnel.options, *options
+        )
 
     def start(self, role: str, *command: str) -> Program:
         """Start some program."""
@@ -95,7 +98,22 @@ class Site:
         return [line for line in self.gateway.lines() if line.get("reason") == reason]
 
     def refused(self, direction: str, reason: str) -> int:
-        """Return how many packets the gateway has counted; it needs `--metrics 9100`."""
+        """Return how many packets the gateway has refused; it needs `--metrics 9100`."""
+        return self._counted(f'refused_packets_total{{direction="{direction}",reason="{reason}"}}')
+
+    def allowed(self, direction: str) -> int:
+        """Return how many packets the gateway has allowed; it needs `--metrics 9100`."""
+        return self._counted(f'allowed_packets_total{{direction="{direction}"')
+
+    def _counted(self, name: str) -> int:
         page = self.network["gateway"].run(*CURL, "http://127.0.0.1:9100/metrics").stdout
-        name = f'refused_packets_total{{direction="{direction}",reason="{reason}"}}'
         return sum(int(line.split()[1]) for line in page.splitlines() if name in line)
+
+    def carried(self) -> dict[str, tuple[int, int]]:
+        """Return by device how many packets and bytes the kernel has handed to the gateway."""
+        lines = self.network["gateway"].run("cat", "/proc/net/dev").stdout.splitlines()
+        counts = {
+            name.strip(): [int(count) for count in rest.split()]
+            for name, _, rest in (line.partition(":") for line in lines[2:])
+        }
+        return {device: (counts[device][9], counts[device][8]) for device in DEVICES}

@@ -27,6 +27,9 @@ both_families = pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 with_wireguard = pytest.mark.parametrize("tunnel", ["wireguard"], indirect=True)
 """Tells a story with WireGuard alone: it is about what binds addresses to clients."""
 
+without_wireguard = pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+"""Tells a story without WireGuard: it is about what WireGuard would not carry as it is."""
+
 stateful_or_not = pytest.mark.parametrize(
     "options", [(), ("--stateful",)], ids=["stateless", "stateful"]
 )

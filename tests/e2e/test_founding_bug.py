@@ -6,17 +6,18 @@ the client is allowed nothing; with `--stateful` they never come back, if only t
 tell that there is a new session: by another key, or because the policy has ended the old one.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from tests.e2e.capture import Capture
-from tests.e2e.network import FILES
+from tests.e2e.network import FILES, Network
 from tests.e2e.policies import Json, cidr, policy, tcp
 from tests.e2e.programs import LONGEST, wait_for
 from tests.e2e.site import GATEWAY, Site
 from tests.e2e.talk import CURL, both_families, fetch, url, with_wireguard
-from tests.e2e.tunnels import WireGuard
+from tests.e2e.tunnels import Tunnel, WireGuard
 
 UNFILTERED = "tests.e2e.unfiltered"
 
@@ -98,15 +99,19 @@ def test_a_stateful_gateway_lets_none_of_them_in_once_the_policy_has_ended_the_s
 
 
 @with_wireguard
+@pytest.mark.parametrize(
+    ("renew", "goodbyes"),
+    [(WireGuard.renew, 1), (WireGuard.replace, 0)],
+    ids=["later", "at-once"],
+)
 @both_families
 def test_a_stateful_gateway_lets_none_of_them_in_once_the_client_has_another_key(
-    site: Site, family: int
+    site: Site, family: int, renew: Callable[[Tunnel, Network, str], None], goodbyes: int
 ) -> None:
     begin_a_download(site, family, "--stateful")
-    assert isinstance(site.network.tunnel, WireGuard)
-    site.network.tunnel.renew(site.network, "alice")
+    renew(site.network.tunnel, site.network, "alice")
     site.authorize(files(family))
-    assert site.gateway.lines("Client disconnected")
+    assert len(site.gateway.lines("Client disconnected")) == goodbyes
     site.network.restart("alice")
     capture = site.capture("alice", "tun", FROM_FILES)
     site.gateway.logs("Client connected", 2)

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -16,7 +17,7 @@ from tests.e2e.network import FILES, OTHER
 from tests.e2e.policies import Json, cidr, policy, tcp, udp
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
-from tests.e2e.talk import CURL, datagrams, url
+from tests.e2e.talk import CURL, datagrams, stateful_or_not, url
 
 CHANGES = 100
 INTERVAL = 0.2
@@ -80,8 +81,11 @@ def change_policies(site: Site) -> list[Times]:
     return [Times(*times) for times in zip(read[::2], written[1::2], strict=True)]
 
 
-def test_what_is_permitted_finishes_and_what_is_not_never_passes(site: Site) -> None:
-    site.start_gateway(policies(0))
+@stateful_or_not
+def test_what_is_permitted_finishes_and_what_is_not_never_passes(
+    site: Site, options: tuple[str, ...]
+) -> None:
+    site.start_gateway(policies(0), *options)
     site.authorize(policies(0))
     end_of_alice = site.network.tunnel.end_of_alice
     to_other = site.capture("gateway", "net", "udp and dst", OTHER[0])
@@ -97,5 +101,8 @@ def test_what_is_permitted_finishes_and_what_is_not_never_passes(site: Site) -> 
         packets = capture.packets()
         assert [seen for seen in packets if any(seen in times for times in forbidden)] == []
         assert len(packets) > CHANGES
+    # Alice has had one session all the time, and Bob a new one whenever he came back.
+    came = Counter(line["cid"] for line in site.gateway.lines("Client connected"))
+    assert came == {"alice": 1, "bob": 1 + CHANGES // 15}
     assert site.gateway.end(signal.SIGTERM) == 0
     assert [line for line in site.gateway.lines() if line["severity"] == "ERROR"] == []

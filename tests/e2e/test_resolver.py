@@ -1,10 +1,7 @@
 """Names for clients that know nothing of a gateway: they only have a name server."""
 
-import shutil
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +12,7 @@ import dns.query
 import dns.rcode
 import pytest
 
+from tests.e2e.janitor import FILES_OF_NAMESPACES
 from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import PING, Json, policy, tcp, udp
 from tests.e2e.programs import PATIENCE, inside, python, wait_for
@@ -95,15 +93,12 @@ def test_a_name_leads_to_its_resource(answering: Site, family: int) -> None:
 
 
 @pytest.fixture
-def configured(answering: Site) -> Iterator[Path]:
+def configured(answering: Site) -> Path:
     """Return the /etc/resolv.conf of Alice's machine, which has no more to it than that."""
     # `ip netns exec` lays it over that of /etc.
-    own = Path("/etc/netns", answering.network["alice"].name)
+    own = FILES_OF_NAMESPACES / answering.network["alice"].name
     own.mkdir(parents=True)
-    yield own / "resolv.conf"
-    shutil.rmtree(own)
-    with suppress(OSError):  # there are others'
-        own.parent.rmdir()
+    return own / "resolv.conf"
 
 
 @both_families

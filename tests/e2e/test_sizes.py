@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.network import FILES, NARROW, NARROW_MTU
+from tests.e2e.network import FILES, NARROW, NARROW_MTU, PROXIES
 from tests.e2e.policies import cidr, named, policy, tcp, udp
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
 from tests.e2e.talk import ask, both_families, datagrams, fetch, stateful_or_not, url
 
-PROXIES = ("100.96.0.1", "fd00:2021:1111:8000::1")
 LARGE = bytes(range(250)) * 32
 
 REASSEMBLED = ("IpReasmOKs", "Ip6ReasmOKs")

@@ -7,10 +7,10 @@ from where. `WireGuard` is the real one, in user space, at both ends.
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tests.e2e.janitor import WIREGUARD
 from tests.e2e.programs import must
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ PORT: Final = 51820
 # Both ends have the same, so that neither has to ask where the other is: the filter lets no
 # such question through, and WireGuard has no link-layer addresses.
 MAC: Final = "02:00:00:00:00:01"
-
-_SOCKETS: Final = Path("/var/run/wireguard")
 
 
 class Tunnel(Protocol):
@@ -45,9 +43,6 @@ class Tunnel(Protocol):
 
     def join(self, network: "Network", client: str) -> None:
         """Lay a client's end; what it was before, the client forgets."""
-
-    def end(self, network: "Network") -> None:
-        """Leave nothing behind of what is not in a namespace."""
 
 
 class Plain:
@@ -73,9 +68,6 @@ class Plain:
         network.equip(client)
         network.lead(client, ours)
 
-    def end(self, network: "Network") -> None:
-        pass
-
 
 class WireGuard:
     """wireguard-go at both ends."""
@@ -86,7 +78,6 @@ class WireGuard:
 
     def __init__(self) -> None:
         self._keys: dict[str, tuple[str, str]] = {}
-        self._devices: set[str] = set()
 
     def interfaces(self, network: "Network") -> list[str]:
         return [network.device("wg")]
@@ -115,6 +106,13 @@ class WireGuard:
         self.bar(network, client)
         del self._keys[client]
 
+    def replace(self, network: "Network", client: str) -> None:
+        """Do the same, but without a moment in which nobody has its addresses."""
+        old = self._keys.pop(client)[1]
+        new, allowed = self._key(client)[1], ",".join(network.addresses(client))
+        change = ("peer", old, "remove", "peer", new, "allowed-ips", allowed)
+        must("wg", "set", network.device("wg"), *change)
+
     def public_key(self, role: str) -> str:
         """Return somebody's public key."""
         return self._key(role)[1]
@@ -130,47 +128,43 @@ class WireGuard:
         """Let a client's key be nobody's."""
         must("wg", "set", network.device("wg"), "peer", self._key(client)[1], "remove")
 
-    def end(self, network: "Network") -> None:  # noqa: ARG002 - as the other
-        for device in self._devices:
-            (_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
-
     def _start(self, network: "Network", role: str, device: str) -> None:
-        (_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
-        self._devices.add(device)
+        (WIREGUARD / f"{device}.sock").unlink(missing_ok=True)
         must("ip", "netns", "exec", network[role].name, program() or "wireguard-go", device)
         # As the kernel's own WireGuard: nothing but what it is given goes through it.
         network[role].ip("link", "set", device, "addrgenmode", "none")
 
     def _configure(self, device: str, role: str, *settings: str) -> None:
-        with tempfile.NamedTemporaryFile("w") as file:  # 0600
-            file.write(self._key(role)[0])
-            file.flush()
-            must("wg", "set", device, "private-key", file.name, *settings)
+        _wg("set", device, "private-key", "/dev/stdin", *settings, text=self._key(role)[0])
 
     def _key(self, role: str) -> tuple[str, str]:
         """Return somebody's private and public key."""
         if role not in self._keys:
             private = _wg("genkey")
-            self._keys[role] = private, _wg("pubkey", private)
+            self._keys[role] = private, _wg("pubkey", text=private)
         return self._keys[role]
 
 
 class Quick(WireGuard):
-    """wireguard-go, brought up at the gateway's end by `wg-quick` as the documentation says."""
+    """Nothing but the way between: `wg-quick` does the rest, as the documentation says."""
 
     def begin(self, network: "Network") -> None:
         pass
 
-    def admit(self, network: "Network", client: str) -> None:
-        pass
+    def join(self, network: "Network", client: str) -> None:
+        network.carry(client)
 
-    def keys(self) -> dict[str, str]:
-        """Return what the documentation leaves open, by how it says so."""
-        return {"(wg genkey)": self._key("gateway")[0], "(of Alice)": self._key("alice")[1]}
+    def gaps(self, role: str) -> dict[str, str]:
+        """Return what the documentation leaves open for somebody to fill in, by how it says so."""
+        return {
+            "(wg genkey)": self._key(role)[0],
+            "(of Alice)": self._key("alice")[1],
+            "(of the gateway)": self._key("gateway")[1],
+        }
 
 
-def _wg(command: str, text: str | None = None) -> str:
-    done = subprocess.run(("wg", command), input=text, capture_output=True, check=True, text=True)
+def _wg(*words: str, text: str | None = None) -> str:
+    done = subprocess.run(("wg", *words), input=text, capture_output=True, check=True, text=True)
     return done.stdout.strip()
 
 
