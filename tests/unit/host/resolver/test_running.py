@@ -1,6 +1,7 @@
 """The parts put together: the file, the servers to ask, and what happens when one is wrong."""
 
 import asyncio
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def test_leases_that_are_over_do_not_come_back(tmp_path: Path) -> None:
 
 def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     path = tmp_path / "names.db"
-    with pytest.raises(OSError, match="No such device"):
-        start(ResolverOptions(file=path, servers=(), port=0, device="nowhere0"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="Address already in use"):
+            start(ResolverOptions(file=path, servers=(), port=port))
     LeaseFile(path).close()
 
 
@@ -58,7 +61,8 @@ def test_the_servers_of_the_system_are_those_of_its_file(
     path = tmp_path / "resolv.conf"
     path.write_text(
         "# \xff\nsearch example.com\nnameserver 10.0.0.53\nnameserver fe80::1%eth0\n"
-        "nameserver 2001:db8::53\noptions timeout:1\n",
+        " nameserver\t2001:db8::53 # the other\nnameserver\nnameserver ns.example.com\n"
+        ";nameserver 10.0.0.54\noptions timeout:1\n",
         encoding="latin-1",
     )
     wanted = [(ip_address("10.0.0.53"), 53), (ip_address("2001:db8::53"), 53)]
