@@ -16,7 +16,8 @@ class ResolverClient:
     """Names the client."""
 
     versions: frozenset[int]
-    """The IP versions, 4 and 6, of which its tunnel has an address."""
+    """The IP versions, 4 and 6, of which its tunnel has an address, and the gateway's plan has
+    proxy addresses."""
 
 
 class NamesFullError(Exception):
@@ -29,6 +30,9 @@ class Access(Protocol):
     @property
     def ranges(self) -> Sequence[Network]:
         """The networks of proxy addresses."""
+
+    def refresh(self) -> None:
+        """Learn which clients are connected."""
 
     def clients(self) -> Iterable[str]:
         """Return the ids of the connected clients."""

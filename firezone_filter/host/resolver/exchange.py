@@ -16,7 +16,7 @@ import dns.message
 import dns.name
 import dns.rdatatype
 
-from firezone_filter.host.resolver.options import Server
+from firezone_filter.host.resolver.options import ServerAddress
 from firezone_filter.host.resolver.questions import MAX_UDP
 
 _RANDOM: Final = random.SystemRandom()
@@ -35,19 +35,21 @@ def make_query(
     name: dns.name.Name,
     rdtype: dns.rdatatype.RdataType,
     *,
+    edns: bool = True,
     dnssec_ok: bool = False,
     checking_disabled: bool = False,
 ) -> dns.message.QueryMessage:
     """Return a question with a random id, and random upper and lower case in the name.
 
-    It has no EDNS options: what a client says about itself (RFC 7871) is not passed on.
+    It has no EDNS options: what a client says about itself (RFC 7871) is not passed on. Without
+    EDNS it can say nothing of DNSSEC either.
     """
     query = dns.message.make_query(
         _in_random_case(name),
         rdtype,
-        use_edns=0,
-        payload=MAX_UDP,
-        want_dnssec=dnssec_ok,
+        use_edns=0 if edns else False,
+        payload=MAX_UDP if edns else None,
+        want_dnssec=dnssec_ok and edns,
         id=_RANDOM.getrandbits(16),
     )
     if checking_disabled:
@@ -111,7 +113,7 @@ class _Asking(asyncio.DatagramProtocol):
 
 
 async def ask_udp(
-    server: Server, query: dns.message.Message, patience: float
+    server: ServerAddress, query: dns.message.Message, patience: float
 ) -> dns.message.QueryMessage:
     """Ask over UDP, from a socket of its own, which the kernel gives a random port.
 
@@ -141,7 +143,7 @@ async def ask_udp(
 
 
 async def ask_tcp(
-    server: Server, query: dns.message.Message, patience: float
+    server: ServerAddress, query: dns.message.Message, patience: float
 ) -> dns.message.QueryMessage:
     """Ask over TCP, by a connection of its own.
 

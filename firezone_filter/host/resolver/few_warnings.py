@@ -23,12 +23,17 @@ class FewWarnings:
         self._bucket = TokenBucket(RATE, BURST, clock())
         self._left_out = 0
 
-    def say(self, message: str, **fields: object) -> None:
-        """Write a warning; its field `left_out` counts those before it that were not written."""
+    def say(self, message: str, *, error: Exception | None = None, **fields: object) -> None:
+        """Write a warning, or an *error* that nobody has foreseen, with its traceback.
+
+        Its field `left_out` counts those before it that were not written.
+        """
         now = self._clock()
         if not self._bucket.has_token(now):
             self._left_out += 1
             return
         self._bucket.take(now)
-        self._logger.warning(message, extra={**fields, "left_out": self._left_out})
+        level = logging.WARNING if error is None else logging.ERROR
+        extra = {**fields, "left_out": self._left_out}
+        self._logger.log(level, message, exc_info=error, extra=extra)
         self._left_out = 0

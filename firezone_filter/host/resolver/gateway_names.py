@@ -1,9 +1,10 @@
 """`GatewayNames`: the names of a `Gateway` and its `Policy`, as the resolver asks for them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
+from firezone_filter.access.authorizations import Authorization
 from firezone_filter.access.special_ranges import NOT_RESOLVED
 from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.gateway import Gateway
@@ -16,13 +17,31 @@ from firezone_filter.values.domains import DomainPattern
 from firezone_filter.values.errors import InvalidPolicy
 from firezone_filter.values.resources import DnsResource
 
-_Given = tuple[tuple[Address, ...], tuple[Address, ...]]
+_Told = dict[tuple[str, str, int], tuple[tuple[Address, ...], tuple[Address, ...]]]
 
 
-@lru_cache(maxsize=4_096)
-def _pattern(text: str) -> DomainPattern:
-    """Return a pattern of a resource, which is asked for with every question."""
-    return DomainPattern.parse(text)
+class _Known:
+    """What is remembered of one client, as long as it has just these authorizations."""
+
+    def __init__(self, authorizations: Mapping[str, Authorization], told: _Told) -> None:
+        self.authorizations = dict(authorizations)
+        # What the gateway has been told of a resource, name and IP version.
+        self.told = {key: told[key] for key in told if key[0] in authorizations}
+        # The DNS resources: a client may have thousands, and a question must not look at each.
+        # By what every name that a pattern matches ends with: all behind its last wildcard.
+        self._by_end: dict[str, list[tuple[DomainPattern, DnsResource]]] = {}
+        for held in authorizations.values():
+            if isinstance(held.resource, DnsResource):
+                pattern = DomainPattern.parse(held.resource.address)
+                end = re.split(r"[^.]*[*?][^.]*\.?", ".".join(pattern.labels))[-1]
+                self._by_end.setdefault(end, []).append((pattern, held.resource))
+
+    def matching(self, name: str) -> Iterator[DnsResource]:
+        labels = name.split(".")
+        for first in range(len(labels) + 1):
+            for pattern, resource in self._by_end.get(".".join(labels[first:]), ()):
+                if pattern.matches(name):
+                    yield resource
 
 
 def _nothing() -> None:
@@ -32,8 +51,9 @@ def _nothing() -> None:
 class GatewayNames:
     """What a gateway permits at this moment, for `Resolver`.
 
-    Nothing of what the gateway knows is kept, but the clients by their addresses: call `refresh`
-    after a client has connected or disconnected. (`RunningResolver.changed` does it.)
+    Call `refresh` after a client has connected or disconnected: clients by their addresses are
+    kept. (`RunningResolver.changed` does it.) Whatever else is kept is compared with what the
+    gateway has, each time.
     """
 
     def __init__(
@@ -55,8 +75,8 @@ class GatewayNames:
         self._inside = inside(gateway)
         self._after = after
         self._by_address: dict[bytes, str] = {}
-        # By client, what the gateway has been told of a resource, name and IP version.
-        self._told: dict[str, dict[tuple[str, str, int], _Given]] = {}
+        self._versions = {network.version for network in self.ranges}
+        self._known: dict[str, _Known] = {}
         self._fixed: dict[tuple[str, str], dict[str, tuple[Address, ...]]] = {}
         self.policy = policy
         self.refresh()
@@ -86,8 +106,8 @@ class GatewayNames:
             for client_id, client in clients.items()
             for packed in client.addresses
         }
-        for client_id in self._told.keys() - clients.keys():
-            del self._told[client_id]
+        for client_id in self._known.keys() - clients.keys():
+            del self._known[client_id]
 
     @property
     def ranges(self) -> Sequence[Network]:
@@ -103,8 +123,8 @@ class GatewayNames:
         client = self._client(self._by_address.get(source.packed, ""))
         if client is None or source.packed not in client.addresses:
             return None
-        versions = frozenset(ip_address(packed).version for packed in client.addresses)
-        return ResolverClient(client.id, versions)
+        versions = self._versions & {ip_address(packed).version for packed in client.addresses}
+        return ResolverClient(client.id, frozenset(versions))
 
     def fixed(self, client_id: str, name: str) -> tuple[Address, ...] | None:
         """Return the proxy addresses that the policy itself has given to a name."""
@@ -144,9 +164,9 @@ class GatewayNames:
         real: tuple[Address, ...],
     ) -> None:
         """Tell the gateway where proxy addresses lead, for each resource that matches the name."""
-        told = self._told.setdefault(client_id, {})
         try:
             for resource in list(self._open_resources(client_id, name)):
+                told = self._known[client_id].told
                 key, given = (resource.id, name, proxies[0].version), (proxies, real)
                 # A hook makes the gateway forget what it remembers of the client's flows.
                 if told.get(key) != given or not self._has(client_id, resource.id, name, proxies):
@@ -184,15 +204,14 @@ class GatewayNames:
         client = self._client(client_id)
         if client is None:
             return
-        living = self._gateway.authorizations(client_id)
-        for resource_id, held in client.access.authorizations.items():
-            resource = held.resource
-            if (
-                isinstance(resource, DnsResource)
-                and resource_id in living
-                and _pattern(resource.address).matches(name)
-            ):
-                yield resource
+        authorizations = client.access.authorizations
+        known = self._known.get(client_id)
+        if known is None or known.authorizations != authorizations:
+            known = _Known(authorizations, {} if known is None else known.told)
+            self._known[client_id] = known
+        found = list(known.matching(name))
+        living = self._gateway.authorizations(client_id) if found else {}
+        yield from (resource for resource in found if resource.id in living)
 
     def _open_resources(self, client_id: str, name: str) -> Iterator[DnsResource]:
         for resource in self._resources(client_id, name):

@@ -23,6 +23,9 @@ LEASE: Final = 86_400.0
 """Seconds that a lease lasts. It is prolonged by an answer only in its second half, so that a name
 costs a write a day, and not one for each question."""
 
+MAX_TTL: Final = 300.0
+"""The longest that a client may cache proxy addresses, in seconds: permissions change."""
+
 MOST_OF_A_NAME: Final = 4
 """Proxy addresses of a name and version, as Firezone's clients assign them: enough to try another
 real address when one does not answer."""
@@ -49,7 +52,8 @@ class Lease:
     """The proxy addresses, in the order in which they were given; at least one."""
 
     until: float
-    """Until when none of them means another name, in Unix seconds."""
+    """Until when none of them means another name, in Unix seconds. That is at least `LEASE` / 2
+    after the last answer with them."""
 
 
 class LeaseStore(Protocol):
@@ -99,7 +103,7 @@ class Leases:
         lease = self._holders.get(client_id, {}).get(address)
         return None if lease is None else lease.name
 
-    def grant(  # noqa: PLR0913 - each is one fact about the answer
+    def choose(  # noqa: PLR0913 - each is one fact about the answer
         self,
         client_id: str,
         name: str,
@@ -107,12 +111,12 @@ class Leases:
         *,
         wanted: int,
         now: float,
-        ttl: float,
         is_free: Callable[[Address], bool] = lambda _: True,
     ) -> tuple[Address, ...]:
-        """Return the addresses of a name, for an answer that may be cached for *ttl* from *now*.
+        """Return the addresses that a name has or may have; `hold` is to follow before an answer.
 
-        What it has already it keeps. New ones are given until there are *wanted*, or none is left.
+        What it has already it keeps. New ones are chosen until there are *wanted*, or none is
+        left.
 
         Args:
             client_id: the client.
@@ -120,27 +124,41 @@ class Leases:
             version: the IP version.
             wanted: how many there should be; more than `MOST_OF_A_NAME` are not given.
             now: Unix time, in seconds.
-            ttl: seconds, at most `LEASE`.
-            is_free: whether the name may have an address, for all that others know of it.
+            is_free: whether the name may have an address, for all that others know of it. One that
+                it has and may not have now is not returned, and goes to no other name either.
 
         Returns:
-            The addresses, in the order in which they were given; none if the range is full, or the
+            The addresses, in the order in which they are given; none if the range is full, or the
             client has all that it may have.
         """
         before = self.get(client_id, name, version)
         addresses = [] if before is None else [a for a in before.addresses if is_free(a)]
         self._add_new(addresses, (client_id, name, version), wanted, now, is_free)
-        if not addresses:
-            return ()
-        until = now + LEASE
-        if before is not None and before.until >= now + max(ttl, LEASE / 2):
-            until = before.until
-        lease = Lease(client_id, name, version, tuple(addresses), until)
+        return tuple(addresses)
+
+    def hold(
+        self, client_id: str, name: str, version: int, addresses: Iterable[Address], now: float
+    ) -> None:
+        """Note that a name has addresses, whoever chose them, in an answer of this moment.
+
+        The answer may be cached for `MAX_TTL`.
+
+        Args:
+            client_id: the client.
+            name: the name, in lower case and without a final dot.
+            version: the IP version.
+            addresses: at least one. No other name has them from here on.
+            now: Unix time, in seconds.
+        """
+        before = self.get(client_id, name, version)
+        had, until = ((), 0.0) if before is None else (before.addresses, before.until)
+        if until < now + LEASE / 2:
+            until = now + LEASE
+        lease = Lease(client_id, name, version, tuple(dict.fromkeys((*had, *addresses))), until)
         if lease != before:
             if self._store is not None:
                 self._store.save(lease)
             self._put(lease)
-        return lease.addresses
 
     def forget_over(self, now: float) -> list[Lease]:
         """Forget the leases that are over at *now*, and return them."""

@@ -18,7 +18,10 @@ BURST: Final = 200
 MOST_WAITING: Final = 32
 """Questions of one client that wait for an answer. Each costs a task and at most one socket."""
 
-MOST_CONNECTIONS: Final = 8
+MOST_CONNECTIONS: Final = 256
+"""TCP connections of all clients. Each has a file, and a process has 1,024 by default."""
+
+MOST_CONNECTIONS_OF_ONE: Final = 8
 """TCP connections of one client."""
 
 
@@ -34,6 +37,7 @@ class Limits:
 
     def __init__(self) -> None:
         self._clients: dict[str, _Client] = {}
+        self._connections = 0
 
     def begin(self, client_id: str, now: float) -> bool:
         """Tell whether a client may ask now; if so, `end` has to follow."""
@@ -46,23 +50,21 @@ class Limits:
 
     def end(self, client_id: str) -> None:
         """Note that a question has been answered, or never will be."""
-        client = self._clients.get(client_id)
-        if client is not None and client.waiting:
-            client.waiting -= 1
+        self._clients[client_id].waiting -= 1
 
     def connect(self, client_id: str, now: float) -> bool:
         """Tell whether a client may have another connection; if so, `disconnect` has to follow."""
         client = self._get(client_id, now)
-        if client.connections >= MOST_CONNECTIONS:
+        if client.connections >= MOST_CONNECTIONS_OF_ONE or self._connections >= MOST_CONNECTIONS:
             return False
         client.connections += 1
+        self._connections += 1
         return True
 
     def disconnect(self, client_id: str) -> None:
         """Note that a connection is closed."""
-        client = self._clients.get(client_id)
-        if client is not None and client.connections:
-            client.connections -= 1
+        self._clients[client_id].connections -= 1
+        self._connections -= 1
 
     def retain(self, client_ids: Collection[str]) -> None:
         """Forget all other clients, unless something of them is still going on."""

@@ -1,10 +1,10 @@
 """`ResolverOptions`: the settings of the resolver that come from the host."""
 
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
 
-import dns.resolver
 from attrs import field, frozen
 from attrs.validators import in_
 
@@ -16,7 +16,7 @@ PORT: Final = 53
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 """Where the system keeps its name servers (resolv.conf(5))."""
 
-Server = tuple[Address, int]
+ServerAddress = tuple[Address, int]
 """Address and port of a name server."""
 
 
@@ -37,27 +37,25 @@ class ResolverOptions:
     )
     """What becomes of questions for names that are no DNS resource of the client."""
 
-    servers: tuple[Server, ...] | None = None
+    servers: tuple[ServerAddress, ...] | None = None
     """The name servers to ask, in this order; `None` for those of /etc/resolv.conf."""
-
-    device: str | None = None
-    """The network device that questions must come from; `None` for any."""
 
     port: int = PORT
     """The port to listen on, of UDP and of TCP."""
 
 
-def system_servers() -> tuple[Server, ...]:
-    """Return the name servers of the system, in its order; without those that have a scope.
+def system_servers() -> tuple[ServerAddress, ...]:
+    """Return the name servers of the system, in its order.
+
+    Those that have a scope, or are no addresses, are left out.
 
     Raises:
         OSError: `RESOLV_CONF` cannot be read.
     """
-    resolver = dns.resolver.Resolver(configure=False)
-    with RESOLV_CONF.open(encoding="utf-8", errors="replace") as file:
-        try:
-            resolver.read_resolv_conf(file)
-        except dns.resolver.NoResolverConfiguration:
-            return ()
-    names = [str(server) for server in resolver.nameservers]
-    return tuple((ip_address(name), PORT) for name in names if "%" not in name)
+    servers: list[ServerAddress] = []
+    for line in RESOLV_CONF.read_text(encoding="utf-8", errors="replace").splitlines():
+        match line.split():
+            case ["nameserver", text, *_] if "%" not in text:
+                with suppress(ValueError):
+                    servers.append((ip_address(text), PORT))
+    return tuple(servers)

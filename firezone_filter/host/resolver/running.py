@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 from firezone_filter.host.resolver.access import Access
 from firezone_filter.host.resolver.answering import Resolver, ResolverCounters
@@ -14,10 +13,8 @@ from firezone_filter.host.resolver.leases import Leases
 from firezone_filter.host.resolver.limits import Limits
 from firezone_filter.host.resolver.options import (
     ResolverOptions,
+    ServerAddress,
     system_servers,
-)
-from firezone_filter.host.resolver.options import (
-    Server as NameServer,
 )
 from firezone_filter.host.resolver.renewal import Renewal
 from firezone_filter.host.resolver.resolutions import Resolutions
@@ -26,19 +23,12 @@ from firezone_filter.host.resolver.upstream import Upstream
 from firezone_filter.values.addresses import Address
 
 
-class Names(Access, Protocol):
-    """An `Access` that remembers who is connected."""
-
-    def refresh(self) -> None:
-        """Learn which clients are connected."""
-
-
 class RunningResolver:
     """A resolver that listens. Make it by `start`, in the loop that it is to run in."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that it is made of
         self,
-        names: Names,
+        access: Access,
         options: ResolverOptions,
         addresses: Sequence[Address],
         upstream: Upstream,
@@ -46,7 +36,7 @@ class RunningResolver:
         renewal: Renewal,
     ) -> None:
         """Take the parts; `start` makes them."""
-        self._names = names
+        self._access = access
         self._options = options
         self._addresses = addresses
         self._limits = Limits()
@@ -60,7 +50,7 @@ class RunningResolver:
 
     @classmethod
     async def start(
-        cls, names: Names, options: ResolverOptions, addresses: Sequence[Address]
+        cls, access: Access, options: ResolverOptions, addresses: Sequence[Address]
     ) -> "RunningResolver":
         """Begin to listen on the gateway's tunnel addresses.
 
@@ -69,19 +59,22 @@ class RunningResolver:
             OSError: an address is not there, the port is taken or not allowed, or there are no
                 servers to be read.
         """
+        # Setting the clock must not end leases; what it means for those of the run before is the
+        # file's to say.
+        began = time.time() - time.monotonic()
         async with AsyncExitStack() as exits:
             file = None if options.file is None else LeaseFile(options.file)
             if file is not None:
                 exits.callback(file.close)
-            now = time.time()
-            kept = () if file is None else [one for one in file.load() if one.until > now]
-            given = GivenNames(names, Leases(names.ranges, file, kept))
+            kept = () if file is None else file.load(time.time())
+            leases = Leases(access.ranges, file, kept)
+            given = GivenNames(access, leases, lambda: began + time.monotonic())
             upstream = Upstream(_servers(options, addresses))
-            resolutions = Resolutions(upstream, names.admits, time.monotonic)
+            resolutions = Resolutions(upstream, access.admits, time.monotonic)
             exits.push_async_callback(resolutions.close)
-            renewal = Renewal(names, given, resolutions, time.monotonic)
+            renewal = Renewal(access, given, resolutions, time.monotonic)
             resolver = Resolver(
-                names,
+                access,
                 given,
                 resolutions,
                 renewal,
@@ -89,7 +82,7 @@ class RunningResolver:
                 others=options.others,
                 clock=time.monotonic,
             )
-            running = cls(names, options, addresses, upstream, resolver, renewal)
+            running = cls(access, options, addresses, upstream, resolver, renewal)
             await running._listen(exits)
             running._exits = exits.pop_all()
             return running
@@ -97,9 +90,9 @@ class RunningResolver:
     async def _listen(self, exits: AsyncExitStack) -> None:
         self.port = self._options.port
         for address in self._addresses:
-            server = Server(self._resolver, self._names, self._limits, time.monotonic)
+            server = Server(self._resolver, self._access, self._limits, time.monotonic)
             exits.push_async_callback(server.close)
-            self.port = await server.start(address, self.port, self._options.device)
+            self.port = await server.start(address, self.port)
         task = asyncio.create_task(self._renewal.run())
         task.add_done_callback(_report)
         exits.push_async_callback(_cancel, task)
@@ -122,8 +115,8 @@ class RunningResolver:
         Args:
             client_ids: the clients that are concerned; `None` for all.
         """
-        self._names.refresh()
-        self._limits.retain(set(self._names.clients()))
+        self._access.refresh()
+        self._limits.retain(set(self._access.clients()))
         self._renewal.changed(client_ids)
 
     @property
@@ -136,7 +129,7 @@ class RunningResolver:
         await self._exits.aclose()
 
 
-def _servers(options: ResolverOptions, addresses: Sequence[Address]) -> list[NameServer]:
+def _servers(options: ResolverOptions, addresses: Sequence[Address]) -> list[ServerAddress]:
     """Return the servers to ask, without this one: it would ask itself for ever."""
     servers = system_servers() if options.servers is None else options.servers
     return [one for one in servers if one not in {(own, options.port) for own in addresses}]

@@ -11,15 +11,13 @@ from typing import Any, Final
 
 from firezone_filter.host.resolver.access import Access, ResolverClient
 from firezone_filter.host.resolver.answering import Resolver
+from firezone_filter.host.resolver.few_warnings import FewWarnings
 from firezone_filter.host.resolver.limits import Limits
 from firezone_filter.host.resolver.questions import MAX_QUESTION
 from firezone_filter.packet.numbers import IPV4
 from firezone_filter.values.addresses import Address
 
 _LOG: Final = logging.getLogger(__name__)
-
-MOST_CONNECTIONS: Final = 256
-"""TCP connections of all clients. Each has a file, and a process has 1,024 by default."""
 
 IDLE: Final = 10.0
 """Seconds that a connection waits for its next question, or for a client that does not read (RFC
@@ -45,24 +43,24 @@ class Server(asyncio.DatagramProtocol):
         self._limits = limits
         self._clock = clock
         self._idle = idle
+        self._warnings = FewWarnings(_LOG, clock)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._connections: set[asyncio.StreamWriter] = set()
         self._transport: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
 
-    async def start(self, address: Address, port: int, device: str | None = None) -> int:
+    async def start(self, address: Address, port: int) -> int:
         """Listen; return the port, which the kernel chooses if *port* is 0.
 
         Close the server also if this fails, or is cancelled.
 
         Raises:
-            OSError: the address is not there, the port is taken or not allowed, or there is no
-                such device.
+            OSError: the address is not there, or the port is taken or not allowed.
         """
-        tcp = _bound(socket.SOCK_STREAM, address, port, device)
+        tcp = _bound(socket.SOCK_STREAM, address, port)
         try:
             port = tcp.getsockname()[1]
-            udp = _bound(socket.SOCK_DGRAM, address, port, device)
+            udp = _bound(socket.SOCK_DGRAM, address, port)
         except BaseException:
             tcp.close()
             raise
@@ -80,8 +78,11 @@ class Server(asyncio.DatagramProtocol):
             self._transport.close()
         if self._listener is not None:
             self._listener.close()
-        for task in list(self._tasks):
+        for task in self._tasks:
             task.cancel()
+        # A task that has not begun yet never will, and closes nothing.
+        for writer in self._connections:
+            writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listener is not None:
             await self._listener.wait_closed()
@@ -117,33 +118,31 @@ class Server(asyncio.DatagramProtocol):
         self, client: ResolverClient, data: bytes, addr: tuple[Any, ...]
     ) -> None:
         reply = await self._answer(client, data, tcp=False)
-        if reply is not None and self._transport is not None:
+        # Whoever has the address of the client by now has not asked.
+        if reply is not None and self._transport is not None and self._client(addr) == client:
             self._transport.sendto(reply, addr)
 
     async def _answer(self, client: ResolverClient, data: bytes, *, tcp: bool) -> bytes | None:
         """Answer a question that `_may_ask` has let in."""
         try:
             return await self._resolver.answer(client, data, tcp=tcp)
-        except Exception:  # noqa: BLE001 - see below
+        except Exception as error:  # noqa: BLE001 - see below
             # A mistake about one message must not end the gateway for everybody.
-            _LOG.exception("A question has not been answered", extra={"cid": client.id})
+            self._warnings.say("A question has not been answered", error=error, cid=client.id)
             return None
         finally:
             self._limits.end(client.id)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = self._client(writer.get_extra_info("peername") or ("",))
-        if client is None or not self._may_connect(client):
+        if client is None:
             writer.transport.abort()
-            return
-        self._begin(self._converse(client, reader, writer))
-
-    def _may_connect(self, client: ResolverClient) -> bool:
-        if self._connections < MOST_CONNECTIONS and self._limits.connect(client.id, self._clock()):
-            self._connections += 1
-            return True
-        self._resolver.counters.limited += 1
-        return False
+        elif self._limits.connect(client.id, self._clock()):
+            self._connections.add(writer)
+            self._begin(self._converse(client, reader, writer))
+        else:
+            self._resolver.counters.limited += 1
+            writer.transport.abort()
 
     async def _converse(
         self,
@@ -167,7 +166,7 @@ class Server(asyncio.DatagramProtocol):
         finally:
             # What a client does not read must not stay for ever.
             writer.transport.abort()
-            self._connections -= 1
+            self._connections.discard(writer)
             self._limits.disconnect(client.id)
 
     async def _answer_next(
@@ -203,7 +202,7 @@ def _bind(sock: socket.socket, address: Address, port: int) -> None:
         raise type(error)(error.errno, error.strerror, where) from error
 
 
-def _bound(kind: int, address: Address, port: int, device: str | None) -> socket.socket:
+def _bound(kind: int, address: Address, port: int) -> socket.socket:
     """Return a socket that listens on an address and port."""
     family = socket.AF_INET if address.version == IPV4 else socket.AF_INET6
     bound = socket.socket(family, kind)
@@ -212,8 +211,6 @@ def _bound(kind: int, address: Address, port: int, device: str | None) -> socket
         if kind == socket.SOCK_STREAM:
             # Connections of the run before linger; a second server still finds the port taken.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if device is not None:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         _bind(bound, address, port)
     except BaseException:
         bound.close()

@@ -17,7 +17,7 @@ from firezone_filter.host.resolver.exchange import (
     ask_udp,
     make_query,
 )
-from firezone_filter.host.resolver.options import Server
+from firezone_filter.host.resolver.options import ServerAddress
 
 PATIENCE: Final = 1.5
 """Seconds to wait for one server."""
@@ -28,9 +28,6 @@ MOST_PATIENCE: Final = 4.5
 MOST_AT_A_TIME: Final = 128
 """Questions that are asked at a time. Each has a socket, and a process has 1,024 files by
 default."""
-
-_ROUNDS: Final = 2
-"""How often each server is asked: a datagram may be lost."""
 
 _ANSWERS: Final = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
 
@@ -44,7 +41,7 @@ class Upstream:
 
     def __init__(
         self,
-        servers: Sequence[Server],
+        servers: Sequence[ServerAddress],
         *,
         patience: float = PATIENCE,
         most_patience: float = MOST_PATIENCE,
@@ -77,9 +74,18 @@ class Upstream:
         """
         try:
             async with asyncio.timeout(self._most_patience), self._room:
-                for server in self.servers * _ROUNDS:
+                # Twice, since a datagram may be lost; and the second time without EDNS, which old
+                # servers take for a mistake and old firewalls for an attack (RFC 6891, section 7).
+                # Who wants signatures cannot do without.
+                rounds = [(server, True) for server in self.servers]
+                rounds += [(server, dnssec_ok) for server in self.servers]
+                for server, edns in rounds:
                     query = make_query(
-                        name, rdtype, dnssec_ok=dnssec_ok, checking_disabled=checking_disabled
+                        name,
+                        rdtype,
+                        edns=edns,
+                        dnssec_ok=dnssec_ok,
+                        checking_disabled=checking_disabled,
                     )
                     answer = await self._ask_one(server, query)
                     if answer is not None:
@@ -90,7 +96,7 @@ class Upstream:
         raise NoAnswerError(f"no name server says anything about {name}")
 
     async def _ask_one(
-        self, server: Server, query: dns.message.Message
+        self, server: ServerAddress, query: dns.message.Message
     ) -> dns.message.QueryMessage | None:
         """Return a server's answer if it is one."""
         self.asked += 1
@@ -105,7 +111,7 @@ class Upstream:
         return answer
 
     async def _exchange(
-        self, server: Server, query: dns.message.Message
+        self, server: ServerAddress, query: dns.message.Message
     ) -> dns.message.QueryMessage:
         try:
             answer = await ask_udp(server, query, self._patience)
@@ -118,7 +124,7 @@ class Upstream:
                 return answer
         return await ask_tcp(server, query, self._patience)
 
-    def _prefer(self, server: Server) -> None:
+    def _prefer(self, server: ServerAddress) -> None:
         """Ask the servers from this one on, next time."""
         if server in self.servers:
             place = self.servers.index(server)

@@ -12,7 +12,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-from firezone_filter.host.resolver.options import Server
+from firezone_filter.host.resolver.options import ServerAddress
 
 Says = Callable[[dns.message.Message], Iterable[bytes]]
 """What comes back for a question: any number of datagrams, or messages of a connection."""
@@ -53,7 +53,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked: list[dns.message.Message] = []
         self.by_tcp = 0
         self._transport: asyncio.DatagramTransport | None = None
-        self.address: Server = (ip_address("127.0.0.1"), 0)
+        self.address: ServerAddress = (ip_address("127.0.0.1"), 0)
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as asyncio has it
         self._transport = transport

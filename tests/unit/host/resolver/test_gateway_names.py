@@ -1,12 +1,22 @@
 """What the resolver is told of a gateway."""
 
+from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from firezone_filter import CidrResource, PolicyAuthorization, PolicyDomain
+from firezone_filter import (
+    CidrResource,
+    DnsResource,
+    InvalidPolicy,
+    PolicyAuthorization,
+    PolicyDomain,
+)
 from firezone_filter.host.resolver.access import NamesFullError
 from firezone_filter.host.resolver.gateway_names import GatewayNames
+from firezone_filter.values.domains import DomainPattern
 from tests.unit.host.resolver.world import ALICE, BOB, GIT, World, world
 
 NAME = "git.example.com"
@@ -105,7 +115,31 @@ def test_of_a_client_that_is_gone_nothing_is_kept() -> None:
     made.names.tell("alice", NAME, (PROXY,), (REAL,))
     made.gateway.client_disconnected("alice")
     made.names.refresh()
-    assert made.names._told == {}
+    assert made.names._known == {}
+
+
+def test_of_a_permission_that_is_gone_nothing_is_kept() -> None:
+    made = world()
+    made.names.tell("alice", NAME, (PROXY,), (REAL,))
+    made.gateway.revoke("alice", "git")
+    assert not made.names.is_open("alice", NAME)
+    assert made.names._known["alice"].told == {}
+
+
+@given(
+    patterns=st.lists(st.text("ab.*?", min_size=1, max_size=6), max_size=6),
+    name=st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4).map(".".join),
+)
+@example(patterns=["**", "*.a", "a.**.b", "?*.b"], name="a.b")
+def test_names_belong_to_all_resources_that_match_them(patterns: list[str], name: str) -> None:
+    resources = []
+    for number, text in enumerate(patterns):
+        with suppress(InvalidPolicy):
+            resources.append(DnsResource(str(number), text))
+    made = World(("alice", ALICE, map(PolicyAuthorization, resources)))
+    made.names.tell("alice", name, (PROXY,), (REAL,))
+    found = [one for proxy in made.gateway.client("alice").proxies for one in proxy.resource_ids]
+    assert found == [one.id for one in resources if DomainPattern.parse(one.address).matches(name)]
 
 
 def test_the_events_are_fetched_also_after_a_hook_that_fails() -> None:

@@ -3,6 +3,7 @@
 from firezone_filter.host.resolver.limits import (
     BURST,
     MOST_CONNECTIONS,
+    MOST_CONNECTIONS_OF_ONE,
     MOST_WAITING,
     RATE,
     Limits,
@@ -29,9 +30,17 @@ def test_a_client_may_have_so_many_questions_unanswered() -> None:
 
 def test_a_client_may_have_so_many_connections() -> None:
     limits = Limits()
-    assert all(limits.connect("alice", 0.0) for _ in range(MOST_CONNECTIONS))
+    assert all(limits.connect("alice", 0.0) for _ in range(MOST_CONNECTIONS_OF_ONE))
     assert not limits.connect("alice", 0.0)
     limits.disconnect("alice")
+    assert limits.connect("alice", 0.0)
+
+
+def test_all_clients_together_may_have_so_many_connections() -> None:
+    limits = Limits()
+    assert all(limits.connect(f"client {n}", 0.0) for n in range(MOST_CONNECTIONS))
+    assert not limits.connect("alice", 0.0)
+    limits.disconnect("client 7")
     assert limits.connect("alice", 0.0)
 
 
@@ -45,6 +54,3 @@ def test_a_client_that_is_gone_is_forgotten_when_nothing_of_it_goes_on() -> None
     limits.disconnect("bob")
     limits.retain({"bob"})
     assert list(limits._clients) == ["bob"]
-    # What ends later finds nothing, and that is all right.
-    limits.end("alice")
-    limits.disconnect("alice")

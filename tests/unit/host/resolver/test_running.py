@@ -1,6 +1,8 @@
 """The parts put together: the file, the servers to ask, and what happens when one is wrong."""
 
 import asyncio
+import socket
+import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -26,19 +28,31 @@ def start(options: ResolverOptions) -> None:
     asyncio.run(story())
 
 
-def test_leases_that_are_over_do_not_come_back(tmp_path: Path) -> None:
+def test_setting_the_clock_ends_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "names.db"
     file = LeaseFile(path)
-    file.save(Lease("alice", "git.example.com", 4, (ip_address("100.96.0.1"),), 1.0))
+    file.save(Lease("alice", "git.example.com", 4, (ip_address("100.96.0.1"),), 1e300))
     file.close()
-    start(ResolverOptions(file=path, servers=(), port=0))
-    start(ResolverOptions(file=path, servers=(), port=0))
+
+    async def story() -> None:
+        options = ResolverOptions(file=path, servers=(), port=0)
+        resolver = await RunningResolver.start(world().names, options, [HERE])
+        monkeypatch.setattr(time, "time", lambda: 1e9 * 5)
+        resolver._renewal.forget_over()
+        await resolver.close()
+
+    asyncio.run(story())
+    file = LeaseFile(path)
+    assert [one.name for one in file.load(0.0)] == ["git.example.com"]
+    file.close()
 
 
 def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     path = tmp_path / "names.db"
-    with pytest.raises(OSError, match="No such device"):
-        start(ResolverOptions(file=path, servers=(), port=0, device="nowhere0"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="Address already in use"):
+            start(ResolverOptions(file=path, servers=(), port=port))
     LeaseFile(path).close()
 
 
@@ -58,7 +72,8 @@ def test_the_servers_of_the_system_are_those_of_its_file(
     path = tmp_path / "resolv.conf"
     path.write_text(
         "# \xff\nsearch example.com\nnameserver 10.0.0.53\nnameserver fe80::1%eth0\n"
-        "nameserver 2001:db8::53\noptions timeout:1\n",
+        " nameserver\t2001:db8::53 # the other\nnameserver\nnameserver ns.example.com\n"
+        ";nameserver 10.0.0.54\noptions timeout:1\n",
         encoding="latin-1",
     )
     wanted = [(ip_address("10.0.0.53"), 53), (ip_address("2001:db8::53"), 53)]

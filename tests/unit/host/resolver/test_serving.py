@@ -25,7 +25,7 @@ from firezone_filter import (
     PolicyClient,
     TunnelAddresses,
 )
-from firezone_filter.host.resolver import limits, serving
+from firezone_filter.host.resolver import limits
 from firezone_filter.host.resolver.access import ResolverClient
 from firezone_filter.host.resolver.answering import ResolverCounters
 from firezone_filter.host.resolver.gateway_names import GatewayNames
@@ -34,6 +34,7 @@ from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.resolver.questions import MAX_QUESTION
 from firezone_filter.host.resolver.running import RunningResolver
 from firezone_filter.host.resolver.serving import Server
+from firezone_filter.values.addresses import Address
 from tests.unit.host.resolver.name_server import name_server, says
 from tests.unit.host.resolver.world import GIT, Clock, texts, until
 
@@ -303,8 +304,8 @@ def test_a_mistake_about_one_question_does_not_end_the_others(
 def test_a_client_has_so_many_connections_and_all_have_so_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 2)
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(limits, "MOST_CONNECTIONS_OF_ONE", 2)
+    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 3)
 
     async def story() -> None:
         async with alone() as made:
@@ -377,6 +378,42 @@ def test_a_connection_ends_with_the_session_of_its_client() -> None:
     run(story())
 
 
+def test_an_answer_goes_to_nobody_else_who_has_the_address_by_then() -> None:
+    async def story() -> None:
+        async with alone() as made, datagrams(made.port) as (transport, inbox):
+            made.answers.gate.clear()
+            transport.sendto(b"x")
+            await until(lambda: made.answers.asked)
+            made.gateway.client_disconnected("alice")
+            made.gateway.client_connected("bob", TunnelAddresses(ALICE))
+            made.names.refresh()
+            made.answers.gate.set()
+            transport.sendto(b"y")
+            assert await inbox.answers.get() == b"udp:y"
+
+    run(story())
+
+
+def test_closing_ends_a_connection_that_has_not_begun() -> None:
+    async def story() -> None:
+        made = Alone()
+        closing: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
+        client_of = made.names.client_of
+
+        def and_close(source: Address) -> ResolverClient | None:
+            # What begins now comes before the task of the connection.
+            closing.put_nowait(asyncio.create_task(made.server.close()))
+            return client_of(source)
+
+        made.names.client_of = and_close  # type: ignore[method-assign]
+        made.port = await made.server.start(HERE, 0)
+        async with connection(made.port) as (reader, _):
+            await (await closing.get())
+            assert await is_closed(reader)
+
+    run(story())
+
+
 def test_a_port_that_is_taken_is_an_error_and_nothing_stays_open() -> None:
     async def story() -> None:
         async with alone() as made:
@@ -393,17 +430,5 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays_open() -> None:
 def test_a_server_that_never_started_can_be_closed() -> None:
     async def story() -> None:
         await Alone().server.close()
-
-    run(story())
-
-
-def test_questions_may_be_taken_from_one_device_alone() -> None:
-    async def story() -> None:
-        made = Alone()
-        made.port = await made.server.start(HERE, 0, "lo")
-        assert await ask_udp(made.port, wire=b"x") == b"udp:x"
-        await made.server.close()
-        with pytest.raises(OSError, match="No such device"):
-            await Alone().server.start(HERE, 0, "nowhere0")
 
     run(story())

@@ -14,7 +14,7 @@ import dns.rdatatype
 import pytest
 
 from firezone_filter.host.resolver.exchange import _Asking, make_query, read_answer
-from firezone_filter.host.resolver.options import Server
+from firezone_filter.host.resolver.options import ServerAddress
 from firezone_filter.host.resolver.upstream import NoAnswerError, Upstream
 from tests.unit.host.resolver.name_server import (
     NameServer,
@@ -37,7 +37,7 @@ def run(story: Coroutine[Any, Any, T]) -> T:
 
 
 async def ask(
-    *servers: NameServer | Server, patience: float = 5.0, most: float = 20.0
+    *servers: NameServer | ServerAddress, patience: float = 5.0, most: float = 20.0
 ) -> tuple[dns.message.QueryMessage, Upstream]:
     """Ask for git; where all servers answer, no patience is ever used up."""
     addresses = [one.address if isinstance(one, NameServer) else one for one in servers]
@@ -104,6 +104,25 @@ def test_a_server_that_knows_nothing_is_followed_by_the_next(code: int) -> None:
             upstream.servers = [first.address]
             upstream._prefer(second.address)
             assert upstream.servers == [first.address]
+
+    run(story())
+
+
+@pytest.mark.parametrize("code", [dns.rcode.FORMERR, dns.rcode.NOTIMP, None], ids=str)
+def test_a_server_that_does_not_know_edns_is_asked_without(code: int | None) -> None:
+    def old(query: dns.message.Message) -> Iterable[bytes]:
+        if query.edns < 0:
+            return says(REAL)(query)
+        return nothing(query) if code is None else says(code=code)(query)
+
+    async def story() -> None:
+        async with name_server(old) as server:
+            answer, upstream = await ask(server, patience=0.2)
+            assert addresses(answer) == [REAL]
+            # Who wants signatures cannot do without.
+            with pytest.raises(NoAnswerError):
+                await upstream.ask(GIT, dns.rdatatype.A, dnssec_ok=True)
+            assert [query.edns for query in server.asked] == [0, -1, 0, 0]
 
     run(story())
 
