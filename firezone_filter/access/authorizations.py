@@ -1,6 +1,6 @@
 """The authorizations of one client, and the resource that answers for a far address.
 
-This is docs/rules.md, section 5. CIDR resources are matched in a tree of networks, DNS
+This is rules.md, section 5. CIDR resources are matched in a tree of networks, DNS
 resources by proxy address, Internet resources by exclusion; `ClientAccess.permission` asks the
 kinds that can cover the address, and lets the best candidate answer.
 """

@@ -1,4 +1,4 @@
-"""Filters, compiled for checking one packet after another (docs/rules.md, section 5, rule 4).
+"""Filters, compiled for checking one packet after another (rules.md, section 5, rule 4).
 
 Each protocol has a number that filters may look at: TCP and UDP the resource's port, ICMP and
 ICMPv6 the type. Other protocols have none, and any number will do for them.

@@ -1,7 +1,7 @@
 """Special addresses: the flags that an address has by plan and standards, before any policy.
 
 One look-up in the range map tells the judge which rows can concern a far address, and which
-kinds of resource can cover it (docs/rules.md, section 5, rules 1 and 5).
+kinds of resource can cover it (rules.md, section 5, rules 1 and 5).
 """
 
 from bisect import bisect_right

@@ -2,7 +2,7 @@
 
 Theory of operation. A packet's far address, protocol and number (port or ICMP type) come in,
 already read from well-formed headers; special addresses never get here from a `Gateway`. Rules 2
-to 4 of docs/rules.md, section 5, choose between the entries that cover the address: one that
+to 4 of rules.md, section 5, choose between the entries that cover the address: one that
 permits the packet comes before one that does not, then the longer prefix wins, then the greater
 id. So every covering network is asked, longest prefix first, until an entry permits the packet;
 if none does, the refusal of the first one asked stands. An entry that excludes the address does

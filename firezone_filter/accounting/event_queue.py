@@ -1,4 +1,4 @@
-"""The queue of events that wait for the host (docs/rules.md, section 3, rule 8).
+"""The queue of events that wait for the host (rules.md, section 3, rule 8).
 
 Theory of operation. Events come in the order in which they took effect, but they are not all
 made in that order: what a moment ends at once may be taken apart over many calls. So there are

@@ -1,6 +1,6 @@
 """Flow records: the traffic of one client with each resource, flow by flow.
 
-The rules are in docs/rules.md, "Flow records", and are those of Firezone's own flow log. A flow is
+The rules are in rules.md, "Flow records", and are those of Firezone's own flow log. A flow is
 a client, a resource, and both ends as the resource sees them, after translation. Only a packet
 from the client begins a record, so far ends cannot create any. `flow_counting` decides which
 packets count, and how much; `flow_log` reports. This module is used only with

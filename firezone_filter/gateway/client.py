@@ -101,7 +101,7 @@ class Client(NearEnd):
     def invalidate(self) -> None:
         """Invalidate every remembered decision, since the client's permissions have changed.
 
-        Rule 6 of docs/rules.md, section 3: the next packet already feels the change. If this
+        Rule 6 of rules.md, section 3: the next packet already feels the change. If this
         raises, nothing that was remembered is left, of any client.
         """
         try:

@@ -3,14 +3,14 @@
 Theory of operation. The flow key is the 5-tuple's addresses and ports as they stand in the
 packet; tables are by direction and protocol. One look-up serves all clients, since the
 client's own address is part of the key. The cache is invisible but for its speed
-(docs/rules.md, section 4, "What may be remembered"):
+(rules.md, section 4, "What may be remembered"):
 
 - Only allowed whole packets without IPv4 options or IPv6 extension headers are stored: TCP
   and UDP, and ICMP echo where it is translated. A refused packet stores nothing, so a scan
   cannot evict a permitted flow.
 - A decision depends on the packet's headers, which are in the key or checked again for every
   packet, and on the client's permissions. Every call that changes these invalidates the
-  client's entries before it returns (`Client.invalidate`); docs/architecture.md lists the
+  client's entries before it returns (`Client.invalidate`); architecture.md lists the
   calls. A new session, or a new translated flow of `stateful`, invalidates the inbound flows
   that it takes over.
 - A flow whose packets each have an effect (translated, tracked, counted) has a handler instead

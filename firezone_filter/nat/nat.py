@@ -2,7 +2,7 @@
 
 `proxies` maps proxy addresses to real ones, `sessions` keeps the live mappings of ports, and
 `packet.rewrite` changes bytes; this module finds the session of a packet and combines the three
-(docs/rules.md, section 6).
+(rules.md, section 6).
 
 Theory of operation. Reading and writing are separate, so that a packet can be judged without
 any effect. The caller asks for the `TranslatedFlow` of a packet whose headers are well formed and

@@ -315,9 +315,9 @@ class Policy:
         """Return what in the policy is not as it should be, or as it seems.
 
         That is exact: what permits nothing, or nothing that is not permitted anyway, is found by
-        comparing sets of packets, by the rules that decide. docs/lint.md lists all codes with
-        their thresholds. What expires later counts as long as it lasts: an authorization that
-        outlasts all others is not redundant.
+        comparing sets of packets, by the rules that decide. docs/reference/lint.md lists all
+        codes with their thresholds. What expires later counts as long as it lasts: an
+        authorization that outlasts all others is not redundant.
 
         Args:
             at: the moment that is asked about, in Unix seconds: what has expired by then

@@ -1,4 +1,4 @@
-"""The flows of one client, which packets begin, prolong and end (docs/rules.md, section 7).
+"""The flows of one client, which packets begin, prolong and end (rules.md, section 7).
 
 A flow lives by its packets, as a session of the NAT does (`tracking`), and besides no longer
 than the authorization that permitted its first packet: those of one resource are a group, which

@@ -107,6 +107,6 @@ class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wron
 class InvalidTime(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
     """A time is not finite, or cannot be of the same clock as the times before it.
 
-    That is one of 2**33 or more, and one too far from the latest `now` (docs/rules.md,
+    That is one of 2**33 or more, and one too far from the latest `now` (rules.md,
     section 2).
     """

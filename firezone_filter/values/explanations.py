@@ -90,7 +90,7 @@ def _end(address: Address, port: int | None) -> str:
 @final
 @frozen
 class Check:
-    """One row of the table by which a packet was judged (docs/rules.md, section 4)."""
+    """One row of the table by which a packet was judged (rules.md, section 4)."""
 
     name: str
     """Names the row: `headers`, `multicast`, `tunnel`, `client`, `source`, `fragment`,

@@ -75,8 +75,8 @@ class GatewayOptions:
 
     stateful: bool = field(default=False, validator=_switch)
     """Whether only answers come back: an inbound packet passes only if the client began the
-    flow that it belongs to (docs/rules.md, section 7). Otherwise, what a client may reach may
-    also speak to it unasked. docs/stateful.md says when to use it, and what it does not do."""
+    flow that it belongs to (rules.md, section 7). Otherwise, what a client may reach may
+    also speak to it unasked. stateful.md says when to use it, and what it does not do."""
 
     max_flows_per_client: int = field(default=16_384, validator=_count)
     """Maximum flows of one client, with `stateful`. For another, one of its own gives way that is

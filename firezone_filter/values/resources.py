@@ -123,7 +123,7 @@ class DnsResource:
 class InternetResource:
     """The public Internet, with every protocol.
 
-    Private, shared and special addresses do not belong to it (docs/rules.md, section 5, rule 5).
+    Private, shared and special addresses do not belong to it (rules.md, section 5, rule 5).
 
     Raises:
         InvalidAddress: an entry of `exclude` is not a network, or has host bits set.

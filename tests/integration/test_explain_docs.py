@@ -1,4 +1,4 @@
-"""docs/explain.md: its programs print what it says, and its tables are those of the code."""
+"""explain.md: its programs print what it says, and its tables are those of the code."""
 
 import re
 from typing import Any, Final
@@ -11,7 +11,7 @@ from tests.property.asked import ROWS
 from tests.property.pools import INBOUND, OUTBOUND
 from tests.snippets import ROOT
 
-EXPLAIN: Final = ROOT / "docs" / "explain.md"
+EXPLAIN: Final = ROOT / "docs" / "how-to" / "explain.md"
 
 
 def table(heading: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""docs/lint.md: its program prints what it says, and its codes are those of the table."""
+"""lint.md: its program prints what it says, and its codes are those of the table."""
 
 import re
 from typing import Any, Final
@@ -9,7 +9,7 @@ from firezone_filter.policy.analysis.findings import CODES, LintCode
 from tests import snippets
 from tests.snippets import ROOT
 
-LINT: Final = ROOT / "docs" / "lint.md"
+LINT: Final = ROOT / "docs" / "reference" / "lint.md"
 
 
 def sections() -> dict[str, str]:

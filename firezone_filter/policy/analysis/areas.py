@@ -216,7 +216,7 @@ class Surveyor:
         starts, flags_from = self._flagged[version]
         flags = flags_from[bisect_right(starts, first) - 1]
         # The rows above that of resources: no multicast, and of the tunnel ranges only the
-        # gateway's own addresses (docs/rules.md, section 4).
+        # gateway's own addresses (rules.md, section 4).
         if flags & MULTICAST:
             return None
         far = first.to_bytes(LENGTHS[version])

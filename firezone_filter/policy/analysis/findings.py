@@ -1,6 +1,6 @@
 """What `Policy.lint` may find: the table of its codes, and `Finding`.
 
-docs/lint.md is written from this table, and a test compares the two.
+docs/reference/lint.md is written from this table, and a test compares the two.
 """
 
 from typing import Final, Literal
@@ -236,7 +236,7 @@ class Finding:
     """Something in a policy that is not as it should be, or as it seems."""
 
     code: str
-    """`FZ101` and so on; docs/lint.md explains each."""
+    """`FZ101` and so on; docs/reference/lint.md explains each."""
 
     severity: Severity
     """`"error"`, `"warning"` or `"info"`."""
