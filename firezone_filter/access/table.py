@@ -33,6 +33,7 @@ from firezone_filter.access.permit_index import FEW, PermitIndex
 from firezone_filter.access.permits import REASON_OF, Bounds, compile_filters
 from firezone_filter.access.special_ranges import is_local_service
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, MAX_BYTE, TCP, UDP
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import (
     Address,
     Network,
@@ -71,6 +72,7 @@ _NOT_AT_ONCE: Final[dict[int, Bounds]] = {}
 T = TypeVar("T")
 
 
+@documented
 @frozen
 class Match:
     """The answer of `ClientFilterTable.match` for an address, protocol, and port or ICMP type.

@@ -28,6 +28,7 @@ from firezone_filter.policy.parts import (
 )
 from firezone_filter.policy.targets import parse_target
 from firezone_filter.policy.told import told_clients
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddresses
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.options import GatewayOptions
@@ -49,6 +50,7 @@ def _to_tests(values: Iterable[PolicyTest]) -> tuple[PolicyTest, ...]:
     return to_tuple("tests", values, PolicyTest)
 
 
+@documented
 @frozen
 class Policy:
     """A gateway's addresses, its clients and their authorizations, and its options.

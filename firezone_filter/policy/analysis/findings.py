@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
+
 Severity = Literal["error", "warning", "info"]
 """`error`: it has no effect, or two meanings; that is always a mistake. `warning`: it does less,
 or permits more, than it seems to. `info`: worth knowing, and often meant."""
@@ -231,6 +233,7 @@ CODES: Final[dict[str, LintCode]] = {
 """What may be found, by code."""
 
 
+@documented
 @frozen
 class Finding:
     """Something in a policy that is not as it should be, or as it seems."""
