@@ -18,12 +18,23 @@ version = release = version_of(project)
 
 extensions = [
     "myst_parser",
+    "sphinx.ext.autodoc",
+    "extensions.api",
+    "extensions.from_code",
     "extensions.notebooks",
     "extensions.outer_files",
 ]
 exclude_patterns = ["extensions"]
 
 myst_heading_anchors = 4
+
+# What is in backticks in docstrings.
+default_role = "known"
+autodoc_default_options = {"members": True, "inherited-members": "BaseException, dict, str"}
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"{project} {version}"

@@ -129,7 +129,7 @@ def cli() -> None:
     "--workers",
     metavar="N",
     type=click.IntRange(1, MAX_WORKERS),
-    help="Spread the clients over N processes (docs/how-to/clusters.md).",
+    help="Spread the clients over N processes (clusters.md).",
 )
 @click.option(
     "--scheduler",

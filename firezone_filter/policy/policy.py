@@ -245,7 +245,7 @@ class Policy:
             at: the moment, in Unix seconds; `None` if nothing has expired.
 
         Returns:
-            The boxes: IPv4 first, by first address, protocol and port or types. Neighbours that
+            The boxes, IPv4 first, by first address, protocol and port or types. Neighbours that
             differ in nothing else are one. The gateway's own addresses are among them.
 
         Raises:
@@ -317,7 +317,7 @@ class Policy:
         """Return what in the policy is not as it should be, or as it seems.
 
         That is exact: what permits nothing, or nothing that is not permitted anyway, is found by
-        comparing sets of packets, by the rules that decide. docs/reference/lint.md lists all
+        comparing sets of packets, by the rules that decide. lint.md lists all
         codes with their thresholds. What expires later counts as long as it lasts: an
         authorization that outlasts all others is not redundant.
 

@@ -1,6 +1,6 @@
 """What `Policy.lint` may find: the table of its codes, and `Finding`.
 
-docs/reference/lint.md is written from this table, and a test compares the two.
+lint.md has the words of this table, and an example and an advice for each code.
 """
 
 from typing import Final, Literal
@@ -239,7 +239,7 @@ class Finding:
     """Something in a policy that is not as it should be, or as it seems."""
 
     code: str
-    """`FZ101` and so on; docs/reference/lint.md explains each."""
+    """`FZ101` and so on; lint.md explains each."""
 
     severity: Severity
     """`"error"`, `"warning"` or `"info"`."""
