@@ -10,6 +10,7 @@ something public is a link to it, and `rules.md` one to that page.
 """
 
 import ast
+import builtins
 import enum
 import importlib
 import inspect
@@ -177,6 +178,13 @@ class _Known(SphinxRole):
 # --- References ---------------------------------------------------------------------------
 
 
+def _on_doctree_read(_: Sphinx, doctree: nodes.document) -> None:
+    # Sphinx would take `bytes` for an attribute of ours that has this name.
+    for reference in list(doctree.findall(addnodes.pending_xref)):
+        if reference["reftype"] != "known" and hasattr(builtins, reference["reftarget"]):
+            reference.replace_self(reference.children)
+
+
 def _on_missing_reference(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, shown: nodes.TextElement
 ) -> nodes.Node | None:
@@ -220,5 +228,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("source-read", _on_source_read)
     app.connect("autodoc-process-docstring", _on_docstring)
     app.connect("autodoc-process-signature", _on_signature)
+    app.connect("doctree-read", _on_doctree_read)
     app.connect("missing-reference", _on_missing_reference)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,11 +21,11 @@ def policy_fields() -> Iterator[str]:
 
 def _object(title: str, schema: Schema, parts: Schema) -> Iterator[str]:
     yield from (f"## {title}", "")
-    yield from ("| field | type | | meaning |", "| --- | --- | --- | --- |")
+    yield from ("| field | type | meaning |", "| --- | --- | --- |")
     for name, field in schema["properties"].items():
-        required = "required" if name in schema["required"] else ""
+        required = "; required" if name in schema["required"] else ""
         meaning = field.get("description", "")
-        yield f"| `{name}` | {_type(field, parts)} | {required} | {meaning} |"
+        yield f"| `{name}` | {_type(field, parts)}{required} | {meaning} |"
     yield ""
 
 
