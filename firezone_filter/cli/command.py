@@ -43,7 +43,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 
 
 class _Group(click.Group):
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
 
 @click.group(

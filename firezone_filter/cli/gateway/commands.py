@@ -20,7 +20,7 @@ _PACKAGES: Final = {"pyroute2": "pyroute2", "dns": "dnspython"}
 
 
 class _Group(click.Group):
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
 
 @click.group("gateway", cls=_Group, no_args_is_help=False)
