@@ -69,8 +69,8 @@ def _attribute_docs(cls: type) -> dict[str, str]:
     module = inspect.getmodule(cls)
     try:
         body: list[Any] = ast.parse(inspect.getsource(module)).body if module else []
-    except OSError:
-        # As in a folder of compiled files alone.
+    except (OSError, TypeError):
+        # As in a folder of compiled files alone; or a module that says it is built in.
         return {}
     for name in cls.__qualname__.split("."):
         classes = (node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
