@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-NOTEBOOKS: Final = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
+NOTEBOOKS: Final = sorted((Path(__file__).parents[1] / "docs").glob("**/*.ipynb"))
 
 
 def executed(path: Path) -> Any:  # noqa: ANN401 - nbformat has no types

@@ -1,7 +1,7 @@
 """The candidates for an address: all resources of a client that cover it, for whoever asks why.
 
 `ClientAccess.permission` finds the one that answers, and looks no further. `explain`, and what a
-policy is asked, need the others too (docs/rules.md, section 5, rules 1 and 2). They are taken
+policy is asked, need the others too (rules.md, section 5, rules 1 and 2). They are taken
 from the same trees, the same proxy addresses and the same compiled filters. All of it only reads.
 """
 

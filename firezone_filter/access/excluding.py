@@ -1,6 +1,6 @@
 """Networks that resources exclude: which of many resources answers for an address all the same.
 
-CIDR and Internet resources may exclude networks (docs/rules.md, section 5, rules 1 and 5). Of
+CIDR and Internet resources may exclude networks (rules.md, section 5, rules 1 and 5). Of
 resources that are equal otherwise, the greatest id answers that does not exclude the address.
 
 Theory of operation. The greatest id is asked first; if it excludes the address, so may thousands

@@ -1,6 +1,6 @@
 """The Internet resources of one client: which of them answers for an address.
 
-Each permits every public address but those that it excludes (docs/rules.md, section 5, rule 5).
+Each permits every public address but those that it excludes (rules.md, section 5, rule 5).
 Of those that permit an address the greatest id answers, of those that refuse it too.
 """
 

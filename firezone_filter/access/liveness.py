@@ -1,6 +1,6 @@
 """Liveness by time: which authorizations are over, though not withdrawn yet.
 
-Withdrawing takes steps, which follow later; but what is over is over at once (docs/rules.md,
+Withdrawing takes steps, which follow later; but what is over is over at once (rules.md,
 section 3, rule 5). So whoever chooses between resources in the meantime skips those, and an index
 drops for good those that it has met. At a moment that has not come, and may never, nothing must
 be dropped: there `Foresight` tells the same and keeps them.

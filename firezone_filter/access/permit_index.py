@@ -1,6 +1,6 @@
 """What the resources that share a place permit together: a network, or a proxy address.
 
-Theory of operation. Of the resources that permit a packet the greatest id answers (docs/rules.md,
+Theory of operation. Of the resources that permit a packet the greatest id answers (rules.md,
 section 5, rule 2). Asking them in turn costs as much as there are, most of all for a packet that
 none of them permits. So an index has the ids, in ascending order, by what they permit: every
 protocol, some protocol without numbers, and the numbers of TCP, UDP and ICMP (`access.permits`),

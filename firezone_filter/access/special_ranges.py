@@ -1,7 +1,7 @@
 """Special addresses: the flags that an address has by plan and standards, before any policy.
 
 One look-up in the range map tells the judge which rows can concern a far address, and which
-kinds of resource can cover it (docs/rules.md, section 5, rules 1 and 5).
+kinds of resource can cover it (rules.md, section 5, rules 1 and 5).
 """
 
 from bisect import bisect_right
@@ -112,9 +112,9 @@ class RangeMap:
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
-        self.ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
+        self.ipv4: tuple[list[bytes], list[int]] = _compile(networks, IPV4, IPV4_LENGTH)
         """The IPv4 addresses at which flags change, ascending, and the flags from each on."""
-        self.ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
+        self.ipv6: tuple[list[bytes], list[int]] = _compile(networks, IPV6, IPV6_LENGTH)
         """The same of IPv6."""
 
     def flags(self, packed: bytes) -> int:

@@ -1,6 +1,6 @@
 """Flow records: the traffic of one client with each resource, flow by flow.
 
-The rules are in docs/rules.md, "Flow records", and are those of Firezone's own flow log. A flow is
+The rules are in rules.md, "Flow records", and are those of Firezone's own flow log. A flow is
 a client, a resource, and both ends as the resource sees them, after translation. Only a packet
 from the client begins a record, so far ends cannot create any. `flow_counting` decides which
 packets count, and how much; `flow_log` reports. This module is used only with
@@ -83,7 +83,7 @@ class ClientRecords:
             find_over: what finds authorizations that are over and not withdrawn; `None` if
                 there never are any. Their records take no room.
         """
-        self.client_id = client_id
+        self.client_id: str = client_id
         self._log = log
         self._find_over = find_over
         self._by_resource: dict[str, dict[bytes, FlowRecord]] = {}
@@ -98,7 +98,9 @@ class ClientRecords:
         # Records that are finished and not reported, with the numbers of their finish.
         self._finished: dict[FlowRecord, int] | None = None
         self._searched = 0  # the closings that have been searched in vain for room
-        self.is_listed = self.is_finishing = self.is_gone = False
+        self.is_listed: bool = False
+        self.is_finishing: bool = False
+        self.is_gone: bool = False
 
     def open(self) -> Iterable[FlowRecord]:
         """Return the open records."""

@@ -43,7 +43,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 
 
 class _Group(click.Group):
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
 
 @click.group(
@@ -99,7 +99,7 @@ def cli() -> None:
     "--decisions",
     metavar="FILE",
     type=FILE,
-    help="Write every decision to FILE: .jsonl, .csv or .parquet; docs/replay.md has the fields.",
+    help="Write every decision to FILE: .jsonl, .csv or .parquet; replay.md has the fields.",
 )
 @click.option(
     "--flows",
@@ -129,7 +129,7 @@ def cli() -> None:
     "--workers",
     metavar="N",
     type=click.IntRange(1, MAX_WORKERS),
-    help="Spread the clients over N processes (docs/clusters.md).",
+    help="Spread the clients over N processes (clusters.md).",
 )
 @click.option(
     "--scheduler",

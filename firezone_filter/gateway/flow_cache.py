@@ -3,14 +3,14 @@
 Theory of operation. The flow key is the 5-tuple's addresses and ports as they stand in the
 packet; tables are by direction and protocol. One look-up serves all clients, since the
 client's own address is part of the key. The cache is invisible but for its speed
-(docs/rules.md, section 4, "What may be remembered"):
+(rules.md, section 4, "What may be remembered"):
 
 - Only allowed whole packets without IPv4 options or IPv6 extension headers are stored: TCP
   and UDP, and ICMP echo where it is translated. A refused packet stores nothing, so a scan
   cannot evict a permitted flow.
 - A decision depends on the packet's headers, which are in the key or checked again for every
   packet, and on the client's permissions. Every call that changes these invalidates the
-  client's entries before it returns (`Client.invalidate`); docs/architecture.md lists the
+  client's entries before it returns (`Client.invalidate`); architecture.md lists the
   calls. A new session, or a new translated flow of `stateful`, invalidates the inbound flows
   that it takes over.
 - A flow whose packets each have an effect (translated, tracked, counted) has a handler instead
@@ -129,7 +129,7 @@ class FlowCache(FlowCount):
     def __init__(self, limit: int) -> None:
         """Remember at most *limit* flows of all clients together, those of sessions aside."""
         # (Options have no bound, and the twin's field does.)
-        self.limit = min(limit, ALL)
+        self.limit: int = min(limit, ALL)
         self.count = 0
         self.ranking: Ranking[ClientFlowCache] = Ranking()
         """The clients by how many flows of theirs are remembered."""
@@ -148,7 +148,7 @@ class FlowCache(FlowCount):
         """Handlers of flows to clients, in the same form, or `()`."""
         # For each table the list that leads to it, its place there, and what is there when closed.
         self._doors: list[tuple[list[Shards], int, Shards, Shards]] = []
-        self.is_open = True
+        self.is_open: bool = True
 
     def __len__(self) -> int:
         return sum(len(flows) for shards in self.tables.values() for flows in shards)
@@ -355,9 +355,9 @@ class ClientFlowCache(FlowStore):
         self._prepared: dict[int, _Prepared] = {}
         self._marked = None
         self._room = 0
-        self.rank = NO_PLACE
+        self.rank: int = NO_PLACE
         self._has_sessions = False
-        self.inbound_generation = Generation()
+        self.inbound_generation: Generation = Generation()
         """Handlers of inbound flows that bypass the NAT belong to one generation; a new NAT
         session or translated flow, which may take them over, begins the next."""
 

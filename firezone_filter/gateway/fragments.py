@@ -2,7 +2,7 @@
 
 Theory of operation. Later fragments carry no ports. Passing them unseen is the classic bypass
 (RFC 1858, section 3); refusing them breaks large datagrams. So the decision about an allowed
-first fragment is kept for 30 s, and later fragments follow it (docs/rules.md, section 4,
+first fragment is kept for 30 s, and later fragments follow it (rules.md, section 4,
 "Fragments"). The judge has found the client and checked the source by then.
 
 The host that reassembles must see the headers that were judged. No fragment passes that could
@@ -71,7 +71,7 @@ class FragmentMemory:
         """Begin without any; *cleanup* has those forgotten that are over."""
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._cleanup = cleanup
-        self.deadline = NO_PLACE
+        self.deadline: int = NO_PLACE
 
     def __len__(self) -> int:
         return len(self._kept)

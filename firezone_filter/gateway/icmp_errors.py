@@ -1,4 +1,4 @@
-"""ICMP errors, which are judged by the packet that they quote (docs/rules.md, section 4).
+"""ICMP errors, which are judged by the packet that they quote (rules.md, section 4).
 
 Theory of operation. A host that may send a packet may also learn what became of it, even from
 a router that no resource covers: path-MTU discovery depends on that. An error about any other

@@ -1,4 +1,4 @@
-"""The judge: both tables of checks, row by row in the order of docs/rules.md, section 4.
+"""The judge: both tables of checks, row by row in the order of rules.md, section 4.
 
 Theory of operation. Every packet that is neither of a remembered flow (`lookup`) nor an ordinary
 first packet of TCP or UDP (`first_packets`) is judged here, in one of two tables:
@@ -351,7 +351,7 @@ class Judge:
                 is_translated=session is not None,
             )
         # Safe to forward: the client may reach this address by this protocol and number. Whether
-        # it has asked does not matter unless `stateful` says so (docs/rules.md, section 1).
+        # it has asked does not matter unless `stateful` says so (rules.md, section 1).
         if nat is None or session is None:
             return _new(Ruling, (permitted, client, headers, key, None, tracked, None))
         # Safe to translate: the client has opened this session, and may still reach its

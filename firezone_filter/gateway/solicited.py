@@ -1,4 +1,4 @@
-"""Which flow a packet belongs to, of those that the client has begun (docs/rules.md, section 7).
+"""Which flow a packet belongs to, of those that the client has begun (rules.md, section 7).
 
 All of it only reads; committing the ruling writes.
 """

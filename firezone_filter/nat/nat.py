@@ -2,7 +2,7 @@
 
 `proxies` maps proxy addresses to real ones, `sessions` keeps the live mappings of ports, and
 `packet.rewrite` changes bytes; this module finds the session of a packet and combines the three
-(docs/rules.md, section 6).
+(rules.md, section 6).
 
 Theory of operation. Reading and writing are separate, so that a packet can be judged without
 any effect. The caller asks for the `TranslatedFlow` of a packet whose headers are well formed and
@@ -48,8 +48,8 @@ class Nat:
         release: Release,
     ) -> None:
         """Create a NAT without proxy addresses; arguments as `SessionTable`."""
-        self.proxies = ProxyTable()
-        self.given = GivenNames()
+        self.proxies: ProxyTable = ProxyTable()
+        self.given: GivenNames = GivenNames()
         """What `resolve` has been told, to be told again."""
         self._sessions = SessionTable(pool, connected, cleanup, release)
         self.real: set[bytes] = set()

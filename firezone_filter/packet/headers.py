@@ -2,7 +2,7 @@
 
 Lengths are checked here, and inline in the look-up of `Gateway`; nothing else checks them.
 
-The rules are those of docs/rules.md, section 4, "The headers". A packet that breaks one of them
+The rules are those of rules.md, section 4, "The headers". A packet that breaks one of them
 reads as `None` and never raises: malformed packets are traffic, not mistakes of the caller. Which
 rule it is `fault_in` tells, by the same reading.
 dpkt would take 5 µs for a packet and check none of the lengths; the structs here take under

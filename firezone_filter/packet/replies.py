@@ -1,4 +1,4 @@
-"""Replies: building the ICMP error that a `Reject` carries (docs/rules.md, section 4, "Replies").
+"""Replies: building the ICMP error that a `Reject` carries (rules.md, section 4, "Replies").
 
 A client that tries again and again costs a reply each time, so they are packed by hand, in 0.8 µs;
 dpkt takes 16. In the tests it is the second opinion about every byte.

@@ -220,7 +220,7 @@ def _check_protocol(place: Network | str, number: int | None, icmp_type: int | N
 def _can_be(version: int, number: int | None, icmp_type: int | None) -> bool:
     if icmp_type is not None:
         return not is_icmp_error(ICMP_OF[version], icmp_type)
-    # They are walked over (docs/rules.md, section 4).
+    # They are walked over (rules.md, section 4).
     return version == IPV4 or number not in EXTENSIONS
 
 

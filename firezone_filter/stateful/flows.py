@@ -1,4 +1,4 @@
-"""The flows of one client, which packets begin, prolong and end (docs/rules.md, section 7).
+"""The flows of one client, which packets begin, prolong and end (rules.md, section 7).
 
 A flow lives by its packets, as a session of the NAT does (`tracking`), and besides no longer
 than the authorization that permitted its first packet: those of one resource are a group, which
@@ -30,7 +30,7 @@ class FlowGroup(Group):
 
     def __init__(self, resource_id: str, ends_at: float) -> None:
         super().__init__(ends_at)
-        self.resource_id = resource_id
+        self.resource_id: str = resource_id
 
 
 class Flow(TrackedSession):
@@ -71,7 +71,7 @@ class ClientFlows(ClientSessions[Flow]):
         self._groups: dict[str, FlowGroup] = {}
         self._ends_at = ends_at
         self._release = release
-        self.generation = generation
+        self.generation: Generation = generation
 
     # --- Reading ---------------------------------------------------------------------------
 

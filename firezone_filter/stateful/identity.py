@@ -1,4 +1,4 @@
-"""Flow identities: which flow of a client a packet belongs to (docs/rules.md, section 7).
+"""Flow identities: which flow of a client a packet belongs to (rules.md, section 7).
 
 A flow is what the client sees of it. So both directions have one identity, written as the client
 sends: near and far address, then what tells flows between them apart, then the protocol:

@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.filters import Filter, Icmp, Tcp, Udp, to_filters
 from firezone_filter.values.times import is_finite
@@ -32,6 +33,7 @@ def _check_amount(name: str, value: float) -> None:
         raise InvalidPolicy(f"{name}: {shown(value)} is negative or not finite", value)
 
 
+@documented
 @frozen
 class GatewayOptions:
     """The settings of a gateway that come from the host, not from the portal.
@@ -75,8 +77,8 @@ class GatewayOptions:
 
     stateful: bool = field(default=False, validator=_switch)
     """Whether only answers come back: an inbound packet passes only if the client began the
-    flow that it belongs to (docs/rules.md, section 7). Otherwise, what a client may reach may
-    also speak to it unasked. docs/stateful.md says when to use it, and what it does not do."""
+    flow that it belongs to (rules.md, section 7). Otherwise, what a client may reach may
+    also speak to it unasked. stateful.md says when to use it, and what it does not do."""
 
     max_flows_per_client: int = field(default=16_384, validator=_count)
     """Maximum flows of one client, with `stateful`. For another, one of its own gives way that is

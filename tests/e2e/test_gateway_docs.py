@@ -1,4 +1,4 @@
-"""docs/gateway.md: its lines bring a client to its resource, as they stand there."""
+"""docs/how-to/gateway.md: its lines bring a client to its resource, as they stand there."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.e2e.talk import COULD_NOT_CONNECT, fetch, ping, url
 from tests.e2e.tunnels import Quick, Tunnel, lacking, program
 from tests.snippets import blocks
 
-GUIDE = ROOT / "docs/gateway.md"
+GUIDE = ROOT / "docs/how-to/gateway.md"
 INSTALL, GATEWAY, RELEASE, SERVICE = blocks(GUIDE, "sh")
 WG0 = dict(zip(("gateway", "alice"), blocks(GUIDE, "ini"), strict=True))
 (POLICY,) = blocks(GUIDE, "json")

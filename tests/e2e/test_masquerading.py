@@ -1,4 +1,4 @@
-"""The rules of docs/gateway.md let a gateway masquerade whose clients the networks do not know."""
+"""The rules of gateway.md let a gateway masquerade whose clients the networks do not know."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from tests.e2e.talk import COULD_NOT_CONNECT, both_families, fetch, url
 from tests.e2e.transfers import POLICY, exchange_datagrams, exchange_streams
 from tests.snippets import blocks
 
-(RULES,) = blocks(ROOT / "docs/gateway.md", "nft")
+(RULES,) = blocks(ROOT / "docs/how-to/gateway.md", "nft")
 OUTSIDE = ("10.0.0.1", "fd10:a::1")
 
 pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="nftables is not installed")

@@ -1,4 +1,4 @@
-"""docs/captures.md: its example runs, and it names whatever is public."""
+"""docs/reference/captures.md: its example runs, and it names whatever is public."""
 
 import re
 
@@ -8,7 +8,7 @@ from firezone_filter import capture
 from tests import snippets
 from tests.snippets import ROOT
 
-CAPTURES = ROOT / "docs" / "captures.md"
+CAPTURES = ROOT / "docs" / "reference" / "captures.md"
 
 
 def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:

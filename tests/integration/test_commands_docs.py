@@ -11,8 +11,8 @@ from tests.snippets import ROOT
 
 DOCUMENTS = {
     "README": ROOT / "README.md",
-    "commands": ROOT / "docs" / "commands.md",
-    "replay": ROOT / "docs" / "replay.md",
+    "commands": ROOT / "docs" / "how-to" / "policies.md",
+    "replay": ROOT / "docs" / "how-to" / "replay.md",
     "policy_tests": ROOT / "examples" / "policy_tests" / "README.md",
 }
 SHOWN = [

@@ -1,4 +1,4 @@
-"""The messages and programs of docs/portal.md work as they stand."""
+"""The messages and programs of docs/how-to/portal.md work as they stand."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from firezone_filter import AddressInUse, Direction, Gateway, InvalidMessage, PortalSession
 from firezone_filter.testing import tcp
 
-PAGE = (Path(__file__).parents[2] / "docs" / "portal.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "portal.md").read_text()
 CLIENT = "3abd725a-733b-4801-ac16-72f26cd98a24"
 PERMITTED = tcp("100.64.0.2:40000 > 10.0.0.5:5432")
 
@@ -38,7 +38,7 @@ def page() -> dict[str, Any]:
     """Give the names that the page defines."""
     names: dict[str, Any] = {}
     for block in blocks("python"):
-        exec(compile(block, "docs/portal.md", "exec"), names)  # noqa: S102 - ours
+        exec(compile(block, "docs/how-to/portal.md", "exec"), names)  # noqa: S102 - ours
     return names
 
 

@@ -1,4 +1,4 @@
-"""The programs of docs/replay.md run, and find what there is to be found."""
+"""The programs of docs/how-to/replay.md run, and find what there is to be found."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from firezone_filter.cli.command import cli
 from tests import snippets
 from tests.snippets import ROOT
 
-PAGE = ROOT / "docs" / "replay.md"
+PAGE = ROOT / "docs" / "how-to" / "replay.md"
 OPTIONS = cli.commands["replay"].params
 FIRST, WITH_PANDAS, WITH_DUCKDB = snippets.blocks(PAGE, "python")
 

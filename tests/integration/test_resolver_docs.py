@@ -1,4 +1,4 @@
-"""The policy of docs/resolver.md opens the port, and its program runs."""
+"""The policy of docs/how-to/resolver.md opens the port, and its program runs."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from tests import snippets
 from tests.snippets import ROOT
 from tests.unit.host.resolver.world import until
 
-PAGE: Final = ROOT / "docs" / "resolver.md"
+PAGE: Final = ROOT / "docs" / "how-to" / "resolver.md"
 
 
 def gateway() -> Gateway:

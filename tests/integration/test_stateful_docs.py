@@ -1,4 +1,4 @@
-"""The policies, programs and faults of docs/stateful.md and docs/upgrading.md are real.
+"""The policies, programs and faults of stateful.md and docs/project/upgrading.md are real.
 
 (`test_readme` runs each program by itself.)
 """
@@ -12,8 +12,8 @@ from firezone_filter import GatewayOptions, Icmp, InvalidPolicy, Policy, Tcp, Ud
 from tests import snippets
 from tests.snippets import ROOT
 
-STATEFUL: Final = ROOT / "docs" / "stateful.md"
-UPGRADING: Final = ROOT / "docs" / "upgrading.md"
+STATEFUL: Final = ROOT / "docs" / "explanation" / "stateful.md"
+UPGRADING: Final = ROOT / "docs" / "project" / "upgrading.md"
 
 
 def run(program: str) -> dict[str, Any]:

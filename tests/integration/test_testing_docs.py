@@ -1,4 +1,4 @@
-"""The tests that docs/testing.md shows pass and fail as it says."""
+"""The tests that docs/how-to/testing.md shows pass and fail as it says."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from firezone_filter import testing
 from tests import snippets
 from tests.snippets import ROOT
 
-TESTING: Final = ROOT / "docs" / "testing.md"
+TESTING: Final = ROOT / "docs" / "how-to" / "testing.md"
 FOUND: Final = settings(max_examples=500, derandomize=True, database=None)
 
 EXAMPLE, PLANTED, STORIES = snippets.blocks(TESTING, "python")

@@ -256,7 +256,7 @@ def edges(*asked: Policy) -> list[Address]:
 
 
 _PORTS: Final = (0, 1, 2, 52, 53, 54, 60, 61, 78, 79, 80, 81, 82, 443, 65_534, 65_535)
-# Neither errors nor kept on their link (docs/rules.md, section 4).
+# Neither errors nor kept on their link (rules.md, section 4).
 _TYPES: Final = {
     4: (0, 1, 2, 6, 8, 13, 14, 15, 42, 43, 200, 255),
     6: (128, 129, 130, 132, 138, 139, 160, 200, 255),

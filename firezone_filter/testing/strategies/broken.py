@@ -129,7 +129,7 @@ def broken_packets(
 ) -> st.SearchStrategy[bytes]:
     """Draw a packet that is almost right: one thing is broken, and makes it malformed.
 
-    Every gateway refuses it as `Reason.MALFORMED` (docs/rules.md, section 4, "The headers"),
+    Every gateway refuses it as `Reason.MALFORMED` (rules.md, section 4, "The headers"),
     whoever sends it.
 
     Args:

@@ -2,7 +2,7 @@
 
 Calls are what the time of a first packet goes into, and hand-offs are what a reader has to
 follow: a route that has changed fails, and prints itself. The numbers in the names are those
-of the plain build, and stand in docs/architecture.md; what the extension module does is no call.
+of the plain build, and stand in architecture.md; what the extension module does is no call.
 """
 
 import gc

@@ -167,7 +167,7 @@ def test_what_the_portal_sends_of_the_gateway_and_of_clients_may_be_pasted_in() 
         "upstream_doh": [],
         "search_domain": None,
     }
-    # As docs/portal.md has them, with what the portal sends besides.
+    # As docs/how-to/portal.md has them, with what the portal sends besides.
     alice = client(
         ipv6=None,
         public_key="fiAjSBWDgQfD1CFJkTwOf4zg+1QhH0eTT+oLaVIMpH8=",

@@ -85,7 +85,7 @@ def test_the_line_of_an_allowed_packet_has_all_fields() -> None:
 
 
 def test_the_names_of_the_fields_are_documented_in_their_order() -> None:
-    text = (Path(__file__).parents[4] / "docs/replay.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/how-to/replay.md").read_text()
     rows = [row.split("|")[1] for row in text.split("| field |")[1].splitlines()[2:] if "|" in row]
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert documented == list(decision_line(ALLOWED, FORWARD))
