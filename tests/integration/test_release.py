@@ -31,7 +31,7 @@ def test_releases_have_dates_and_the_latest_is_the_first() -> None:
 
 def test_the_changelog_names_no_file_that_there_is_not() -> None:
     section = newest(CHANGELOG.read_text())[1]
-    paths = re.findall(r"`((?:docs|examples|contrib|firezone_filter)/[\w./-]*)`", section)
+    paths = re.findall(r"`((?:docs|examples|contrib|firezone_filter|\.ci)/[\w./-]*)`", section)
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
