@@ -47,7 +47,7 @@ class Upstream:
         most_patience: float = MOST_PATIENCE,
     ) -> None:
         """Take servers to ask, in this order, and seconds to wait for one and for all."""
-        self.servers: list[Server] = list(servers)
+        self.servers: list[ServerAddress] = list(servers)
         """The name servers, the one that is asked first in front. They may be replaced."""
         self._patience = patience
         self._most_patience = most_patience
