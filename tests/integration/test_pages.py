@@ -21,7 +21,7 @@ from tests import snippets
 from tests.snippets import DOCUMENTS, ROOT, Block, fenced, page_name
 
 ELSEWHERE: Final = {
-    "README": ".ci/run",
+    "README": "tests/integration/test_readme.py",  # and the gate, which pastes its commands
     "docs/how-to/gateway": "tests/e2e/test_gateway_docs.py",
     "docs/tutorial/gateway": "tests/e2e/test_tutorial.py",
 }
