@@ -42,7 +42,7 @@ class CompiledResource:
     __slots__ = ("__weakref__", "check", "excluded", "resource", "single")
 
     def __init__(self, resource: Resource) -> None:
-        self.resource = resource
+        self.resource: Resource = resource
         self.single: SingleEntry | None = None
         """Its entry in the tree of networks; `None` for all but CIDR resources."""
         self.excluded: ExcludedNetworks | None = None
@@ -170,10 +170,10 @@ class ClientAccess(NearAccess):
         self._client_id = client_id
         self.authorizations: dict[str, Authorization] = {}
         """By resource id; those that are over and have not been taken apart yet included."""
-        self.first_expiry = math.inf
-        self.last_expiry = math.inf
+        self.first_expiry: float = math.inf
+        self.last_expiry: float = math.inf
         """When all of them are over; infinity if some never are."""
-        self.networks = NetworkTree()
+        self.networks: NetworkTree[Authorization | Forward] = NetworkTree()
         # Made when needed: few clients have any, and a tree is a good part of an idle client.
         self.local_networks: NetworkTree[Authorization | Forward] = _NO_NETWORKS
         """The networks of its CIDR resources that lie inside a range of local services."""

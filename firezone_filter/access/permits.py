@@ -48,7 +48,7 @@ class PermitCheck:
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         # No filters permit every protocol: the one place where fewer rules mean more access.
-        self.everything = not filters
+        self.everything: bool = not filters
         """Whether they permit every protocol."""
         self.others: tuple[int, ...] = ()
         """The protocols without numbers that they name."""
@@ -73,10 +73,10 @@ class PermitCheck:
                 bounds[protocol] = _merge(given) if given else ()
             for protocol in self.others:
                 bounds[protocol] = _ANY
-        self.ipv4 = bounds
+        self.ipv4: dict[int, Bounds] = bounds
         """Permitted numbers by protocol, at IPv4 addresses. If `everything` is permitted, only
         protocols with numbers are here."""
-        self.ipv6 = bounds.copy()
+        self.ipv6: dict[int, Bounds] = bounds.copy()
         """The same at IPv6 addresses."""
         del self.ipv4[ICMPV6], self.ipv6[ICMPV4]
         self.nodes: dict[int, tuple[int, ...]] | None = None

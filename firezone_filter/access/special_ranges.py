@@ -112,9 +112,9 @@ class RangeMap:
 
     def __init__(self, flagged: Iterable[tuple[Network, int]]) -> None:
         networks = list(flagged)
-        self.ipv4 = _compile(networks, IPV4, IPV4_LENGTH)
+        self.ipv4: tuple[list[bytes], list[int]] = _compile(networks, IPV4, IPV4_LENGTH)
         """The IPv4 addresses at which flags change, ascending, and the flags from each on."""
-        self.ipv6 = _compile(networks, IPV6, IPV6_LENGTH)
+        self.ipv6: tuple[list[bytes], list[int]] = _compile(networks, IPV6, IPV6_LENGTH)
         """The same of IPv6."""
 
     def flags(self, packed: bytes) -> int:

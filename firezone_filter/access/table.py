@@ -30,9 +30,10 @@ from radix import Radix
 from firezone_filter.access.excluding import ExcludedNetworks
 from firezone_filter.access.liveness import Liveness
 from firezone_filter.access.permit_index import FEW, PermitIndex
-from firezone_filter.access.permits import REASON_OF, Bounds, compile_filters
+from firezone_filter.access.permits import REASON_OF, Bounds, PermitCheck, compile_filters
 from firezone_filter.access.special_ranges import is_local_service
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV4_LENGTH, MAX_BYTE, TCP, UDP
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import (
     Address,
     Network,
@@ -71,6 +72,7 @@ _NOT_AT_ONCE: Final[dict[int, Bounds]] = {}
 T = TypeVar("T")
 
 
+@documented
 @frozen
 class Match:
     """The answer of `ClientFilterTable.match` for an address, protocol, and port or ICMP type.
@@ -122,20 +124,22 @@ class Entry:
         filters: tuple[Filter, ...],
         exclude: tuple[Network, ...] = (),
     ) -> None:
-        self.network = network
-        self.packed = network.network_address.packed
-        self.masklen = network.prefixlen
-        self.is_local_service = is_local_service(network)
-        self.resource_id = resource_id
-        self.filters = filters
-        self.exclude = exclude
-        self.excluded = ExcludedNetworks(exclude) if exclude else None
-        self.check = compile_filters(filters)
-        self.bounds = self.check.ipv4 if network.version == IPV4 else self.check.ipv6
+        self.network: Network = network
+        self.packed: bytes = network.network_address.packed
+        self.masklen: int = network.prefixlen
+        self.is_local_service: bool = is_local_service(network)
+        self.resource_id: str = resource_id
+        self.filters: tuple[Filter, ...] = filters
+        self.exclude: tuple[Network, ...] = exclude
+        self.excluded: ExcludedNetworks | None = ExcludedNetworks(exclude) if exclude else None
+        self.check: PermitCheck = compile_filters(filters)
+        self.bounds: dict[int, Bounds] = (
+            self.check.ipv4 if network.version == IPV4 else self.check.ipv6
+        )
         if exclude:
             self.bounds = _NOT_AT_ONCE
         # An entry has few different answers, so each is made once: that takes 400 ns.
-        self.permitted = Match(resource_id, network, None)
+        self.permitted: Match = Match(resource_id, network, None)
         self._refusals: dict[Reason, Match] = {}
 
     def refused(self, reason: Reason) -> Match:

@@ -60,7 +60,7 @@ class Place:
 
     def __init__(self) -> None:
         self.events: deque[FlowEvent] | None = None
-        self.is_open = True
+        self.is_open: bool = True
 
 
 # The order of the events of one expiry: itself, the flows that it ends, and `AccessExhausted`
@@ -108,7 +108,7 @@ class EventQueue:
         self._outdated = 0
         self._flow_numbers = count(1)
         self._flow_events = 0
-        self.flow_events_lost = 0
+        self.flow_events_lost: int = 0
 
     # --- Putting ---------------------------------------------------------------------------
 

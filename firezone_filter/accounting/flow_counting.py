@@ -78,14 +78,14 @@ class CountedFlow(Quick):
             is_tcp: whether it is one of TCP.
             is_outbound: whether the client sends the packets.
         """
-        self.client_id = forward.client_id
-        self.forward = forward
+        self.client_id: str = forward.client_id
+        self.forward: Forward = forward
         self.record: Any = record
         self._header_end = transport + header
         self._flags_at = transport + TCP_FLAGS_AT
         self._generation, self._born = generation, generation.number
         self._is_tcp = is_tcp
-        self.is_outbound = is_outbound
+        self.is_outbound: bool = is_outbound
 
     def handle(self, packet: bytes, now: float) -> Forward | None:
         """Count a packet; return `None` to have it judged anew."""
@@ -170,7 +170,7 @@ class FlowRecorder:
 
     def __init__(self, client_id: str, log: FlowLog, find_over: FindOver | None = None) -> None:
         """Create a recorder whose records go to *log*; *find_over* as for `ClientRecords`."""
-        self.records = ClientRecords(client_id, log, find_over)
+        self.records: ClientRecords = ClientRecords(client_id, log, find_over)
 
     def count(  # noqa: PLR0913 - the facts about a packet
         self,

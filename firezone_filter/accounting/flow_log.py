@@ -124,7 +124,7 @@ class FlowLog:
         self._finished: list[tuple[int, float, RecordHolder]] = []
         self._gone = 0  # entries of clients that have disconnected
         self._closings: list[_Closing] = []
-        self.closings = 0
+        self.closings: int = 0
         """How many closings there have been: another number means that more has ended."""
         self._departures: deque[_Departure] = deque()
         self._numbers = count()

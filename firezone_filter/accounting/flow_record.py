@@ -85,9 +85,12 @@ class Tally:
     __slots__ = ("last_packet", "open_until", "rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
 
     def __init__(self, now: float, open_until: float) -> None:
-        self.tx_packets = self.tx_bytes = self.rx_packets = self.rx_bytes = 0
-        self.last_packet = now
-        self.open_until = open_until
+        self.tx_packets: int = 0
+        self.tx_bytes: int = 0
+        self.rx_packets: int = 0
+        self.rx_bytes: int = 0
+        self.last_packet: float = now
+        self.open_until: float = open_until
         """A moment up to which the record is certainly open, and a packet can be counted without
         a second look; -inf if it has ended, or is finished and may end any time. Handlers then
         need one check."""
@@ -107,17 +110,24 @@ class FlowRecord(Tally):
         "state",
     )
 
+    open_until: float
+    tx_packets: int
+    tx_bytes: int
+    rx_packets: int
+    rx_bytes: int
+
     def __init__(
         self, resource_id: str, ends: bytes, domain: str | None, number: int, now: float
     ) -> None:
         super().__init__(now, now + IDLE)
-        self.resource_id = resource_id
-        self.ends = ends
-        self.domain = domain
-        self.number = number
-        self.flow_start = self.passed_over = now
-        self.state = 0
-        self.deadline = now + IDLE
+        self.resource_id: str = resource_id
+        self.ends: bytes = ends
+        self.domain: str | None = domain
+        self.number: int = number
+        self.flow_start: float = now
+        self.passed_over: float = now
+        self.state: int = 0
+        self.deadline: float = now + IDLE
         """When the flow has to be looked at. Packets do not move it, which would cost a
         microsecond each."""
 

@@ -83,7 +83,7 @@ class ClientRecords:
             find_over: what finds authorizations that are over and not withdrawn; `None` if
                 there never are any. Their records take no room.
         """
-        self.client_id = client_id
+        self.client_id: str = client_id
         self._log = log
         self._find_over = find_over
         self._by_resource: dict[str, dict[bytes, FlowRecord]] = {}
@@ -98,7 +98,9 @@ class ClientRecords:
         # Records that are finished and not reported, with the numbers of their finish.
         self._finished: dict[FlowRecord, int] | None = None
         self._searched = 0  # the closings that have been searched in vain for room
-        self.is_listed = self.is_finishing = self.is_gone = False
+        self.is_listed: bool = False
+        self.is_finishing: bool = False
+        self.is_gone: bool = False
 
     def open(self) -> Iterable[FlowRecord]:
         """Return the open records."""

@@ -242,9 +242,9 @@ class RefusalCounts:
 
     def __init__(self, log: RefusalLog | None) -> None:
         """Pass each refusal on to *log*, if flows are recorded."""
-        self.outbound = dict.fromkeys(Reason, 0)
-        self.inbound = dict.fromkeys(Reason, 0)
-        self.log = log
+        self.outbound: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        self.inbound: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        self.log: RefusalLog | None = log
         """Where refusals are passed on to; `None` without flow records."""
 
     def add(self, direction: Direction, packet: bytes, refused: Drop | Reject, now: float) -> None:

@@ -12,6 +12,7 @@ from firezone_filter.capture.damage import (
     UnreadableCaptureError,
 )
 from firezone_filter.capture.extras import MissingExtraError, missing
+from firezone_filter.capture.interface import Interface
 from firezone_filter.capture.reader import Capture
 from firezone_filter.capture.stream import Record
 
@@ -46,6 +47,7 @@ __all__ = [
     "Captures",
     "DamagedCaptureError",
     "Frames",
+    "Interface",
     "InvalidFilterError",
     "MissingExtraError",
     "NotACaptureError",

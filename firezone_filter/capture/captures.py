@@ -67,12 +67,6 @@ class Captures:
     It is a context manager, and closes the files at its end.
     """
 
-    names: Sequence[str]
-    """The names of what is read, in this order."""
-
-    left_out: Sequence[str]
-    """The names of files in directories that are no captures."""
-
     _is_begun = False
     _is_closed = False
 
@@ -100,12 +94,22 @@ class Captures:
                 raise
             else:
                 self._parts.append(part)
-        self.names = tuple(part.source.name for part in self._parts)
-        self.left_out = tuple(left_out)
+        self._names = tuple(part.source.name for part in self._parts)
+        self._left_out = tuple(left_out)
         if not self._parts:
             raise UnreadableCaptureError(
                 f"no captures among {len(left_out)} files" if left_out else "no captures to read"
             )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of what is read, in this order."""
+        return self._names
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """The names of files in directories that are no captures."""
+        return self._left_out
 
     @property
     def size(self) -> int | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from firezone_filter.capture.interface import Interface
 from firezone_filter.capture.stream import Record
+from firezone_filter.structures.attribute_docs import documented
 
 CHUNK_BYTES: Final = 8 << 20
 """The size of a chunk, in bytes of the capture; a single larger block is read all the same."""
@@ -25,6 +26,7 @@ LEAST_NS: Final = -(1 << 63)
 MOST_NS: Final = (1 << 63) - 1
 
 
+@documented
 @frozen(eq=False)
 class Frames:
     """Some thousands of frames that follow each other in a capture."""

@@ -4,6 +4,8 @@ from typing import Final
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
+
 _BASE_2: Final = 0x80
 
 MICROSECONDS: Final = 6
@@ -18,6 +20,7 @@ def ticks_per_second(resolution: int) -> int:
     return int(2**exponent if resolution & _BASE_2 else 10**exponent)
 
 
+@documented
 @frozen
 class Interface:
     """An interface of a capture; a pcap file has one, which has no name."""

@@ -32,9 +32,6 @@ _FOREIGN: Final = {
 class Capture:
     """A capture that is being read, forward only: iterate it once, or its `chunks`."""
 
-    link_type: int | None
-    """The link type of all records; `None` if each interface has its own (pcapng)."""
-
     def __init__(self, stream: BinaryIO) -> None:
         """Read the file header; *stream* stays the caller's to close.
 
@@ -50,8 +47,13 @@ class Capture:
         except DamagedCaptureError as error:
             # Without a header there is no link type, so not one packet can be read.
             raise UnreadableCaptureError(f"no capture can be read: {error}") from None
-        self.link_type = self._reader.link_type if isinstance(self._reader, Pcap) else None
+        self._link_type = self._reader.link_type if isinstance(self._reader, Pcap) else None
         self._records = self._reader.records()
+
+    @property
+    def link_type(self) -> int | None:
+        """The link type of all records; `None` if each interface has its own (pcapng)."""
+        return self._link_type
 
     @property
     def position(self) -> int:

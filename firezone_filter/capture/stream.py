@@ -10,6 +10,7 @@ from firezone_filter.capture.damage import DamagedCaptureError
 from firezone_filter.capture.formats import MAX_PACKET
 from firezone_filter.capture.interface import Interface
 from firezone_filter.capture.unpacked import Unpacked
+from firezone_filter.structures.attribute_docs import documented
 
 _MAGIC_SIZE: Final = 6
 
@@ -19,6 +20,7 @@ TIME_END_NS: Final = (1 << 32) * NS_PER_S
 """The end of usual time stamps, in 2106: seconds in a classic capture file have 32 bits."""
 
 
+@documented
 @frozen
 class Record:
     """One captured frame."""

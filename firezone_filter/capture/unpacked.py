@@ -14,7 +14,7 @@ class Unpacked:
 
     def __init__(self, stream: BinaryIO, head: bytes) -> None:
         """Continue behind *head*, which was read already; *stream* stays the caller's to close."""
-        self.position = len(head)
+        self.position: int = len(head)
         """Compressed bytes read so far."""
         self._stream = stream
         self._pieces = self._unpack(head)

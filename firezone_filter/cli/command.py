@@ -43,7 +43,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 
 
 class _Group(click.Group):
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
 
 @click.group(
@@ -129,7 +129,7 @@ def cli() -> None:
     "--workers",
     metavar="N",
     type=click.IntRange(1, MAX_WORKERS),
-    help="Spread the clients over N processes (docs/how-to/clusters.md).",
+    help="Spread the clients over N processes (clusters.md).",
 )
 @click.option(
     "--scheduler",

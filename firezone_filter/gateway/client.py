@@ -60,10 +60,10 @@ class Client(NearEnd):
         """Connect a client at *now*; *connected* numbers clients in the order of their coming."""
         options = context.options
         self.id = client_id
-        self.addresses = addresses.packed()
-        self.access = ClientAccess(client_id)
-        self.flow_cache = ClientFlowCache(context.flow_cache)
-        self.fragments = FragmentMemory(context.cleanup)
+        self.addresses: tuple[bytes, ...] = addresses.packed()
+        self.access: ClientAccess = ClientAccess(client_id)
+        self.flow_cache: ClientFlowCache = ClientFlowCache(context.flow_cache)
+        self.fragments: FragmentMemory = FragmentMemory(context.cleanup)
         self.nat = None
         self.flows: ClientFlows | None = None
         """The flows that it has begun; `None` without `stateful`."""
@@ -82,21 +82,23 @@ class Client(NearEnd):
             self.recorder = FlowRecorder(
                 client_id, context.flow_log, partial(_find_over, self.access)
             )
-        self.only_remembers = self.flows is None and self.recorder is None
-        self.forward_own = Forward(client_id, None)
+        self.only_remembers: bool = self.flows is None and self.recorder is None
+        self.forward_own: Forward = Forward(client_id, None)
         """The decision for permitted packets to and from the gateway's own address."""
-        self.reply_tokens = TokenBucket(options.reject_rate, options.reject_burst, now)
+        self.reply_tokens: TokenBucket = TokenBucket(
+            options.reject_rate, options.reject_burst, now
+        )
         self.agenda: Agenda[Authorization] | None = None
         """Its authorizations by expiry, those that are over and not taken apart yet included;
         `None` while none ever had one. `Expiries` owns it."""
-        self.expiry_place = NO_PLACE
+        self.expiry_place: int = NO_PLACE
         """Its place in `Expiries`."""
-        self.latest_end = NO_EXPIRY
+        self.latest_end: Expiry = NO_EXPIRY
         """The latest of the expiries that have been carried out."""
-        self.valid_until = math.inf
+        self.valid_until: float = math.inf
         self._connected = connected
         self._context = context
-        self.drops = {}
+        self.drops: dict[Reason, Drop] = {}
 
     def invalidate(self) -> None:
         """Invalidate every remembered decision, since the client's permissions have changed.

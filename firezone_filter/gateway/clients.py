@@ -16,7 +16,7 @@ from itertools import count
 from typing import Final, cast
 
 from firezone_filter.access.authorizations import Authorization
-from firezone_filter.accounting.event_queue import Expiry
+from firezone_filter.accounting.event_queue import EventQueue, Expiry
 from firezone_filter.accounting.refusals import RefusalCounts
 from firezone_filter.gateway.client import NO_EXPIRY, Client
 from firezone_filter.gateway.context import GatewayContext
@@ -56,10 +56,10 @@ class ClientTable:
     def __init__(self, context: GatewayContext) -> None:
         self.by_id: dict[str, Client] = {}
         self.by_address: dict[bytes, Client] = {}
-        self.events = context.events
+        self.events: EventQueue = context.events
         self._context = context
         self._numbers = count()
-        self.expiries = Expiries()
+        self.expiries: Expiries = Expiries()
 
     # --- Hooks -----------------------------------------------------------------------------
 

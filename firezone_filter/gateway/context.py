@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from firezone_filter.access.permits import compile_filters
-from firezone_filter.access.special_ranges import address_flags
+from firezone_filter.access.permits import PermitCheck, compile_filters
+from firezone_filter.access.special_ranges import RangeMap, address_flags
 from firezone_filter.accounting.event_queue import EventQueue
 from firezone_filter.accounting.flow_log import FlowLog
 from firezone_filter.accounting.refusals import RefusalLog
@@ -42,15 +42,19 @@ class GatewayContext:
     def __init__(
         self, addresses: TunnelAddresses, plan: AddressPlan, options: GatewayOptions
     ) -> None:
-        self.options = options
-        self.plan = plan
-        self.ranges = address_flags(plan)
+        self.options: GatewayOptions = options
+        self.plan: AddressPlan = plan
+        self.ranges: RangeMap = address_flags(plan)
         self.flags: Callable[[bytes], int] = self.ranges.flags
-        self.flow_cache = FlowCache(options.max_remembered)
-        self.events = EventQueue()
-        self.flow_log = FlowLog(self.events) if options.flow_records else None
-        self.refusal_log = RefusalLog(self.events) if options.flow_records else None
-        self.logs = tuple(log for log in (self.flow_log, self.refusal_log) if log is not None)
+        self.flow_cache: FlowCache = FlowCache(options.max_remembered)
+        self.events: EventQueue = EventQueue()
+        self.flow_log: FlowLog | None = FlowLog(self.events) if options.flow_records else None
+        self.refusal_log: RefusalLog | None = (
+            RefusalLog(self.events) if options.flow_records else None
+        )
+        self.logs: tuple[FlowLog | RefusalLog, ...] = tuple(
+            log for log in (self.flow_log, self.refusal_log) if log is not None
+        )
         self.cleanup: UpkeepQueue[Keeper] = UpkeepQueue()
         self.session_pool: SessionPool[Session] = SessionPool(
             options.max_sessions_per_client, options.max_sessions
@@ -58,7 +62,7 @@ class GatewayContext:
         self.flow_pool: SessionPool[Flow] = SessionPool(
             options.max_flows_per_client, options.max_flows
         )
-        self.own_check = compile_filters(options.own_filters)
+        self.own_check: PermitCheck = compile_filters(options.own_filters)
         self.own: frozenset[bytes] = frozenset()
         self.addresses = addresses
 

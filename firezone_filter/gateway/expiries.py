@@ -33,7 +33,7 @@ class Expiries(Deadline):
         self._numbers = count()
         # Before the first `now` any time takes the slow path, where the clock starts.
         self._horizon = -math.inf
-        self.next = -math.inf
+        self.next: float = -math.inf
         """No authorization is over before this moment."""
 
     def set(self, client: Client, authorization: Authorization, at: float | None) -> None:

@@ -129,7 +129,7 @@ class FlowCache(FlowCount):
     def __init__(self, limit: int) -> None:
         """Remember at most *limit* flows of all clients together, those of sessions aside."""
         # (Options have no bound, and the twin's field does.)
-        self.limit = min(limit, ALL)
+        self.limit: int = min(limit, ALL)
         self.count = 0
         self.ranking: Ranking[ClientFlowCache] = Ranking()
         """The clients by how many flows of theirs are remembered."""
@@ -148,7 +148,7 @@ class FlowCache(FlowCount):
         """Handlers of flows to clients, in the same form, or `()`."""
         # For each table the list that leads to it, its place there, and what is there when closed.
         self._doors: list[tuple[list[Shards], int, Shards, Shards]] = []
-        self.is_open = True
+        self.is_open: bool = True
 
     def __len__(self) -> int:
         return sum(len(flows) for shards in self.tables.values() for flows in shards)
@@ -355,9 +355,9 @@ class ClientFlowCache(FlowStore):
         self._prepared: dict[int, _Prepared] = {}
         self._marked = None
         self._room = 0
-        self.rank = NO_PLACE
+        self.rank: int = NO_PLACE
         self._has_sessions = False
-        self.inbound_generation = Generation()
+        self.inbound_generation: Generation = Generation()
         """Handlers of inbound flows that bypass the NAT belong to one generation; a new NAT
         session or translated flow, which may take them over, begins the next."""
 

@@ -71,7 +71,7 @@ class FragmentMemory:
         """Begin without any; *cleanup* has those forgotten that are over."""
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._cleanup = cleanup
-        self.deadline = NO_PLACE
+        self.deadline: int = NO_PLACE
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -33,7 +33,7 @@ class RememberedEnds:
         """The moments by key; only this class may change the dict."""
         self._in_order: list[tuple[float, ReverseKey]] = []
         self._cleanup = cleanup
-        self.deadline = NO_PLACE
+        self.deadline: int = NO_PLACE
 
     def __len__(self) -> int:
         return len(self.moments)

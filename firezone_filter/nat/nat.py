@@ -48,8 +48,8 @@ class Nat:
         release: Release,
     ) -> None:
         """Create a NAT without proxy addresses; arguments as `SessionTable`."""
-        self.proxies = ProxyTable()
-        self.given = GivenNames()
+        self.proxies: ProxyTable = ProxyTable()
+        self.given: GivenNames = GivenNames()
         """What `resolve` has been told, to be told again."""
         self._sessions = SessionTable(pool, connected, cleanup, release)
         self.real: set[bytes] = set()

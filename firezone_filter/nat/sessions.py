@@ -41,7 +41,7 @@ class ProxyGroup(Group):
 
     def __init__(self, proxy: bytes, ends_at: float) -> None:
         super().__init__(ends_at)
-        self.proxy = proxy
+        self.proxy: bytes = proxy
 
 
 class Session(TrackedSession):
@@ -103,7 +103,7 @@ class SessionTable(ClientSessions[Session]):
         self._forward: dict[bytes, ProxyGroup] = {}
         self._reverse: dict[bytes, dict[int, Session]] = {}
         self._release = release
-        self.ends = RememberedEnds(cleanup)
+        self.ends: RememberedEnds = RememberedEnds(cleanup)
         """Of the sessions that ended by their own rules."""
 
     # --- Reading ---------------------------------------------------------------------------

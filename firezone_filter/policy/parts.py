@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from attrs import Attribute, field, frozen
 
 from firezone_filter.policy.targets import parse_target
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import (
     Address,
     TunnelAddresses,
@@ -78,6 +79,7 @@ def _to_authorizations(
     return to_tuple("authorizations", values, PolicyAuthorization)
 
 
+@documented
 @frozen
 class PolicyDomain:
     """One resolved name of a DNS resource: the arguments of `Gateway.domain_resolved`.
@@ -99,6 +101,7 @@ class PolicyDomain:
     out more: the addresses that a name server must not be able to give access to."""
 
 
+@documented
 @frozen
 class PolicyAuthorization:
     """One client's permission for one resource.
@@ -126,6 +129,7 @@ class PolicyAuthorization:
             object.__setattr__(self, "domains", None)
 
 
+@documented
 @frozen
 class PolicyClient:
     """A client and its authorizations.
@@ -147,6 +151,7 @@ class PolicyClient:
     """Its permissions; without any it may reach nothing."""
 
 
+@documented
 @frozen
 class PolicyTest:
     """What a client must be able to reach, and what it must not: for `Policy.run_tests`.

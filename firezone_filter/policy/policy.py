@@ -28,6 +28,7 @@ from firezone_filter.policy.parts import (
 )
 from firezone_filter.policy.targets import parse_target
 from firezone_filter.policy.told import told_clients
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddresses
 from firezone_filter.values.arguments import check_type
 from firezone_filter.values.options import GatewayOptions
@@ -49,6 +50,7 @@ def _to_tests(values: Iterable[PolicyTest]) -> tuple[PolicyTest, ...]:
     return to_tuple("tests", values, PolicyTest)
 
 
+@documented
 @frozen
 class Policy:
     """A gateway's addresses, its clients and their authorizations, and its options.
@@ -243,7 +245,7 @@ class Policy:
             at: the moment, in Unix seconds; `None` if nothing has expired.
 
         Returns:
-            The boxes: IPv4 first, by first address, protocol and port or types. Neighbours that
+            The boxes, IPv4 first, by first address, protocol and port or types. Neighbours that
             differ in nothing else are one. The gateway's own addresses are among them.
 
         Raises:
@@ -315,7 +317,7 @@ class Policy:
         """Return what in the policy is not as it should be, or as it seems.
 
         That is exact: what permits nothing, or nothing that is not permitted anyway, is found by
-        comparing sets of packets, by the rules that decide. docs/reference/lint.md lists all
+        comparing sets of packets, by the rules that decide. lint.md lists all
         codes with their thresholds. What expires later counts as long as it lasts: an
         authorization that outlasts all others is not redundant.
 

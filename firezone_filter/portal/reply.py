@@ -6,12 +6,14 @@ from typing import Final
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.json_types import to_dict, to_json_type
 
 TOPIC: Final = "gateway"
 """The only topic of the channel between a gateway and the portal."""
 
 
+@documented
 @frozen
 class PortalReply:
     """A reply that the portal waits for: send its `to_json()` over the channel."""
@@ -32,6 +34,7 @@ class PortalReply:
         return {"event": self.event, "ref": None, "topic": TOPIC, "payload": payload}
 
 
+@documented
 @frozen
 class PortalEvent:
     """A message that is not, or not only, about filtering: ICE, keys, relays, names to resolve.

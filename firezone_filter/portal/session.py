@@ -38,7 +38,7 @@ class PortalSession:
     sends the replies. The host may call hooks besides, and still fetches the gateway's events;
     at `AccessExhausted`, Firezone's own gateway closes the client's connection. Keep one
     session for a gateway, however often the channel is reopened: the portal always begins with
-    an `init`, which also brings the addresses for a new `Gateway` (docs/how-to/portal.md).
+    an `init`, which also brings the addresses for a new `Gateway` (portal.md).
 
     - `init` revokes every authorization that is not listed (all of them if the list is
       missing), calls `set_addresses`, and sets the expiry of the listed ones. It is handed
@@ -105,7 +105,7 @@ class PortalSession:
                 then is removed first.
 
         Returns:
-            The things that are left to do, in this order: each `PortalReply` is to be sent,
+            The things that are left to do, in this order. Each `PortalReply` is to be sent,
             each `PortalEvent` is the host's to handle. Often there are none.
 
         Raises:

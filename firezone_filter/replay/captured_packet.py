@@ -23,6 +23,7 @@ from firezone_filter.packet.numbers import (
     TCP,
     UDP,
 )
+from firezone_filter.structures.attribute_docs import documented
 
 _MAX_LENGTH_FIELD: Final = 0xFFFF
 _HOP_BY_HOP: Final = 0
@@ -35,6 +36,7 @@ _LENGTH_AT: Final = {IPV4: 2, IPV6: 4}
 _NOT_COUNTED: Final = {IPV4: 0, IPV6: IPV6_HEADER}
 
 
+@documented
 @frozen
 class CapturedPacket:
     """A packet, without the headers before it and the bytes behind it."""

@@ -9,6 +9,8 @@ from typing import Final
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
+
 _IPV4_HEADER: Final = 20
 _IPV6_HEADER: Final = 40
 
@@ -34,6 +36,7 @@ _NAMES: Final = {1: "icmp", 2: "igmp", _TCP: "tcp", _UDP: "udp", 41: "ipv6", 47:
 }  # fmt: skip
 
 
+@documented
 @frozen
 class FiveTuple:
     """The addresses, protocol and ports that all packets of one direction of a flow share."""

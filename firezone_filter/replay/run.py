@@ -87,7 +87,7 @@ def replay(  # noqa: PLR0913 - each is independent of the others
         until: only frames before this time.
         count: only so many frames, the first ones.
         filter: only frames that match, in tcpdump's language (extra `filter`).
-        workers: spreads the clients over so many processes; docs/how-to/clusters.md tells how.
+        workers: spreads the clients over so many processes; clusters.md tells how.
         scheduler: spreads them over the workers of the Dask cluster at this address.
 
     Raises:

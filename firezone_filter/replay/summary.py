@@ -12,6 +12,7 @@ from attrs import Factory, define, field, frozen
 from firezone_filter.capture.stream import Record
 from firezone_filter.replay.captured_packet import CapturedPacket
 from firezone_filter.replay.five_tuple import FiveTuple, read_addresses, read_five_tuple
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.structures.key_slots import KeySlots
 from firezone_filter.values.decisions import (
     Decision,
@@ -44,6 +45,7 @@ KINDS: Final = ("forward", "translate", "reject", "drop")
 """The kinds of decisions, as reports name them."""
 
 
+@documented
 @frozen
 class Decided:
     """One packet of a client, and the gateway's decision."""
@@ -88,12 +90,16 @@ def kind_of(decision: Decision) -> str:
             assert_never(decision)
 
 
+@documented
 @define
 class Tally:
     """A number of packets and of their bytes."""
 
     packets: int = 0
+    """How many."""
+
     bytes: int = 0
+    """How long they are together."""
 
     def add(self, size: int) -> None:
         """Count one packet of *size* bytes."""
@@ -108,11 +114,13 @@ def _by_direction() -> ByDirection:
     return {direction: Tally() for direction in Direction}
 
 
+@documented
 @define
 class Refusals:
     """The packets refused in one direction for one reason."""
 
     tally: Tally = Factory(Tally)
+    """All of them."""
 
     flows: dict[FiveTuple, int] = Factory(dict)
     """Packets of each flow, for the first `MAX_FLOWS` flows."""
@@ -141,6 +149,7 @@ class Refusals:
         return sorted(self.flows.items(), key=lambda item: -item[1])[:count]
 
 
+@documented
 @define
 class ClientSummary:
     """The packets of one client, allowed and refused."""
@@ -149,6 +158,7 @@ class ClientSummary:
     """By resource id; `None` stands for the gateway itself."""
 
     refused: ByDirection = Factory(_by_direction)
+    """By direction."""
 
     @property
     def packets(self) -> int:
@@ -157,6 +167,7 @@ class ClientSummary:
         return sum(tally.packets for each in tallies for tally in each.values())
 
 
+@documented
 @define
 class Summary:
     """All counts of a replay."""

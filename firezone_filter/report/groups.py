@@ -1,7 +1,7 @@
 """Groups of packets that have all in common but their time and flow, and how many there are."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from attrs import define, frozen
@@ -110,4 +110,4 @@ class Groups:
             return NotImplemented
         return dict(self.items()) == dict(other.items())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]

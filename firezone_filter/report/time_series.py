@@ -5,7 +5,7 @@ longer than thought, whole buckets are added up, and nothing has to be counted a
 """
 
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 from attrs import define
@@ -137,4 +137,4 @@ class TimeSeries(Generic[K]):
         rows, others = list(self.names.values()), [other.names[name] for name in self.names]
         return np.array_equal(self._counts[rows], other._counts[others])
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]

@@ -30,7 +30,7 @@ class FlowGroup(Group):
 
     def __init__(self, resource_id: str, ends_at: float) -> None:
         super().__init__(ends_at)
-        self.resource_id = resource_id
+        self.resource_id: str = resource_id
 
 
 class Flow(TrackedSession):
@@ -71,7 +71,7 @@ class ClientFlows(ClientSessions[Flow]):
         self._groups: dict[str, FlowGroup] = {}
         self._ends_at = ends_at
         self._release = release
-        self.generation = generation
+        self.generation: Generation = generation
 
     # --- Reading ---------------------------------------------------------------------------
 

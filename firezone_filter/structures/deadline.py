@@ -12,5 +12,5 @@ class Deadline:
     __slots__ = ("next",)
 
     def __init__(self) -> None:
-        self.next = math.inf
+        self.next: float = math.inf
         """Nothing is due before this moment, which may be early."""

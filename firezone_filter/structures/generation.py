@@ -16,7 +16,7 @@ class Generation:
     __slots__ = ("number",)
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number: int = 0
 
 
 NEVER_OUTDATED: Final = Generation()

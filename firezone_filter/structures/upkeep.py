@@ -41,7 +41,7 @@ class UpkeepQueue(Generic[K]):
 
     def __init__(self) -> None:
         self._heap: PlacedHeap[K] = PlacedHeap("deadline")
-        self.next = math.inf
+        self.next: float = math.inf
         """Nothing is due before this moment."""
 
     def announce(self, keeper: K, at: float) -> None:

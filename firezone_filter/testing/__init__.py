@@ -6,11 +6,11 @@ library does not.
 
 try:
     import hypothesis as _  # noqa: F401 - asked for here, where the error can say what to do
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "firezone_filter.testing needs Hypothesis: pip install 'firezone-filter[testing]'",
         name="hypothesis",
-    ) from error
+    ) from _error
 
 from firezone_filter.packet.numbers import ACK, FIN, RST, SYN
 from firezone_filter.testing.asserts import assert_allowed, assert_policy_tests, assert_refused

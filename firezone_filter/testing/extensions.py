@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from struct import pack
-from typing import Final, NamedTuple
+from typing import Final
+
+from attrs import frozen
 
 from firezone_filter.packet.numbers import IPV4, IPV6_HEADER
+from firezone_filter.structures.attribute_docs import documented
 
 HOP_BY_HOP: Final = 0
 ROUTING: Final = 43
@@ -17,7 +20,9 @@ DEFAULT_IDENTIFICATION: Final = 7
 _UNITS_OF_8: Final = frozenset({HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS})
 
 
-class Extension(NamedTuple):
+@documented
+@frozen
+class Extension:
     """An IPv6 extension header: one of those that the functions here build, or any other."""
 
     number: int

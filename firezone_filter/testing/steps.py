@@ -6,8 +6,10 @@ from typing import Any
 from attrs import field, frozen
 
 from firezone_filter import Direction, Gateway
+from firezone_filter.structures.attribute_docs import documented
 
 
+@documented
 @frozen
 class Step:
     """One call of a gateway: a packet, a hook, or a moment that has come.

@@ -112,16 +112,16 @@ class SteadyFlow(Quick):
             is_tcp: whether it is one of TCP.
             is_outbound: whether the client sends them.
         """
-        self.client_id = permitted.client_id
+        self.client_id: str = permitted.client_id
         self.sessions: Any = sessions
         self.session: Any = session
-        self.flags_at = transport + TCP_FLAGS_AT
-        self.port = port
-        self.permitted = permitted
-        self.rewriting = rewriting
+        self.flags_at: int = transport + TCP_FLAGS_AT
+        self.port: int = port
+        self.permitted: Forward = permitted
+        self.rewriting: AppliesRewriting | None = rewriting
         self._generation, self._born = generation, generation.number
-        self.is_tcp = is_tcp
-        self.is_outbound = is_outbound
+        self.is_tcp: bool = is_tcp
+        self.is_outbound: bool = is_outbound
 
     def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
         """Let one of the flow's next packets pass, and apply it to its session.
@@ -236,10 +236,10 @@ class Joined(Quick):
         self, decides: FlowHandler, follows: FlowHandler, tracked: SessionFlow | None = None
     ) -> None:
         """Join two handlers; neither decides anything once the session of *tracked* is gone."""
-        self.client_id = decides.client_id
-        self.decides = decides
-        self.follows = follows
-        self.tracked = tracked
+        self.client_id: str = decides.client_id
+        self.decides: FlowHandler = decides
+        self.follows: FlowHandler = follows
+        self.tracked: SessionFlow | None = tracked
 
     def handle(self, packet: bytes, now: float) -> Forward | Translate | None:
         """Decide about a packet, and apply it to both; return `None` to have it judged."""

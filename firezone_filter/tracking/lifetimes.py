@@ -88,9 +88,9 @@ class Group:
     def __init__(self, ends_at: float = math.inf) -> None:
         self.held = {}
         """The sessions by their keys."""
-        self.ends_at = ends_at
+        self.ends_at: float = ends_at
         """When policy ends them, as far as that is known. It may change until it has come."""
-        self.place = NO_PLACE
+        self.place: int = NO_PLACE
         self.withdrawn_at: float | None = None
         """When policy ended them, of which some wait to be forgotten; `None` if it has not."""
 
@@ -126,28 +126,30 @@ class SessionState(Link):
 
     def __init__(self, group: Group, key: Hashable, protocol: int) -> None:
         # (To call `Link`'s would take a third longer.)
-        self.before = self.after = None
+        self.before: Link | None = None
+        self.after: Link | None = None
         self.group: Any = group
         """Those that policy ends together with it."""
         self.key: Any = key
         """Its key in the group."""
-        self.last = self.last_outbound = 0.0
+        self.last: float = 0.0
+        self.last_outbound: float = 0.0
         """When its last packet was seen, and its last packet out. Of TCP only packets out
         prolong anything, so `last` may be early there."""
-        self.resource_port = NO_RESOURCE_PORT
-        self.is_open = False
+        self.resource_port: int = NO_RESOURCE_PORT
+        self.is_open: bool = False
         """Whether it is one of its group: neither only proposed by the judge, nor ended."""
-        self.is_steady = False
+        self.is_steady: bool = False
         """Whether packets without state flags do nothing but prolong it."""
-        self.is_half_closed = False
+        self.is_half_closed: bool = False
         """The same for TCP that was answered, and to which the client, but not the far end, has
         said FIN: such a packet is also its last, in the order in which these give way."""
         self.outbound_key: bytes | None = None
         self.inbound_key: bytes | None = None
         """Under which keys its handlers are stored; the flow cache sets them."""
-        self.place = NO_PLACE
+        self.place: int = NO_PLACE
         """Its place in the heap of those that are in no order."""
-        self.seen = _IS_TCP if protocol == TCP else 0
+        self.seen: int = _IS_TCP if protocol == TCP else 0
         """What has been seen of it, as `lifetimes` counts it."""
 
     @property
@@ -184,6 +186,10 @@ class TrackedSession(SessionState):
 
     group: Group
     key: Hashable
+    last: float
+    last_outbound: float
+    resource_port: int
+    seen: int
 
     @property
     def is_tcp(self) -> bool:

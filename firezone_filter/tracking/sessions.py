@@ -92,11 +92,11 @@ class SessionPool(Generic[S]):
 
     def __init__(self, per_client: int, in_all: int) -> None:
         """Allow *per_client* sessions of each client, and *in_all* of all together."""
-        self.per_client = per_client
-        self.in_all = in_all
-        self.count = 0
+        self.per_client: int = per_client
+        self.in_all: int = in_all
+        self.count: int = 0
         """How many sessions there are, those that are gone and wait to be forgotten included."""
-        self.ranked_above = in_all // 2
+        self.ranked_above: int = in_all // 2
         """With more sessions than these, clients get places among those that have most."""
         self.most: PlacedHeap[ClientSessions[S]] = PlacedHeap()
         """The clients with sessions that have a place; the one that has most first, of equals the
@@ -158,7 +158,7 @@ class SessionLanes(Deadline):
     __slots__ = ("datagrams", "established", "unanswered")
 
     def __init__(self) -> None:
-        self.next = math.inf
+        self.next: float = math.inf
         """No session is gone before this moment, which may be early."""
         # As the theory above has it.
         self.unanswered: Lane[Any] = Lane()
@@ -182,15 +182,17 @@ class ClientSessions(SessionLanes, Generic[S]):
         "pool",
     )
 
+    next: float
+
     def __init__(self, pool: SessionPool[S], connected: int) -> None:
         """Begin without any; *connected* numbers the clients in the order of their coming."""
         super().__init__()
-        self.pool = pool
+        self.pool: SessionPool[S] = pool
         self._connected = connected
-        self.count = 0
+        self.count: int = 0
         """How many there are, those that are gone and wait to be forgotten included."""
-        self.place = NO_PLACE
-        self.deadline = NO_PLACE
+        self.place: int = NO_PLACE
+        self.deadline: int = NO_PLACE
         # As the theory above has it.
         self._closing: Lane[S] = Lane()
         self._said_fin: Lane[S] = Lane()

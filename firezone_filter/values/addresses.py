@@ -19,6 +19,7 @@ from ipaddress import (
 
 from attrs import field, frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.errors import InvalidAddress, shown
 
 # A slash that anything but a prefix length follows.
@@ -154,6 +155,7 @@ def _to_ipv6(value: str | IPv6Address | None) -> IPv6Address | None:
     return address
 
 
+@documented
 @frozen
 class TunnelAddresses:
     """The tunnel addresses of a client or of the gateway: IPv4, IPv6, or one of each.
@@ -182,6 +184,7 @@ class TunnelAddresses:
         return tuple(address.packed for address in self.present())
 
 
+@documented
 @frozen
 class AddressPlan:
     """The ranges of tunnel addresses, and the ranges of proxy addresses.

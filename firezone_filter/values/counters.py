@@ -5,6 +5,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.json_types import to_dict
 
@@ -12,6 +13,7 @@ AllowedKind = Literal["forward", "translate"]
 """The decisions that let a packet through."""
 
 
+@documented
 @frozen(kw_only=True)
 class Counters:
     """The result of `Gateway.counters`: present numbers, and totals since its creation."""

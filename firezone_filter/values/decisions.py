@@ -11,11 +11,13 @@ from typing import Literal, Self, TypeVar, final
 from attrs import frozen
 
 from firezone_filter.compiled.twins import compiled, supply
+from firezone_filter.structures.attribute_docs import documented, documented_members
 from firezone_filter.values.json_types import to_dict
 
 T = TypeVar("T")
 
 
+@documented_members
 class Direction(enum.Enum):
     """The direction of a packet, named from the client's point of view."""
 
@@ -32,16 +34,20 @@ class Reason(enum.StrEnum):
     The string values are stable; logs and counters may rely on them.
     """
 
-    description: str
-    """The reason in one sentence, for people."""
+    _description: str
 
     # The default is for type checkers, to which `Reason("tcp-port")` is a call of this.
     def __new__(cls, value: str, description: str = "") -> Self:
         """Make a member: its value, and what it means in one sentence."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.description = description
+        member._description = member.__doc__ = description  # noqa: SLF001 - its own
         return member
+
+    @property
+    def description(self) -> str:
+        """The reason in one sentence, for people."""
+        return self._description
 
     MALFORMED = (
         "malformed",
@@ -151,6 +157,7 @@ class Reason(enum.StrEnum):
     )
 
 
+@documented
 @final
 @frozen
 class Forward:
@@ -176,6 +183,7 @@ class Forward:
         return to_dict(self, decision="forward")
 
 
+@documented
 @final
 @frozen
 class Translate:
@@ -222,6 +230,7 @@ def make_translate(packet: bytes, client_id: str, resource_id: str) -> Translate
     return made
 
 
+@documented
 @final
 @frozen
 class Reject:
@@ -269,6 +278,7 @@ def make_reject(reply: bytes, reason: Reason, client_id: str) -> Reject:
     return made
 
 
+@documented
 @final
 @frozen
 class Drop:

@@ -20,12 +20,14 @@ def shown(value: object) -> str:
 class FirezoneFilterError(Exception):
     """The root of all errors that the library raises on purpose."""
 
-    value: object
-    """The offending value."""
-
     def __init__(self, message: str, value: object) -> None:
         super().__init__(message)
-        self.value = value
+        self._value = value
+
+    @property
+    def value(self) -> object:
+        """The offending value."""
+        return self._value
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the attributes when the error crosses a process boundary.
@@ -58,24 +60,30 @@ class InvalidAddress(FirezoneFilterError, ValueError):  # noqa: N818 - the name 
 class AddressInUse(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong
     """A tunnel address belongs to another client."""
 
-    client_id: str
-    """The client that has the address."""
-
     def __init__(self, message: str, value: object, client_id: str) -> None:
         super().__init__(message, value)
-        self.client_id = client_id
+        self._client_id = client_id
+
+    @property
+    def client_id(self) -> str:
+        """The client that has the address."""
+        return self._client_id
 
 
 class _FaultyError(FirezoneFilterError, ValueError):
     """An error about input that may have many faults, which are reported together."""
 
-    faults: tuple[str, ...]
-    """The faults that were found, one line each: the first hundred, and then a line that says
-    how many more there are."""
-
     def __init__(self, message: str, value: object, faults: tuple[str, ...] = ()) -> None:
         super().__init__(message, value)
-        self.faults = faults or (message,)
+        self._faults = faults or (message,)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The faults that were found, one line each.
+
+        They are the first hundred, and then a line that says how many more there are.
+        """
+        return self._faults
 
 
 class InvalidPolicy(_FaultyError):  # noqa: N818 - the name says what went wrong
@@ -88,11 +96,6 @@ class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wron
     If a hook of the gateway would have refused it, the error of that hook is the `__cause__`.
     """
 
-    revoked_from: tuple[str, ...]
-    """The ids of the clients from which the message has taken something away all the same; if
-    there are none, nothing at all has changed. If there are some, the last line of the error's
-    text says so."""
-
     def __init__(
         self,
         message: str,
@@ -101,7 +104,16 @@ class InvalidMessage(_FaultyError):  # noqa: N818 - the name says what went wron
         revoked_from: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, value, faults)
-        self.revoked_from = revoked_from
+        self._revoked_from = revoked_from
+
+    @property
+    def revoked_from(self) -> tuple[str, ...]:
+        """The ids of the clients from which the message has taken something away all the same.
+
+        If there are none, nothing at all has changed. If there are some, the last line of the
+        error's text says so.
+        """
+        return self._revoked_from
 
 
 class InvalidTime(FirezoneFilterError, ValueError):  # noqa: N818 - the name says what went wrong

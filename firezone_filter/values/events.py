@@ -8,10 +8,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented, documented_members
 from firezone_filter.values.decisions import Direction, Reason
 from firezone_filter.values.json_types import to_dict
 
 
+@documented
 @frozen
 class AuthorizationExpired:
     """An authorization has reached its `expires_at`, and has ended."""
@@ -30,6 +32,7 @@ class AuthorizationExpired:
         return to_dict(self, kind="authorization-expired")
 
 
+@documented
 @frozen
 class AccessExhausted:
     """The last authorization of a client has ended, so it may reach no resource any more.
@@ -47,6 +50,7 @@ class AccessExhausted:
         return to_dict(self, kind="access-exhausted")
 
 
+@documented_members
 class FlowEnd(enum.StrEnum):
     """The cause that closed a flow record.
 
@@ -79,6 +83,7 @@ class FlowEnd(enum.StrEnum):
     """The client began another flow at its limit of 4,096 open records."""
 
 
+@documented
 @frozen(kw_only=True)
 class _Flow:
     """The identity of a recorded flow."""
@@ -125,6 +130,7 @@ class FlowStarted(_Flow):
         return to_dict(self, kind="flow-started")
 
 
+@documented
 @frozen(kw_only=True)
 class FlowEnded(_Flow):
     """A flow record has been closed, with the traffic of the whole flow.
@@ -158,6 +164,7 @@ class FlowEnded(_Flow):
         return to_dict(self, kind="flow-ended")
 
 
+@documented
 @frozen(kw_only=True)
 class FlowRefused:
     """Packets of one client and far address were refused for one reason, within 60 s.

@@ -9,6 +9,7 @@ from typing import Final, assert_never, final
 from attrs import frozen
 
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, Network
 from firezone_filter.values.decisions import Decision, Drop, Forward, Reason, Reject, Translate
 from firezone_filter.values.json_types import to_dict
@@ -26,6 +27,7 @@ def protocol_name(protocol: int) -> str:
     return _NAMES.get(protocol, f"protocol {protocol}")
 
 
+@documented
 @final
 @frozen
 class PacketSummary:
@@ -87,6 +89,7 @@ def _end(address: Address, port: int | None) -> str:
     return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"  # noqa: PLR2004 - IP version
 
 
+@documented
 @final
 @frozen
 class Check:
@@ -111,6 +114,7 @@ class Check:
         return to_dict(self)
 
 
+@documented
 @final
 @frozen
 class Candidate:
@@ -139,6 +143,7 @@ class Candidate:
         return to_dict(self)
 
 
+@documented
 @final
 @frozen
 class Explanation:

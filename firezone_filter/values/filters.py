@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 
 from firezone_filter.packet.icmp import ICMP_PARTNERS
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, MAX_BYTE, MAX_PORT, TCP, UDP
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.errors import InvalidPolicy, shown
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -43,6 +44,7 @@ def to_byte(name: str, value: int) -> int:
     return int(value)
 
 
+@documented
 @frozen(order=True, init=False)
 class PortRange:
     """An inclusive range of TCP or UDP ports, 0 to 65,535.
@@ -146,6 +148,7 @@ def _merged(ranges: Iterable[PortRange]) -> Iterator[PortRange]:
         yield before
 
 
+@documented
 @frozen
 class _PortFilter:
     """What `Tcp` and `Udp` have in common: ports."""
@@ -200,6 +203,7 @@ def _to_types(family: int, values: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(types | {partners[one] for one in types & partners.keys()}))
 
 
+@documented
 @frozen(init=False)
 class Icmp:
     """A filter that permits ICMP: ICMPv4 over IPv4, ICMPv6 over IPv6.
@@ -262,6 +266,7 @@ def _to_protocol(value: int) -> int:
     return number
 
 
+@documented
 @frozen
 class Protocol:
     """A filter that permits another IP protocol as a whole: `Protocol(47)` is GRE.

@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.errors import InvalidPolicy, shown
 from firezone_filter.values.filters import Filter, Icmp, Tcp, Udp, to_filters
 from firezone_filter.values.times import is_finite
@@ -32,6 +33,7 @@ def _check_amount(name: str, value: float) -> None:
         raise InvalidPolicy(f"{name}: {shown(value)} is negative or not finite", value)
 
 
+@documented
 @frozen
 class GatewayOptions:
     """The settings of a gateway that come from the host, not from the portal.

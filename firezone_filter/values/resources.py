@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from attrs import field, frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Network, to_network, to_networks
 from firezone_filter.values.domains import DomainPattern, to_domain_pattern
 from firezone_filter.values.errors import InvalidAddress, InvalidPolicy, shown
@@ -53,6 +54,7 @@ def _to_address(value: str) -> str:
 # `cache_hash`, because each `authorize` looks its resource up by hash: 7 µs with four filters.
 
 
+@documented
 @frozen(cache_hash=True)
 class CidrResource:
     """A network, or a single address, that a client can be authorized to reach.
@@ -87,6 +89,7 @@ class CidrResource:
         check_excluded(self.network, self.exclude)
 
 
+@documented
 @frozen(cache_hash=True)
 class DnsResource:
     """A domain name, or a pattern of names, that a client can be authorized to reach.
@@ -119,6 +122,7 @@ class DnsResource:
         return DomainPattern.parse(self.address)
 
 
+@documented
 @frozen(cache_hash=True)
 class InternetResource:
     """The public Internet, with every protocol.

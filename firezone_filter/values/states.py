@@ -6,10 +6,12 @@ seconds; before the first `now`, so many seconds after it.
 
 from attrs import frozen
 
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, TunnelAddresses
 from firezone_filter.values.resources import Resource
 
 
+@documented
 @frozen
 class AuthorizationState:
     """An authorization that has not ended."""
@@ -21,6 +23,7 @@ class AuthorizationState:
     """When it ends; `None` for never."""
 
 
+@documented
 @frozen
 class NameState:
     """A call of `Gateway.domain_resolved`, with all that was given."""
@@ -39,6 +42,7 @@ class NameState:
     gateway leaves out more: those that a name server must not be able to give access to."""
 
 
+@documented
 @frozen
 class ProxyState:
     """A proxy address, and where it leads."""
@@ -57,6 +61,7 @@ class ProxyState:
     """The DNS resources that it was given for, ascending."""
 
 
+@documented
 @frozen
 class NatSessionState:
     """A live session of the NAT: one port of the client and one proxy address."""
@@ -80,6 +85,7 @@ class NatSessionState:
     """When it ends if no packet comes."""
 
 
+@documented
 @frozen
 class FlowState:
     """A live flow of a gateway with `GatewayOptions.stateful`, as the client sees it."""
@@ -112,6 +118,7 @@ class FlowState:
     """When it ends if no packet comes."""
 
 
+@documented
 @frozen
 class ClientState:
     """A connected client at one moment; what is over at that moment is not in it."""

@@ -1,11 +1,10 @@
-"""explain.md: its programs print what it says, and its tables are those of the code."""
+"""explain.md: its programs print what it says, and its table is that of the code."""
 
 import re
 from typing import Any, Final
 
 import pytest
 
-from firezone_filter import Reason
 from tests import snippets
 from tests.property.asked import ROWS
 from tests.property.pools import INBOUND, OUTBOUND
@@ -36,9 +35,3 @@ def test_every_check_is_in_the_table_in_the_order_of_its_direction() -> None:
     for column, direction in enumerate((OUTBOUND, INBOUND), 1):
         names = [row[0].strip("`") for row in rows if row[column].strip()]
         assert tuple(names) == ROWS[direction]
-
-
-def test_every_reason_is_in_the_table_with_its_description() -> None:
-    assert table("The reasons") == [
-        [f"`{reason.name}`", f"`{reason.value}`", reason.description] for reason in Reason
-    ]

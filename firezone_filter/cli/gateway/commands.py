@@ -20,12 +20,12 @@ _PACKAGES: Final = {"pyroute2": "pyroute2", "dns": "dnspython"}
 
 
 class _Group(click.Group):
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
 
 @click.group("gateway", cls=_Group, no_args_is_help=False)
 def gateway_group() -> None:
-    """Filter what a VPN brings, on Linux, as root. docs/how-to/gateway.md tells all of it."""
+    """Filter what a VPN brings, on Linux, as root. gateway.md tells all of it."""
 
 
 @gateway_group.command("run")

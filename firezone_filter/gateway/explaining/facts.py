@@ -9,7 +9,7 @@ from firezone_filter.gateway.context import GatewayContext
 from firezone_filter.gateway.explaining.wording import in_words
 from firezone_filter.gateway.ruling import Ruling
 from firezone_filter.packet.headers import NO_PORT, Headers
-from firezone_filter.values.decisions import Direction, Drop, Reject
+from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
 
 _OUTBOUND = Direction.OUTBOUND
 
@@ -46,27 +46,30 @@ class Facts:
         headers: Headers,
         ruling: Ruling,
     ) -> None:
-        self.context = context
-        self.clients = clients
-        self.outbound = direction is _OUTBOUND
-        self.packet = packet
-        self.now = now
-        self.client_id = client_id
-        self.headers = headers
-        self.ruling = ruling
+        self.context: GatewayContext = context
+        self.clients: ClientTable = clients
+        self.outbound: bool = direction is _OUTBOUND
+        self.packet: bytes = packet
+        self.now: float = now
+        self.client_id: str | None = client_id
+        self.headers: Headers = headers
+        self.ruling: Ruling = ruling
         decision = ruling.decision
-        self.reason = decision.reason if isinstance(decision, Drop | Reject) else None
+        self.reason: Reason | None = (
+            decision.reason if isinstance(decision, Drop | Reject) else None
+        )
         """Why it was refused; `None` if it was not."""
         near, far, port = headers.source, headers.destination, headers.destination_port
         if not self.outbound:
             near, far, port = far, near, headers.source_port
-        self.near, self.far = near, far
+        self.near: bytes = near
+        self.far: bytes = far
         """The addresses of the client's end and of the other."""
-        self.flags = context.flags(far)
+        self.flags: int = context.flags(far)
         """Those of the far address, in the range map."""
-        self.is_own = far in context.own
+        self.is_own: bool = far in context.own
         """Whether the far address is the gateway's own."""
-        self.number = port if headers.icmp_type == NO_PORT else headers.icmp_type
+        self.number: int = port if headers.icmp_type == NO_PORT else headers.icmp_type
         """The far port, or the ICMP type."""
 
     @property

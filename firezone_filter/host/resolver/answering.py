@@ -103,7 +103,7 @@ class Resolver:
         self._others = others
         self._clock = clock
         self._warnings = FewWarnings(_LOG, clock)
-        self.counters = ResolverCounters()
+        self.counters: ResolverCounters = ResolverCounters()
 
     async def answer(self, client: ResolverClient, wire: bytes, *, tcp: bool) -> bytes | None:
         """Return the answer to a message of a client; `None` if it gets none.

@@ -55,7 +55,7 @@ class RunningResolver:
         self._exits = AsyncExitStack()
         self.upstream = upstream
         """The name servers behind, with counts of what they were asked."""
-        self.port = 0
+        self.port: int = 0
         """The port that it listens on, of every address."""
 
     @classmethod

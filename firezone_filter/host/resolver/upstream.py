@@ -50,16 +50,16 @@ class Upstream:
         most_patience: float = MOST_PATIENCE,
     ) -> None:
         """Take servers to ask, in this order, and seconds to wait for one and for all."""
-        self.servers = list(servers)
+        self.servers: list[Server] = list(servers)
         """The name servers, the one that is asked first in front. They may be replaced."""
         self._patience = patience
         self._most_patience = most_patience
         self._room = asyncio.Semaphore(MOST_AT_A_TIME)
-        self.asked = 0
+        self.asked: int = 0
         """Exchanges with a server, over UDP and TCP."""
-        self.failed = 0
+        self.failed: int = 0
         """Those without a usable answer, one that nothing is known included."""
-        self.spoofed = 0
+        self.spoofed: int = 0
         """Those in which something came that was no answer to the question."""
 
     async def ask(

@@ -74,16 +74,16 @@ class Area:
         work_out: Callable[[], Shape],
         leads: bool = True,  # noqa: FBT001, FBT002 - as above
     ) -> None:
-        self.version = version
+        self.version: int = version
         """IP version: 4 or 6."""
-        self.first = first
+        self.first: int = first
         """The lowest address, as an integer."""
-        self.last = last
+        self.last: int = last
         """The highest address."""
-        self.kind = kind
-        self.coverage = coverage
+        self.kind: AreaKind = kind
+        self.coverage: Coverage = coverage
         """The resources that cover the addresses, best first, and those that exclude them."""
-        self.leads = leads
+        self.leads: bool = leads
         """Whether anything is behind the addresses: not if a name has no address of the family."""
         # Lint asks for no shapes, and with as many filters as resources they take a third of its
         # time.

@@ -5,6 +5,7 @@ from typing import Literal, final
 from attrs import field, frozen
 
 from firezone_filter.policy.analysis.boxes import describe, networks_of
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, AddressPlan, Network, TunnelAddresses
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.filters import PortRange
@@ -13,6 +14,7 @@ from firezone_filter.values.options import GatewayOptions
 Changed = Literal["added", "removed", "readdressed", "changed"]
 
 
+@documented
 @final
 @frozen
 class BoxChange:
@@ -57,6 +59,7 @@ class BoxChange:
         return describe(self.first, self.last, self.protocol, self.ports, self.icmp_types)
 
 
+@documented
 @final
 @frozen
 class Move:
@@ -72,6 +75,7 @@ class Move:
     """The one by the second policy."""
 
 
+@documented
 @final
 @frozen
 class ExpiryChange:
@@ -87,6 +91,7 @@ class ExpiryChange:
     """When it ends by the second policy."""
 
 
+@documented
 @final
 @frozen
 class ClientDiff:
@@ -112,6 +117,7 @@ class ClientDiff:
     """The authorizations that end at another time, in the first policy's order."""
 
 
+@documented
 @final
 @frozen
 class PolicyDiff:

@@ -1,11 +1,13 @@
 """What `Policy.lint` may find: the table of its codes, and `Finding`.
 
-docs/reference/lint.md is written from this table, and a test compares the two.
+lint.md has the words of this table, and an example and an advice for each code.
 """
 
 from typing import Final, Literal
 
 from attrs import frozen
+
+from firezone_filter.structures.attribute_docs import documented
 
 Severity = Literal["error", "warning", "info"]
 """`error`: it has no effect, or two meanings; that is always a mistake. `warning`: it does less,
@@ -231,12 +233,13 @@ CODES: Final[dict[str, LintCode]] = {
 """What may be found, by code."""
 
 
+@documented
 @frozen
 class Finding:
     """Something in a policy that is not as it should be, or as it seems."""
 
     code: str
-    """`FZ101` and so on; docs/reference/lint.md explains each."""
+    """`FZ101` and so on; lint.md explains each."""
 
     severity: Severity
     """`"error"`, `"warning"` or `"info"`."""

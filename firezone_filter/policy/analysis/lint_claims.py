@@ -12,15 +12,17 @@ from collections.abc import Collection, Iterable
 from itertools import chain
 from typing import final
 
+from firezone_filter.access.authorizations import ClientAccess
 from firezone_filter.access.permits import PermitCheck, compile_filters
 from firezone_filter.access.special_ranges import NOT_RESOLVED, RangeMap
 from firezone_filter.documents.faults import Place
 from firezone_filter.nat.proxies import ProxyTable, Resolution
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6
-from firezone_filter.policy.analysis.areas import AreaKind, Surveyor
+from firezone_filter.policy.analysis.areas import Area, AreaKind, Surveyor
 from firezone_filter.policy.analysis.lint_report import authorization_place
 from firezone_filter.policy.analysis.packet_sets import PacketSet, PacketSets, Way, outside
 from firezone_filter.policy.parts import PolicyAuthorization, PolicyClient
+from firezone_filter.values.filters import Filter
 from firezone_filter.values.resources import InternetResource
 
 Permitted = dict[int, PacketSet]
@@ -34,11 +36,13 @@ class Claim:
     __slots__ = ("check", "covers", "end", "filters", "one", "permitted", "place")
 
     def __init__(self, place: Place, one: PolicyAuthorization) -> None:
-        self.place = place
-        self.one = one
-        self.end = math.inf if one.expires_at is None else one.expires_at
+        self.place: Place = place
+        self.one: PolicyAuthorization = one
+        self.end: float = math.inf if one.expires_at is None else one.expires_at
         resource = one.resource
-        self.filters = () if isinstance(resource, InternetResource) else resource.filters
+        self.filters: tuple[Filter, ...] = (
+            () if isinstance(resource, InternetResource) else resource.filters
+        )
         self.check: PermitCheck = compile_filters(self.filters)
         self.covers: list[int] = []
         """The numbers of the areas that the resource covers, ascending."""
@@ -72,15 +76,19 @@ class Claims:
             sets: makes the sets.
         """
         self.ranges: RangeMap = surveyor.inside.context.ranges
-        self.access = surveyor.inside.clients[client.id].access
-        self.versions = tuple(address.version for address in client.addresses.present())
+        self.access: ClientAccess = surveyor.inside.clients[client.id].access
+        self.versions: tuple[int, ...] = tuple(
+            address.version for address in client.addresses.present()
+        )
         self.sets = sets
-        self.all = [
+        self.all: list[Claim] = [
             Claim(authorization_place(place, number), client.authorizations[number])
             for number in living
         ]
         self._by_id = {claim.id: claim for claim in self.all}
-        self.areas = [area for area in surveyor.areas(client.id) if area.kind is not AreaKind.OWN]
+        self.areas: list[Area] = [
+            area for area in surveyor.areas(client.id) if area.kind is not AreaKind.OWN
+        ]
         self.side_by_side: list[list[tuple[Claim, PacketSet]]] = []
         """Who permits what, by the number of the area."""
         for number, area in enumerate(self.areas):

@@ -21,9 +21,9 @@ class FilterClaim:
     __slots__ = ("claim", "number", "permitted")
 
     def __init__(self, claim: Claim, number: int, permitted: Permitted) -> None:
-        self.claim = claim
-        self.number = number
-        self.permitted = permitted
+        self.claim: Claim = claim
+        self.number: int = number
+        self.permitted: Permitted = permitted
 
     def equals(self, other: "FilterClaim") -> bool:
         """Tell whether two filters permit the same, until the same moment."""

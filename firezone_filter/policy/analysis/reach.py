@@ -16,6 +16,7 @@ from firezone_filter.policy.analysis.boxes import (
     to_facets,
 )
 from firezone_filter.policy.parts import PolicyClient
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, Network
 from firezone_filter.values.arguments import to_text
 from firezone_filter.values.errors import UnknownClient
@@ -23,6 +24,7 @@ from firezone_filter.values.filters import PortRange
 from firezone_filter.values.times import to_time
 
 
+@documented
 @final
 @frozen
 class Reach:

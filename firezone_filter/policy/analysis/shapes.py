@@ -91,9 +91,11 @@ class Shape:
     __slots__ = ("named", "parts")
 
     def __init__(self, parts: tuple[Part, ...]) -> None:
-        self.parts = parts
+        self.parts: tuple[Part, ...] = parts
         """Ascending by protocol and number, `None` last."""
-        self.named = frozenset(part.protocol for part in parts if part.protocol is not None)
+        self.named: frozenset[int] = frozenset(
+            part.protocol for part in parts if part.protocol is not None
+        )
         """The protocols that a part names."""
 
     @property

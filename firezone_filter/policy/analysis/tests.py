@@ -15,6 +15,7 @@ from firezone_filter.policy.analysis.view import View
 from firezone_filter.policy.building import build_gateway, living
 from firezone_filter.policy.parts import PolicyTest
 from firezone_filter.policy.targets import parse_target
+from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.explanations import Explanation
 from firezone_filter.values.json_types import to_dict
@@ -25,6 +26,7 @@ Side = Literal["allow", "deny"]
 """The two lists of a test."""
 
 
+@documented
 @frozen
 class TestResult:
     """What became of one test of a policy."""

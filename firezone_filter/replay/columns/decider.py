@@ -50,8 +50,8 @@ class Decider:
         refusals: ExplainedRefusals | None = None,
     ) -> None:
         self.summary = summary
-        self.outcomes = Outcomes()
-        self.flows = Flows(inside(gateway), self.outcomes, with_ends=with_decisions)
+        self.outcomes: Outcomes = Outcomes()
+        self.flows: Flows = Flows(inside(gateway), self.outcomes, with_ends=with_decisions)
         self._gateway = gateway
         self._passing = Passing(gateway, start)
         self._expiries = inside(gateway).expiries

@@ -82,7 +82,7 @@ class ColumnReplay:
             events: receives all other events, if given; the summary keeps but the first of them.
             report: counts the packets for a report, if given, with refusals explained.
         """
-        self.summary = Summary()
+        self.summary: Summary = Summary()
         """The counts; complete after `finish`."""
         self._policy = policy
         self._report = report

@@ -18,9 +18,9 @@ class FlowEnds:
     """The two ends of each flow, and the texts of all addresses."""
 
     def __init__(self) -> None:
-        self.texts = Texts()
+        self.texts: Texts = Texts()
         """All addresses as text."""
-        self.values = np.empty((5, _ROOM), dtype=np.int32)
+        self.values: NDArray[np.int32] = np.empty((5, _ROOM), dtype=np.int32)
         """A column for each flow, with the numbers of both addresses, protocol and ports."""
         self._known: dict[tuple[int, int, bool], int] = {}
         self._packed: dict[bytes, int] = {}

@@ -119,13 +119,13 @@ class Flows:
         """What the outcomes up to `FIRST_REFUSED` stand for."""
         # By client, whether outbound, reason (its hash is computed in Python) and resource.
         self._refusals: dict[tuple[str, bool, int, str | None], int] = {}
-        self.ends = FlowEnds() if with_ends else None
+        self.ends: FlowEnds | None = FlowEnds() if with_ends else None
         """What columns say about them; `None` if there are none."""
-        self.words = np.empty((5, _ROOM), dtype=np.uint64)
+        self.words: NDArray[np.uint64] = np.empty((5, _ROOM), dtype=np.uint64)
         """For each flow its addresses, in two words each, and family, protocol and ports."""
-        self.outcomes = np.empty(_ROOM, dtype=np.int32)
+        self.outcomes: NDArray[np.int32] = np.empty(_ROOM, dtype=np.int32)
         """For each flow the outcome of its packets, or one of the constants above."""
-        self.directions = np.empty(_ROOM, dtype=np.int8)
+        self.directions: NDArray[np.int8] = np.empty(_ROOM, dtype=np.int8)
         """For each flow the number of its direction; below 0 if it belongs to no client."""
         self._client_of = np.empty(_ROOM, dtype=np.int32)
         # By client, what becomes of packets from and to each far end.

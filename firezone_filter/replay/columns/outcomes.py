@@ -78,11 +78,12 @@ class Outcomes:
     """All outcomes that occurred, and the packets of each."""
 
     def __init__(self) -> None:
-        self.clients, self.resources = Texts(), Texts()
+        self.clients: Texts = Texts()
+        self.resources: Texts = Texts()
         self._all: list[Outcome] = []
         self._outbound: dict[_Key, int] = {}
         self._inbound: dict[_Key, int] = {}
-        self.groups = np.full(_ROOM, NOT_REFUSED, dtype=np.int32)
+        self.groups: NDArray[np.int32] = np.full(_ROOM, NOT_REFUSED, dtype=np.int32)
         """By outcome the number of its direction times the reasons, and of its reason;
         `NOT_REFUSED` for what is permitted."""
         # A row each for direction, kind, reason, client and resource; -1 for none.

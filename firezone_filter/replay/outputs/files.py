@@ -55,7 +55,7 @@ class OutputFile:
         self.name: Final = name
         self._part: str | None = None
         try:
-            self.stream = self._open(name)
+            self.stream: BinaryIO = self._open(name)
         except OSError as error:
             error.filename = name
             raise

@@ -1,6 +1,6 @@
 """A replay in parts: one reader, and partitions that decide about some of the clients each.
 
-docs/how-to/clusters.md tells how it works, and what follows from that.
+clusters.md tells how it works, and what follows from that.
 """
 
 from typing import Final

@@ -33,7 +33,7 @@ Numbered = tuple[NDArray[np.int64], Any]
 
 
 class _Making:
-    needs_payload: ClassVar = False
+    needs_payload: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._made: list[Numbered] = []
@@ -79,7 +79,7 @@ class ColumnRows(_Making):
 class _Captured(_Making):
     """Makes what the writer of a capture writes."""
 
-    needs_payload: ClassVar = True
+    needs_payload: ClassVar[bool] = True
     writer: ClassVar[type[ForwardedWriter | ForwardedPcapngWriter | RefusedWriter]]
 
     def add_columns(self, columns: DecisionColumns) -> None:
@@ -92,19 +92,19 @@ class _Captured(_Making):
 class SentPackets(_Captured):
     """Makes packets that pass."""
 
-    writer = ForwardedWriter
+    writer: ClassVar[type[ForwardedWriter]] = ForwardedWriter
 
 
 class SentFromInterfaces(_Captured):
     """Makes packets that pass, with their interfaces."""
 
-    writer = ForwardedPcapngWriter
+    writer: ClassVar[type[ForwardedPcapngWriter]] = ForwardedPcapngWriter
 
 
 class RefusedFrames(_Captured):
     """Makes frames with refused packets."""
 
-    writer = RefusedWriter
+    writer: ClassVar[type[RefusedWriter]] = RefusedWriter
 
 
 def column_outputs_to(writers: Sequence[Writer]) -> list[Output] | None:

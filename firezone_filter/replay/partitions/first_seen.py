@@ -16,7 +16,7 @@ class FirstSeen:
 
     def __init__(self, summary: Summary, outcomes: Outcomes) -> None:
         """Take note of what is counted in both."""
-        self.appearances = Appearances()
+        self.appearances: Appearances = Appearances()
         """What has been noted."""
         self._summary = summary
         self._outcomes = outcomes

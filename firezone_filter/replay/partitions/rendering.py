@@ -79,7 +79,7 @@ class _Making:
 class Rows(_Making):
     """Makes rows of a table."""
 
-    needs_payload: ClassVar = False
+    needs_payload: ClassVar[bool] = False
 
     def add(self, decided: Decided) -> None:
         """Make a row."""
@@ -89,7 +89,7 @@ class Rows(_Making):
 class Whole(_Making):
     """Leaves decided packets as they are."""
 
-    needs_payload: ClassVar = True
+    needs_payload: ClassVar[bool] = True
 
     def add(self, decided: Decided) -> None:
         """Keep a packet."""
@@ -99,7 +99,7 @@ class Whole(_Making):
 class _Captured(_Making):
     """Makes what the writer of a capture writes."""
 
-    needs_payload: ClassVar = True
+    needs_payload: ClassVar[bool] = True
     writer: ClassVar[type[ForwardedWriter | ForwardedPcapngWriter | RefusedWriter]]
 
     def add(self, decided: Decided) -> None:
@@ -111,19 +111,19 @@ class _Captured(_Making):
 class Forwarded(_Captured):
     """Makes packets that pass."""
 
-    writer = ForwardedWriter
+    writer: ClassVar[type[ForwardedWriter]] = ForwardedWriter
 
 
 class ForwardedPcapng(_Captured):
     """Makes packets that pass, with their interfaces."""
 
-    writer = ForwardedPcapngWriter
+    writer: ClassVar[type[ForwardedPcapngWriter]] = ForwardedPcapngWriter
 
 
 class Refused(_Captured):
     """Makes frames with refused packets."""
 
-    writer = RefusedWriter
+    writer: ClassVar[type[RefusedWriter]] = RefusedWriter
 
 
 def outputs_to(writers: Sequence[Writer]) -> list[Output]:

@@ -94,7 +94,7 @@ class PartedReplay:
             events: gets all other events.
             report: counts the packets for a report, if given.
         """
-        self.summary = Summary()
+        self.summary: Summary = Summary()
         """The counts; complete after `finish`."""
         self.losses = 0
         self.over_limits = 0

@@ -112,5 +112,5 @@ def _remarks(engine: "PartedReplay") -> Iterator[str]:
         yield (
             "all clients together had more sessions than max_sessions, or more flows than "
             f"max_flows, behind {engine.over_limits:,} chunks; one process might have decided "
-            "otherwise (docs/how-to/clusters.md)"
+            "otherwise (clusters.md)"
         )

@@ -13,6 +13,7 @@ NAMES = [
     "Captures",
     "DamagedCaptureError",
     "Frames",
+    "Interface",
     "InvalidFilterError",
     "MissingExtraError",
     "NotACaptureError",
