@@ -20,6 +20,9 @@ FILES_BY_HTTP = policy(alice=[cidr(f"files of {one}", one, tcp(80)) for one in F
 
 TO_RESOURCES, TO_CLIENTS = "4001", "4002"
 
+once = pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+"""Tells a story with a plain interface alone: rules and routes do not know what is behind it."""
+
 SEEN = ("rule", "route show table all", "address show dev ff-out", "address show dev ff-in")
 
 
@@ -71,6 +74,7 @@ def flooded(site: Site) -> Iterator[Flooded]:
     assert flooded.arrived() == 0
 
 
+@once
 @both_families
 @pytest.mark.parametrize("priority", range(FIRST, LAST + 1))
 def test_a_rule_is_laid_again(flooded: Flooded, priority: int, family: int) -> None:
@@ -82,6 +86,7 @@ def test_a_rule_is_laid_again(flooded: Flooded, priority: int, family: int) -> N
     assert flooded.fetches(family)
 
 
+@once
 @both_families
 @pytest.mark.parametrize("table", [OUTBOUND_TABLE, INBOUND_TABLE])
 def test_so_are_the_routes_of_a_table(flooded: Flooded, table: int, family: int) -> None:
@@ -91,6 +96,7 @@ def test_so_are_the_routes_of_a_table(flooded: Flooded, table: int, family: int)
     assert flooded.fetches(family)
 
 
+@once
 @pytest.mark.parametrize("device", ["ff-out", "ff-in"])
 @pytest.mark.parametrize("command", ["link set dev {} down", "address flush dev {}"])
 def test_a_device_gets_back_what_it_has_lost(flooded: Flooded, command: str, device: str) -> None:
@@ -100,12 +106,14 @@ def test_a_device_gets_back_what_it_has_lost(flooded: Flooded, command: str, dev
     assert all(flooded.fetches(family) for family in (0, 1))
 
 
+@once
 def test_the_table_local_does_not_come_first_again(flooded: Flooded) -> None:
     before, gateway = flooded.look(), flooded.site.network["gateway"]
     gateway.ip("rule", "add", "priority", "0", "lookup", "local")
     wait_for("the rules", lambda: flooded.look() == before)
 
 
+@once
 def test_what_keeps_clients_from_shouting_is_laid_again(flooded: Flooded) -> None:
     site = flooded.site
     (interface, *_), gateway = (
@@ -135,6 +143,7 @@ def test_an_interface_may_go_and_come_again(flooded: Flooded) -> None:
     wait_for("the handshake", flooded.fetches)
 
 
+@once
 def test_without_a_gateway_it_all_arrives(site: Site) -> None:
     flooded = Flooded(site)
     flooded.begin()
