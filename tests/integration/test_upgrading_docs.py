@@ -30,13 +30,13 @@ def run(policy: Policy) -> Replay:
 def as_before(decided: Decided) -> dict[str, str]:
     """Return what the lines of 0.1 had of a packet, but for the resource of refusals."""
     decision = decided.decision
-    refused = isinstance(decision, Reject | Drop)
+    reason = decision.reason.value if isinstance(decision, Reject | Drop) else ""
     return {
         "direction": decided.direction.value,
         "decision": type(decision).__name__.lower(),
-        "reason": decision.reason.value if refused else "",
+        "reason": reason,
         "client": decision.client_id or "",
-        "resource": "" if refused else decided.resource_id or "",
+        "resource": "" if reason else decided.resource_id or "",
     }
 
 
