@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from firezone_filter import Gateway, Reason, TunnelAddresses, prometheus_text
+from firezone_filter import Gateway, GatewayOptions, Reason, TunnelAddresses, prometheus_text
 from firezone_filter.host.metrics import losses_text
 from firezone_filter.host.names import Names
 from firezone_filter.host.tun import Losses
@@ -44,7 +44,8 @@ def resolver_text() -> str:
 @pytest.fixture(scope="module")
 def labels() -> dict[str, set[str]]:
     """Give the metrics of a gateway's page, each with its labels."""
-    counters = Gateway(TunnelAddresses("100.64.0.1")).counters()
+    options = GatewayOptions(flow_records=True)
+    counters = Gateway(TunnelAddresses("100.64.0.1"), options=options).counters()
     page = prometheus_text(counters) + losses_text({"ff-in": Losses()}) + resolver_text()
     return {
         sample.name: set(sample.labels)
