@@ -16,13 +16,15 @@ from tests.e2e.programs import ROOT, run
 from tests.e2e.site import Site
 from tests.e2e.talk import COULD_NOT_CONNECT, fetch, ping, url
 from tests.e2e.tunnels import Quick, Tunnel, lacking, program
-from tests.snippets import blocks
+from tests.snippets import blocks, fenced
 
 GUIDE = ROOT / "docs/how-to/gateway.md"
 INSTALL, GATEWAY, RELEASE, SERVICE = blocks(GUIDE, "sh")
 WG0 = dict(zip(("gateway", "alice"), blocks(GUIDE, "ini"), strict=True))
 (POLICY,) = blocks(GUIDE, "json")
-(OTHER_ADDRESSES,) = blocks(GUIDE, "json excerpt")
+(OTHER_ADDRESSES,) = (
+    one.text for one in fenced(GUIDE) if (one.language, one.label) == ("json", "shown")
+)
 ENDPOINT = "gateway.example.com"
 
 # `firezone-filter` is what INSTALL has installed, or that of the Python that runs the tests.

@@ -27,7 +27,12 @@ ELSEWHERE: Final = {
 }
 """Pages whose commands need more than a folder, and who runs them."""
 
-LABELS: Final = {"python": {"", "shown"}, "sh": {"", "shown"}, "console": {"", "fails", "shown"}}
+LABELS: Final = {
+    "python": {"", "shown"},
+    "json": {"", "shown"},
+    "sh": {"", "shown"},
+    "console": {"", "fails", "shown"},
+}
 OTHER_SHELLS: Final = {"bash", "shell", "zsh", "py", "python3", "pycon"}
 
 PAGES: Final = {page_name(document): document for document in DOCUMENTS}
