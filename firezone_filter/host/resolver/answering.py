@@ -27,8 +27,9 @@ from firezone_filter.host.resolver import replies
 from firezone_filter.host.resolver.access import Access, NamesFullError, ResolverClient
 from firezone_filter.host.resolver.bindings import without_ways_around
 from firezone_filter.host.resolver.few_warnings import FewWarnings
-from firezone_filter.host.resolver.given_names import MAX_TTL, GivenNames
+from firezone_filter.host.resolver.given_names import GivenNames
 from firezone_filter.host.resolver.lease_file import LeaseFileError
+from firezone_filter.host.resolver.leases import MAX_TTL
 from firezone_filter.host.resolver.questions import (
     Question,
     WrongQuestion,
@@ -137,7 +138,7 @@ class Resolver:
             fixed = self._access.fixed(client.id, name)
             if fixed is not None:
                 self.counters.own += 1
-                return _fixed(client, question, fixed)
+                return self._fixed(client, question, name, fixed)
             if self._access.is_open(client.id, name):
                 self.counters.own += 1
                 return await self._own(client, question, name)
@@ -166,6 +167,19 @@ class Resolver:
 
     # --- Names of resources ----------------------------------------------------------------
 
+    def _fixed(
+        self, client: ResolverClient, question: Question, name: str, proxies: tuple[Address, ...]
+    ) -> dns.message.Message:
+        """Return what the policy itself says of a name."""
+        if question.rdtype == dns.rdatatype.ANY:
+            return _any(question)
+        version = _VERSIONS.get(question.rdtype)
+        several = tuple(one for one in proxies if one.version == version)
+        if not several or version not in client.versions:
+            return replies.nothing(question, int(NEGATIVE_TTL))
+        self._given.note(client.id, name, several)
+        return replies.addresses(question, several, int(NEGATIVE_TTL))
+
     async def _own(
         self, client: ResolverClient, question: Question, name: str
     ) -> dns.message.Message:
@@ -176,22 +190,22 @@ class Resolver:
             return _any(question)
         if question.rdtype == dns.rdatatype.CNAME:
             return replies.nothing(question, int(NEGATIVE_TTL))
-        return await self._records(client, question)
+        return await self._records(client, question, name)
 
     async def _addresses(
         self, client: ResolverClient, question: Question, name: str, version: int
     ) -> dns.message.Message:
         # A client without that version still has to learn whether the name exists.
-        asked = version if version in client.versions else min(client.versions)
+        asked = version if version in client.versions else min(client.versions, default=version)
         resolved = await self._resolutions.find(name, asked)
         if not self._access.is_open(client.id, name):
             return replies.reply(question, dns.rcode.REFUSED)
         ttl = self._ttl(resolved)
         if not resolved.exists:
             return replies.nothing(question, ttl, exists=False)
-        if asked != version or not resolved.addresses:
+        if version not in client.versions or not resolved.addresses:
             return replies.nothing(question, min(ttl, int(NEGATIVE_TTL)))
-        proxies = self._given.give(client.id, name, version, resolved, ttl)
+        proxies = self._given.give(client.id, name, version, resolved)
         if not proxies:
             raise NamesFullError(f"no proxy address is left for {name}")
         self._renewal.note(name, version, resolved)
@@ -200,9 +214,13 @@ class Resolver:
     def _ttl(self, resolved: Resolved) -> int:
         return int(min(max(resolved.ends - self._clock(), 0.0), MAX_TTL))
 
-    async def _records(self, client: ResolverClient, question: Question) -> dns.message.Message:
+    async def _records(
+        self, client: ResolverClient, question: Question, name: str
+    ) -> dns.message.Message:
         """Return records of another type, under the very name that was asked for."""
         answer = await self._upstream.ask(question.qname, question.rdtype)
+        if not self._access.is_open(client.id, name):
+            return replies.reply(question, dns.rcode.REFUSED)
         try:
             chain = answer.resolve_chaining()
         except dns.exception.DNSException as error:
@@ -237,19 +255,6 @@ class Resolver:
             checking_disabled=bool(question.message.flags & dns.flags.CD),
         )
         return replies.forwarded(question, answer)
-
-
-def _fixed(
-    client: ResolverClient, question: Question, proxies: tuple[Address, ...]
-) -> dns.message.Message:
-    """Return what the policy itself says of a name."""
-    version = _VERSIONS.get(question.rdtype)
-    if question.rdtype == dns.rdatatype.ANY:
-        return _any(question)
-    several = [one for one in proxies if one.version == version and one.version in client.versions]
-    if not several:
-        return replies.nothing(question, int(NEGATIVE_TTL))
-    return replies.addresses(question, several, int(NEGATIVE_TTL))
 
 
 def _any(question: Question) -> dns.message.Message:

@@ -3,15 +3,11 @@
 import time
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final
 
 from firezone_filter.host.resolver.access import Access
 from firezone_filter.host.resolver.leases import Lease, Leases
 from firezone_filter.host.resolver.resolutions import Resolved
 from firezone_filter.values.addresses import Address
-
-MAX_TTL: Final = 300.0
-"""The longest that a client may cache proxy addresses, in seconds: permissions change."""
 
 
 class GivenNames:
@@ -20,15 +16,15 @@ class GivenNames:
     def __init__(
         self, access: Access, leases: Leases, clock: Callable[[], float] = time.time
     ) -> None:
-        """Give addresses by *leases*; *clock* returns Unix time."""
+        """Give addresses by *leases*; *clock* returns Unix time, and never runs backwards."""
         self._access = access
         self._leases = leases
         self._clock = clock
 
     def give(
-        self, client_id: str, name: str, version: int, resolved: Resolved, ttl: float
+        self, client_id: str, name: str, version: int, resolved: Resolved
     ) -> tuple[Address, ...]:
-        """Return the proxy addresses of a name that has real ones, for an answer of *ttl* seconds.
+        """Return the proxy addresses of a name that has real ones, for an answer.
 
         Returns:
             The addresses, in an order that differs from client to client, so that not all of them
@@ -43,7 +39,6 @@ class GivenNames:
             version,
             wanted=len(resolved.addresses),
             now=self._clock(),
-            ttl=ttl,
             is_free=lambda address: self._access.holder(client_id, address) in {None, name},
         )
         if not proxies:
@@ -52,6 +47,13 @@ class GivenNames:
         text = f"{client_id}\0{name}".encode(errors="surrogatepass")
         first = blake2b(text, digest_size=1).digest()[0] % len(proxies)
         return proxies[first:] + proxies[:first]
+
+    def note(self, client_id: str, name: str, addresses: tuple[Address, ...]) -> None:
+        """Note an answer with proxy addresses of one version that the policy itself has given.
+
+        If the policy gives them up, no other name gets them while the answer may be cached.
+        """
+        self._leases.hold(client_id, name, addresses[0].version, addresses, self._clock())
 
     def of_client(self, client_id: str) -> list[Lease]:
         """Return the leases of a client that last, and whose names it may reach."""

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from firezone_filter.host.resolver.leases import Lease
+from firezone_filter.host.resolver.leases import LEASE, MAX_TTL, Lease
 
 _VERSION: Final = 1
 """The form of the table, as the file says it itself (`user_version`)."""
@@ -81,13 +81,20 @@ class LeaseFile:
             raise
         self._database.execute("COMMIT")
 
-    def load(self) -> list[Lease]:
+    def load(self, now: float) -> list[Lease]:
         """Return all leases.
+
+        The clock may have been set since they were saved. So each lasts, in the file as well,
+        until an answer of just before *now* is cached nowhere any more; and none lasts longer than
+        one that begins *now*.
 
         Raises:
             LeaseFileError: the file is damaged.
         """
         with self._explained():
+            self._database.execute(
+                "UPDATE lease SET until = max(min(until, ?), ?)", (now + LEASE, now + MAX_TTL)
+            )
             rows = self._database.execute(
                 "SELECT client, name, version, address, until FROM lease"
                 " ORDER BY client, name, version, place"
@@ -100,6 +107,8 @@ class LeaseFile:
                 address = ip_address(text)
             except ValueError as error:
                 raise LeaseFileError(f"{self._path}: {error}") from error
+            if address.version != version or not (type(client_id) is type(name) is str):
+                raise LeaseFileError(f"{self._path}: no lease can be {(*key, text)}")
             found[key] = Lease(client_id, name, version, (*before, address), until)
         return list(found.values())
 

@@ -23,6 +23,9 @@ LEASE: Final = 86_400.0
 """Seconds that a lease lasts. It is prolonged by an answer only in its second half, so that a name
 costs a write a day, and not one for each question."""
 
+MAX_TTL: Final = 300.0
+"""The longest that a client may cache proxy addresses, in seconds: permissions change."""
+
 MOST_OF_A_NAME: Final = 4
 """Proxy addresses of a name and version, as Firezone's clients assign them: enough to try another
 real address when one does not answer."""
@@ -49,7 +52,8 @@ class Lease:
     """The proxy addresses, in the order in which they were given; at least one."""
 
     until: float
-    """Until when none of them means another name, in Unix seconds."""
+    """Until when none of them means another name, in Unix seconds. That is at least `LEASE` / 2
+    after the last answer with them."""
 
 
 class LeaseStore(Protocol):
@@ -107,10 +111,9 @@ class Leases:
         *,
         wanted: int,
         now: float,
-        ttl: float,
         is_free: Callable[[Address], bool] = lambda _: True,
     ) -> tuple[Address, ...]:
-        """Return the addresses of a name, for an answer that may be cached for *ttl* from *now*.
+        """Return the addresses of a name, for an answer that is cached for `MAX_TTL` at most.
 
         What it has already it keeps. New ones are given until there are *wanted*, or none is left.
 
@@ -120,8 +123,8 @@ class Leases:
             version: the IP version.
             wanted: how many there should be; more than `MOST_OF_A_NAME` are not given.
             now: Unix time, in seconds.
-            ttl: seconds, at most `LEASE`.
-            is_free: whether the name may have an address, for all that others know of it.
+            is_free: whether the name may have an address, for all that others know of it. One that
+                it has and may not have now is not returned, and goes to no other name either.
 
         Returns:
             The addresses, in the order in which they were given; none if the range is full, or the
@@ -132,15 +135,30 @@ class Leases:
         self._add_new(addresses, (client_id, name, version), wanted, now, is_free)
         if not addresses:
             return ()
-        until = now + LEASE
-        if before is not None and before.until >= now + max(ttl, LEASE / 2):
-            until = before.until
-        lease = Lease(client_id, name, version, tuple(addresses), until)
+        self.hold(client_id, name, version, addresses, now)
+        return tuple(addresses)
+
+    def hold(
+        self, client_id: str, name: str, version: int, addresses: Iterable[Address], now: float
+    ) -> None:
+        """Note that a name has addresses, whoever gave them, in an answer of this moment.
+
+        Args:
+            client_id: the client.
+            name: the name, in lower case and without a final dot.
+            version: the IP version.
+            addresses: at least one. No other name has them from here on.
+            now: Unix time, in seconds.
+        """
+        before = self.get(client_id, name, version)
+        had, until = ((), 0.0) if before is None else (before.addresses, before.until)
+        if until < now + LEASE / 2:
+            until = now + LEASE
+        lease = Lease(client_id, name, version, tuple(dict.fromkeys((*had, *addresses))), until)
         if lease != before:
             if self._store is not None:
                 self._store.save(lease)
             self._put(lease)
-        return lease.addresses
 
     def forget_over(self, now: float) -> list[Lease]:
         """Forget the leases that are over at *now*, and return them."""

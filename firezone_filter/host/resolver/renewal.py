@@ -88,9 +88,9 @@ class Renewal:
         """Do what is due, for ever."""
         step = 0
         while True:
+            await self.step()
             await asyncio.sleep(_STEP)
             step += 1
-            await self.step()
             if step % _FORGET_EVERY == 0:
                 self.forget_over()
 

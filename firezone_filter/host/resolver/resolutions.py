@@ -25,6 +25,10 @@ STALE: Final = 3_600.0
 STALE_TTL: Final = 30.0
 """Seconds that such an answer lasts each time (RFC 8767, section 4)."""
 
+MOST_TTL: Final = 86_400.0
+"""The longest that an answer is believed, in seconds: a mistake of whoever wrote it must not last
+for ever (RFC 8767, section 4)."""
+
 NEGATIVE_TTL: Final = 60.0
 """The longest that it is believed that there is no such name."""
 
@@ -56,7 +60,8 @@ class Resolved:
     """What is known of a name and IP version."""
 
     addresses: tuple[Address, ...]
-    """Its real addresses that a name may lead to; none for a name without any."""
+    """Its real addresses that a name may lead to, in ascending order, as servers rotate them; none
+    for a name without any."""
 
     exists: bool
     """Whether there is such a name at all."""
@@ -158,5 +163,5 @@ class Resolutions:
             exists = answer.rcode() != dns.rcode.NXDOMAIN
             return Resolved((), exists, now + min(chain.minimum_ttl, NEGATIVE_TTL))
         found = (to_address(record.to_text()) for record in list(chain.answer)[:MAX_REAL])
-        real = tuple(address for address in found if self._admits(address))
-        return Resolved(real, exists=True, ends=now + chain.minimum_ttl)
+        real = tuple(sorted(filter(self._admits, found), key=int))
+        return Resolved(real, exists=True, ends=now + min(chain.minimum_ttl, MOST_TTL))

@@ -59,13 +59,16 @@ class RunningResolver:
             OSError: an address is not there, the port is taken or not allowed, or there are no
                 servers to be read.
         """
+        # Setting the clock must not end leases; what it means for those of the run before is the
+        # file's to say.
+        began = time.time() - time.monotonic()
         async with AsyncExitStack() as exits:
             file = None if options.file is None else LeaseFile(options.file)
             if file is not None:
                 exits.callback(file.close)
-            now = time.time()
-            kept = () if file is None else [one for one in file.load() if one.until > now]
-            given = GivenNames(access, Leases(access.ranges, file, kept))
+            kept = () if file is None else file.load(time.time())
+            leases = Leases(access.ranges, file, kept)
+            given = GivenNames(access, leases, lambda: began + time.monotonic())
             upstream = Upstream(_servers(options, addresses))
             resolutions = Resolutions(upstream, access.admits, time.monotonic)
             exits.push_async_callback(resolutions.close)

@@ -10,7 +10,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from firezone_filter import DnsResource, PolicyAuthorization, PolicyDomain
+from firezone_filter import AddressPlan, DnsResource, PolicyAuthorization, PolicyDomain
 from firezone_filter.host.resolver.leases import Leases
 from tests.unit.host.resolver.world import ALICE, BOB, GIT, World, proxies, texts, world
 
@@ -47,6 +47,18 @@ def test_a_client_without_ipv6_gets_no_ipv6_address() -> None:
     answer = run(made.ask("bob", "git.example.com", "AAAA"))
     assert (answer.rcode(), answer.answer) == (dns.rcode.NOERROR, [])
     assert made.zone.asked == [("git.example.com", "A")]
+
+
+@pytest.mark.parametrize("ranges", [["100.96.0.0/11"], []], ids=["only-ipv4", "none"])
+def test_without_proxy_addresses_of_a_family_nobody_gets_any(ranges: list[str]) -> None:
+    made = World(
+        ("alice", ALICE, [PolicyAuthorization(GIT)]), plan=AddressPlan(dns_resources=ranges)
+    )
+    made.zone.put("git.example.com", "A", "10.0.0.80")
+    made.zone.put("git.example.com", "AAAA", "2001:db8::80")
+    found = [run(made.ask("alice", "git.example.com", kind)) for kind in ("A", "AAAA")]
+    assert [one.rcode() for one in found] == [dns.rcode.NOERROR] * 2
+    assert [len(one.answer) for one in found] == [len(ranges), 0]
 
 
 @pytest.mark.parametrize("kind", ["A", "AAAA"])
@@ -143,11 +155,13 @@ def test_an_answer_lasts_for_five_minutes_at_most() -> None:
     assert run(made.ask("alice", "git.example.com")).answer[0].ttl == 300
 
 
-def test_a_permission_that_ends_while_upstream_is_asked_gives_nothing() -> None:
+@pytest.mark.parametrize("kind", ["A", "TXT"])
+def test_a_permission_that_ends_while_upstream_is_asked_gives_nothing(kind: str) -> None:
     made = world()
+    made.zone.put("git.example.com", "TXT", '"hello"')
 
     async def story() -> dns.message.Message:
-        asking = asyncio.create_task(made.ask("alice", "git.example.com"))
+        asking = asyncio.create_task(made.ask("alice", "git.example.com", kind))
         await asyncio.sleep(0)
         made.gateway.revoke("alice", "git")
         return await asking
@@ -220,6 +234,19 @@ def test_a_name_with_addresses_of_the_policy_is_answered_with_them(
 def test_a_resource_whose_names_the_policy_lists_has_no_others() -> None:
     made = fixed()
     assert run(made.ask("alice", "www.example.com")).rcode() == dns.rcode.REFUSED
+
+
+def test_an_address_that_the_policy_gives_up_goes_to_nobody_while_it_may_be_cached() -> None:
+    plan = AddressPlan(dns_resources=["100.96.0.8/30"])
+    domains = [PolicyDomain("git.example.com", ["100.96.0.9"], [])]
+    before = World(("alice", ALICE, [PolicyAuthorization(GIT, domains=domains)]), plan=plan)
+    assert proxies(run(before.ask("alice", "git.example.com"))) == ["100.96.0.9"]
+    made = World(("alice", ALICE, [PolicyAuthorization(GIT)]), leases=before.leases, plan=plan)
+    for name in ("www.example.com", "git.example.com", "one.example.com"):
+        made.zone.put(name, "A", "10.0.0.7")
+    assert proxies(run(made.ask("alice", "www.example.com"))) == ["100.96.0.10"]
+    assert run(made.ask("alice", "one.example.com")).rcode() == dns.rcode.SERVFAIL
+    assert proxies(run(made.ask("alice", "git.example.com"))) == ["100.96.0.9"]
 
 
 def test_a_lease_gives_way_to_what_the_policy_says() -> None:

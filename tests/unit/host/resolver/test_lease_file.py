@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
-from firezone_filter.host.resolver.leases import Lease
+from firezone_filter.host.resolver.leases import LEASE, MAX_TTL, Lease
 
 
-def lease(name: str, *several: str, client_id: str = "alice", until: float = 5.0) -> Lease:
+def lease(name: str, *several: str, client_id: str = "alice", until: float = 5_000.0) -> Lease:
     addresses = tuple(map(ip_address, several))
     return Lease(client_id, name, addresses[0].version, addresses, until)
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 def kept(path: Path) -> list[Lease]:
     file = LeaseFile(path)
     try:
-        return file.load()
+        return file.load(0.0)
     finally:
         file.close()
 
@@ -60,9 +60,9 @@ def test_a_lease_takes_the_place_of_the_one_before_and_its_addresses_from_others
 def test_leases_that_are_over_are_removed(path: Path) -> None:
     file = LeaseFile(path)
     file.save(GIT)
-    file.save(lease("www.example.com", "100.96.0.7", until=6.0))
-    file.remove(5.0)
-    assert [one.name for one in file.load()] == ["www.example.com"]
+    file.save(lease("www.example.com", "100.96.0.7", until=5_001.0))
+    file.remove(5_000.0)
+    assert [one.name for one in file.load(0.0)] == ["www.example.com"]
     file.close()
 
 
@@ -92,7 +92,7 @@ def test_kill_9_loses_nothing(path: Path) -> None:
         "from firezone_filter.host.resolver.lease_file import LeaseFile;"
         "from firezone_filter.host.resolver.leases import Lease;"
         "LeaseFile(Path(sys.argv[1])).save("
-        "Lease('alice', 'git.example.com', 4, (ip_address('100.96.0.1'),), 5.0));"
+        "Lease('alice', 'git.example.com', 4, (ip_address('100.96.0.1'),), 5_000.0));"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run(  # noqa: S603 - a program written right here
@@ -128,13 +128,60 @@ def test_a_file_of_a_later_version_is_refused(path: Path) -> None:
         LeaseFile(path)
 
 
-def test_a_file_with_something_else_in_the_place_of_an_address_is_refused(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("address = 'nowhere'", "'nowhere' does not appear to be"),
+        ("address = 'fd00::1'", "no lease can be .*'fd00::1'"),
+        ("version = 'six'", "no lease can be .*'six'"),
+        ("client = x'00'", "no lease can be .*b'.x00'"),
+        ("name = x'00'", "no lease can be .*b'.x00'"),
+        ("name = CAST(x'ff' AS TEXT)", "Could not decode to UTF-8"),
+    ],
+)
+def test_a_file_with_something_else_in_the_place_of_a_lease_is_refused(
+    path: Path, damage: str, said: str
+) -> None:
     file = LeaseFile(path)
     file.save(GIT)
     file.close()
-    change(path, "UPDATE lease SET address = 'nowhere' WHERE place = 1")
-    with pytest.raises(LeaseFileError, match="'nowhere' does not appear to be"):
+    change(path, f"UPDATE lease SET {damage} WHERE place = 1")  # noqa: S608 - from right here
+    with pytest.raises(LeaseFileError, match=rf"names\.db: {said}"):
         kept(path)
+
+
+@pytest.mark.parametrize("until", ["-1e300", "0", "1e300", "9e999", "'a text'"])
+def test_whatever_the_clock_was_a_lease_lasts_as_long_as_answers_and_no_longer_than_a_new_one(
+    path: Path, until: str
+) -> None:
+    file = LeaseFile(path)
+    file.save(GIT)
+    file.close()
+    change(path, f"UPDATE lease SET until = {until}")  # noqa: S608 - from right here
+    file = LeaseFile(path)
+    (found,) = file.load(1_000.0)
+    assert found.until == 1_000.0 + (MAX_TTL if until in {"-1e300", "0"} else LEASE)
+    # In the file as well: who is over in memory is over there.
+    file.remove(found.until)
+    assert file.load(1_000.0) == []
+    file.close()
+
+
+def test_a_disk_that_is_full_for_a_while_costs_only_what_comes_then(path: Path) -> None:
+    program = (
+        "import os, resource, signal, sys; from pathlib import Path;"
+        "from tests.unit.host.resolver.test_lease_file import *;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); file = LeaseFile(Path(sys.argv[1]));"
+        "file.save(lease('before.example.com', '100.96.0.1'));"
+        "size = os.path.getsize(sys.argv[1] + '-wal');"
+        "of = resource.RLIMIT_FSIZE; endless = resource.RLIM_INFINITY;"
+        "resource.setrlimit(of, (size, endless))\n"
+        "with pytest.raises(LeaseFileError): file.save(lease('full.example.com', '100.96.0.2'))\n"
+        "resource.setrlimit(of, (endless, endless));"
+        "file.save(lease('after.example.com', '100.96.0.3'))"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True)  # noqa: S603 - see above
+    assert [one.name for one in kept(path)] == ["after.example.com", "before.example.com"]
 
 
 def test_what_cannot_be_saved_changes_nothing(path: Path) -> None:
@@ -143,5 +190,5 @@ def test_what_cannot_be_saved_changes_nothing(path: Path) -> None:
     for name in ("git.example.com", "www.example.com"):
         with pytest.raises(LeaseFileError, match="surrogates not allowed"):
             file.save(lease(name, "100.96.0.9", client_id="\ud800"))
-    assert file.load() == [GIT]
+    assert file.load(0.0) == [GIT]
     file.close()

@@ -117,7 +117,7 @@ def test_after_a_restart_the_names_that_clients_may_still_use_are_there(tmp_path
     (proxy,) = proxies(run(before.ask("alice", NAME)))
     file.close()
     file = LeaseFile(tmp_path / "names.db")
-    made = world(leases=Leases(before.names.ranges, file, file.load()))
+    made = world(leases=Leases(before.names.ranges, file, file.load(before.clock())))
     made.renewal.changed()
     assert made.leads_to("alice") == {}
     run(made.renewal.step())

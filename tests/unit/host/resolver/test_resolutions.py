@@ -9,6 +9,7 @@ import pytest
 from firezone_filter.host.resolver import resolutions
 from firezone_filter.host.resolver.resolutions import (
     MAX_REAL,
+    MOST_TTL,
     STALE,
     STALE_TTL,
     Resolutions,
@@ -56,6 +57,18 @@ def test_what_lasts_for_no_time_is_asked_for_each_time() -> None:
     scene.zone.put(GIT, "A", "10.0.0.80", ttl=0)
     assert scene.find() == scene.find() == (["10.0.0.80"], True, 0.0)
     assert len(scene.zone.asked) == 2
+
+
+def test_what_lasts_for_ever_is_asked_for_again_after_a_day() -> None:
+    scene = Scene()
+    scene.zone.put(GIT, "A", "10.0.0.80", ttl=2**31 - 1)
+    assert scene.find() == (["10.0.0.80"], True, MOST_TTL)
+
+
+def test_addresses_have_an_order_of_their_own_since_servers_rotate_them() -> None:
+    scene = Scene()
+    scene.zone.put(GIT, "A", "10.0.0.81", "10.0.0.9", "10.0.0.80")
+    assert scene.find()[0] == ["10.0.0.9", "10.0.0.80", "10.0.0.81"]
 
 
 def test_addresses_that_are_not_admitted_are_left_out() -> None:

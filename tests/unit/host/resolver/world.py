@@ -35,6 +35,8 @@ OWN = TunnelAddresses("100.64.0.1", "fd00:2021:1111::1")
 ALICE = TunnelAddresses("100.64.0.2", "fd00:2021:1111::2")
 BOB = TunnelAddresses("100.64.0.3")
 
+PLAN = AddressPlan()
+
 GIT = DnsResource("git", "*.example.com", [Tcp(443)])
 
 
@@ -62,7 +64,7 @@ class Zone:
         self._records[rrset.name, rrset.rdtype] = rrset
 
     def drop(self, name: str, kind: str) -> None:
-        del self._records[dns.name.from_text(name), dns.rdatatype.from_text(kind)]
+        self._records.pop((dns.name.from_text(name), dns.rdatatype.from_text(kind)), None)
 
     async def ask(
         self,
@@ -73,6 +75,7 @@ class Zone:
         checking_disabled: bool = False,
     ) -> dns.message.QueryMessage:
         self.asked.append((name.to_text(omit_final_dot=True), rdtype.name))
+        await asyncio.sleep(0)
         if name.to_text(omit_final_dot=True) in self.silent:
             raise NoAnswerError("nobody says anything")
         query = dns.message.make_query(name, rdtype, want_dnssec=dnssec_ok)
@@ -121,14 +124,16 @@ class World:
         *clients: tuple[str, TunnelAddresses, Iterable[PolicyAuthorization]],
         others: str = "refuse",
         leases: Leases | None = None,
+        plan: AddressPlan = PLAN,
     ) -> None:
         self.policy = Policy(
             OWN,
-            clients=[PolicyClient(name, addresses, may) for name, addresses, may in clients],
+            plan,
+            [PolicyClient(name, addresses, may) for name, addresses, may in clients],
         )
         self.clock = Clock()
         self.events = 0
-        self.gateway = CountingGateway(OWN)
+        self.gateway = CountingGateway(OWN, address_plan=plan)
         self.policy.apply(self.gateway, self.clock.now, connect=True)
         self.names = GatewayNames(self.gateway, self.policy, after=self._fetch)
         self.zone = Zone()
