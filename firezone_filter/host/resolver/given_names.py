@@ -33,17 +33,20 @@ class GivenNames:
         Raises:
             NamesFullError: the gateway says so.
         """
-        proxies = self._leases.grant(
+        now = self._clock()
+        proxies = self._leases.choose(
             client_id,
             name,
             version,
             wanted=len(resolved.addresses),
-            now=self._clock(),
+            now=now,
             is_free=lambda address: self._access.holder(client_id, address) in {None, name},
         )
         if not proxies:
             return ()
+        # First, since what the gateway has no room for must not take up room here.
         self._access.tell(client_id, name, proxies, resolved.addresses)
+        self._leases.hold(client_id, name, version, proxies, now)
         text = f"{client_id}\0{name}".encode(errors="surrogatepass")
         first = blake2b(text, digest_size=1).digest()[0] % len(proxies)
         return proxies[first:] + proxies[:first]

@@ -103,7 +103,7 @@ class Leases:
         lease = self._holders.get(client_id, {}).get(address)
         return None if lease is None else lease.name
 
-    def grant(  # noqa: PLR0913 - each is one fact about the answer
+    def choose(  # noqa: PLR0913 - each is one fact about the answer
         self,
         client_id: str,
         name: str,
@@ -113,9 +113,10 @@ class Leases:
         now: float,
         is_free: Callable[[Address], bool] = lambda _: True,
     ) -> tuple[Address, ...]:
-        """Return the addresses of a name, for an answer that is cached for `MAX_TTL` at most.
+        """Return the addresses that a name has or may have; `hold` is to follow before an answer.
 
-        What it has already it keeps. New ones are given until there are *wanted*, or none is left.
+        What it has already it keeps. New ones are chosen until there are *wanted*, or none is
+        left.
 
         Args:
             client_id: the client.
@@ -127,21 +128,20 @@ class Leases:
                 it has and may not have now is not returned, and goes to no other name either.
 
         Returns:
-            The addresses, in the order in which they were given; none if the range is full, or the
+            The addresses, in the order in which they are given; none if the range is full, or the
             client has all that it may have.
         """
         before = self.get(client_id, name, version)
         addresses = [] if before is None else [a for a in before.addresses if is_free(a)]
         self._add_new(addresses, (client_id, name, version), wanted, now, is_free)
-        if not addresses:
-            return ()
-        self.hold(client_id, name, version, addresses, now)
         return tuple(addresses)
 
     def hold(
         self, client_id: str, name: str, version: int, addresses: Iterable[Address], now: float
     ) -> None:
-        """Note that a name has addresses, whoever gave them, in an answer of this moment.
+        """Note that a name has addresses, whoever chose them, in an answer of this moment.
+
+        The answer may be cached for `MAX_TTL`.
 
         Args:
             client_id: the client.

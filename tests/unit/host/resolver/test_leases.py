@@ -18,7 +18,9 @@ def leases(*ranges: str) -> Leases:
 def grant(
     of: Leases, name: str, wanted: int = 1, *, client_id: str = "alice", now: float = 0.0
 ) -> list[str]:
-    given = of.grant(client_id, name, 4, wanted=wanted, now=now)
+    given = of.choose(client_id, name, 4, wanted=wanted, now=now)
+    if given:
+        of.hold(client_id, name, 4, given, now)
     return [str(address) for address in given]
 
 
@@ -31,7 +33,7 @@ def test_an_address_is_computed_from_client_and_name() -> None:
 
 
 def test_an_address_of_ipv6_is_in_the_range_of_ipv6() -> None:
-    (address,) = leases().grant("alice", "git.example.com", 6, wanted=1, now=0.0)
+    (address,) = leases().choose("alice", "git.example.com", 6, wanted=1, now=0.0)
     assert address in PLAN.dns_resources[1]
 
 
@@ -57,7 +59,8 @@ def test_a_name_gets_four_addresses_at_most_and_keeps_those_it_has() -> None:
 def test_what_others_know_to_be_taken_is_not_given() -> None:
     of = leases("10.0.0.0/30")
     one = grant(of, "a")
-    (other,) = of.grant("alice", "a", 4, wanted=1, now=0.0, is_free=lambda a: [str(a)] != one)
+    (other,) = of.choose("alice", "a", 4, wanted=1, now=0.0, is_free=lambda a: [str(a)] != one)
+    of.hold("alice", "a", 4, [other], 0.0)
     assert str(other) not in one
     assert of.holder("alice", other) == "a"
     # What was answered before may be cached still, so it is nobody else's either.

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -27,13 +28,23 @@ def start(options: ResolverOptions) -> None:
     asyncio.run(story())
 
 
-def test_leases_that_are_over_do_not_come_back(tmp_path: Path) -> None:
+def test_setting_the_clock_ends_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "names.db"
     file = LeaseFile(path)
-    file.save(Lease("alice", "git.example.com", 4, (ip_address("100.96.0.1"),), 1.0))
+    file.save(Lease("alice", "git.example.com", 4, (ip_address("100.96.0.1"),), 1e300))
     file.close()
-    start(ResolverOptions(file=path, servers=(), port=0))
-    start(ResolverOptions(file=path, servers=(), port=0))
+
+    async def story() -> None:
+        options = ResolverOptions(file=path, servers=(), port=0)
+        resolver = await RunningResolver.start(world().names, options, [HERE])
+        monkeypatch.setattr(time, "time", lambda: 1e9 * 5)
+        resolver._renewal.forget_over()
+        await resolver.close()
+
+    asyncio.run(story())
+    file = LeaseFile(path)
+    assert [one.name for one in file.load(0.0)] == ["git.example.com"]
+    file.close()
 
 
 def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
