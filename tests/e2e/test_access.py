@@ -94,7 +94,8 @@ def test_no_client_reaches_another_client(site: Site, family: int) -> None:
     site.start_gateway(policy(alice=[], bob=[]))
     everything = [cidr("all-ipv4", "0.0.0.0/0"), cidr("all-ipv6", "::/0")]
     site.authorize(policy(alice=everything, bob=everything))
-    capture = site.capture("bob", "tun")
+    # Bob's own kernel may still be telling which groups it is in.
+    capture = site.capture("bob", "tun", "not ip6 multicast")
     status, says = ping(site.network["alice"], TUNNELS["bob"][family])
     assert (status, PING_SAYS[family] in says) == (1, True), says
     status, says = fetch(site.network["alice"], url(TUNNELS["bob"][family]), "-v")

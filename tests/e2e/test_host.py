@@ -78,10 +78,9 @@ def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
     def look() -> str:
         routing = [("rule",), ("route", "show", "table", "all"), ("link",), ("address",)]
         shown = [gateway.run("ip", "-d", f"-{'46'[family]}", *what).stdout for what in routing]
-        shown.append(gateway.run("sysctl", "-a", "-r", r"^net\.ipv4\.conf\..*").stdout)
-        shown.append(gateway.run("tc", "qdisc").stdout)
-        # `ip` stumbles over namespaces that another test run is just making or removing.
-        lines = [line for one in shown for line in one.splitlines()]
+        settings = gateway.run("sysctl", "-a", "-r", r"^net\.ipv4\.conf\..*").stdout
+        lines = ("".join(shown) + settings + gateway.run("tc", "qdisc").stdout).splitlines()
+        # `ip` looks for the peers of links in all namespaces, of which others' may be going.
         return "\n".join(line for line in lines if "Peer netns reference is invalid" not in line)
 
     before = look()
