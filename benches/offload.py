@@ -87,13 +87,9 @@ class Measured:
     """Seconds of it that decisions took, if it was watched; otherwise 0."""
 
 
-def measure(transfer: str, host: str, seconds: int) -> Measured:
-    """Let a host carry one transfer."""
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        Network() as network,
-        Site(network, Path(directory)) as site,
-    ):
+def measure(transfer: str, host: str, seconds: int, directory: Path) -> Measured:
+    """Let a host carry one transfer, with its files in *directory*."""
+    with Network() as network, Site(network, directory) as site:
         site.start("router", *_SERVE).says("listening")
         module, *options = HOSTS[host]
         program = site.start_gateway(POLICY, *options, module=module)
@@ -160,7 +156,8 @@ def main() -> None:
     best: dict[tuple[str, str], Measured] = {}
     for _ in range(arguments.rounds):
         for key in combinations(quick=arguments.quick):
-            measured = measure(*key, arguments.seconds)
+            with tempfile.TemporaryDirectory() as directory:
+                measured = measure(*key, arguments.seconds, Path(directory))
             best[key] = max(measured, best.get(key, measured), key=lambda one: one.gigabits)
     for line in table(best):
         print(line)  # noqa: T201 - the table is what it is run for

@@ -1,6 +1,7 @@
 """The comparisons of hosts, with and without decisions and offload, still work."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -30,9 +31,9 @@ pytestmark = pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 i
         ("download, translated", HOST),
     ],
 )
-def test_hosts_are_measured(transfer: str, host: str) -> None:
+def test_hosts_are_measured(transfer: str, host: str, tmp_path: Path) -> None:
     assert (transfer, host) in combinations()
-    measured = measure(transfer, host, seconds=1)
+    measured = measure(transfer, host, 1, tmp_path)
     assert measured.gigabits > 0
     assert (measured.size < 1420) is (host in {PLAIN, WATCH_PLAIN})
     assert (measured.decision > 0) is (host in {WATCH, WATCH_PLAIN})
