@@ -34,7 +34,10 @@ myst_heading_anchors = 4
 
 # What is in backticks in docstrings.
 default_role = "known"
-autodoc_default_options = {"members": True, "inherited-members": "BaseException, dict, str"}
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "BaseException, Formatter, dict, str",
+}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
