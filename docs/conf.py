@@ -4,7 +4,7 @@ FOLDER can be read from a disk, without a server and without a network.
 """
 
 import sys
-from importlib.metadata import version as version_of
+import tomllib
 from pathlib import Path
 
 from pygments.lexers.special import TextLexer
@@ -14,7 +14,9 @@ from sphinx.application import Sphinx
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "firezone-filter"
-version = release = version_of(project)
+# (What is installed may be another version.)
+_settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+version = release = _settings["project"]["version"]
 
 extensions = [
     "myst_parser",
@@ -32,7 +34,10 @@ myst_heading_anchors = 4
 
 # What is in backticks in docstrings.
 default_role = "known"
-autodoc_default_options = {"members": True, "inherited-members": "BaseException, dict, str"}
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "BaseException, Formatter, dict, str",
+}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"

@@ -22,6 +22,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Final, cast
 
+import attrs
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -44,6 +45,8 @@ _API: Final = re.compile(r"^```\{api\} (\S+)\n(.*?)^```$", re.MULTILINE | re.DOT
 _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE_AHEAD: Final = re.compile(r"(?<=\w):\n\n(?= {4})")
 _PAGE: Final = re.compile(r"\b(?:docs/)?(?:[\w-]+/)*([\w-]+)\.md\b")
+
+_LOOKED_UP: Final = re.compile(r"attr_dict\['(\w+)'\]\.default")
 
 # Others' names, of which the site has no reference.
 _OTHERS: Final = sys.stdlib_module_names | {"attrs", "hypothesis", "numpy", "pa", "pandas"}
@@ -144,11 +147,17 @@ def _rest(text: str) -> str:
 
 
 def _on_signature(
-    _: Sphinx, what: str, name: str, cls: type, *__: object
+    _: Sphinx, what: str, name: str, cls: type, __: object, signature: str | None, ___: object
 ) -> tuple[str, None] | None:
-    if what == "class" and (issubclass(cls, enum.Enum) or name.rpartition(".")[2] in _NOT_MADE):
+    if what != "class":
+        return None
+    if issubclass(cls, enum.Enum) or name.rpartition(".")[2] in _NOT_MADE:
         return "", None
-    return None
+    if signature is None or not _LOOKED_UP.search(signature):
+        return None
+    # The code that attrs makes for `__init__` looks defaults up in a place of its own.
+    defaults = attrs.fields_dict(cast("type[attrs.AttrsInstance]", cls))
+    return _LOOKED_UP.sub(lambda found: repr(defaults[found[1]].default), signature), None
 
 
 def _linked(lines: list[str]) -> Iterator[str]:

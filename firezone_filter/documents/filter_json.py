@@ -120,7 +120,10 @@ def _read_ports(fields: Fields) -> PortRange | None:
 
 def _read_port(node: Node | None, missing: int) -> int | None:
     """Read a port; *missing* is the default that the portal leaves out."""
-    return missing if node is None else node.whole("a port", MAX_PORT)
+    if node is None:
+        return missing
+    in_quotes = isinstance(node.value, str) and node.value.isdecimal()
+    return node.whole("a port (write a number)" if in_quotes else "a port", MAX_PORT)
 
 
 @frozen

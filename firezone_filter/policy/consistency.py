@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from firezone_filter.documents.faults import quoted
 from firezone_filter.documents.nodes import Node
@@ -67,7 +68,13 @@ def check_test_target(
     """
     known = None if names is None or client_id is None else names.get(client_id)
     if known is not None and target.name is not None and target.name not in known:
-        node.refuse(f"has a name that is not among the domains of client {quoted(client_id)}")
+        what = f"has a name that is not among the domains of client {quoted(client_id)}"
+        denied = node.place.parent is not None and node.place.parent.step == "deny"
+        node.refuse(f"{what}{_DENY_ALL}" if denied else what)
+
+
+# A test that promises the absence of a name would pass by a typo.
+_DENY_ALL: Final = "; to deny all names, name a DNS range, as in 'tcp 100.96.0.0/11'"
 
 
 class ProxyCheck:

@@ -39,7 +39,7 @@ from firezone_filter.values.addresses import (
 )
 from firezone_filter.values.domains import DomainPattern, to_domain
 from firezone_filter.values.errors import InvalidPolicy, shown
-from firezone_filter.values.times import to_time
+from firezone_filter.values.times import IN_SECONDS, to_time
 
 _DEFAULT_PLAN: Final = AddressPlan()
 
@@ -301,7 +301,7 @@ def _read_authorization(node: Node, proxies: ProxyCheck) -> PolicyAuthorization 
         # Missing and `null` mean "never", as in portal messages. That is safe, since a
         # misspelt name is a fault.
         return build_if_complete(PolicyAuthorization, resource=resource, **domains)
-    seconds = expiry.number("a time")
+    seconds = expiry.number(IN_SECONDS)
     return build_if_complete(
         PolicyAuthorization,
         resource=resource,

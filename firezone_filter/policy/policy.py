@@ -31,6 +31,7 @@ from firezone_filter.policy.told import told_clients
 from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.addresses import Address, AddressPlan, TunnelAddresses
 from firezone_filter.values.arguments import check_type
+from firezone_filter.values.errors import InvalidTime
 from firezone_filter.values.options import GatewayOptions
 from firezone_filter.values.resources import DnsResource
 
@@ -150,6 +151,8 @@ class Policy:
                 expiry is more than 50 years after *now*.
             TypeError: an argument is of the wrong type.
         """
+        if now is None:
+            self._refuse_expiries()
         return build_gateway(
             self.addresses,
             self.address_plan,
@@ -157,6 +160,16 @@ class Policy:
             self.clients,
             now,
         )
+
+    def _refuse_expiries(self) -> None:
+        for client in self.clients:
+            for one in client.authorizations:
+                if one.expires_at is not None:
+                    raise InvalidTime(
+                        f"the policy has authorizations that expire ({one.resource.id!r} at "
+                        f"{one.expires_at!r}): call gateway(now=time.time())",
+                        one.expires_at,
+                    )
 
     @classmethod
     def of(cls, gateway: Gateway) -> "Policy":

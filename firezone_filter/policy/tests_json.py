@@ -7,7 +7,7 @@ from firezone_filter.policy.consistency import Names, check_test_client, check_t
 from firezone_filter.policy.parts import PolicyTest
 from firezone_filter.policy.targets import parse_target
 from firezone_filter.values.resources import to_id
-from firezone_filter.values.times import to_time
+from firezone_filter.values.times import IN_SECONDS, to_time
 
 
 def read_tests(node: Node | None, names: Names | None) -> tuple[PolicyTest, ...] | None:
@@ -46,7 +46,7 @@ def _read_test(names: Names | None, node: Node) -> PolicyTest | None:
 
 
 def _read_time(node: Node) -> float | None:
-    seconds = node.number("a time")
+    seconds = node.number(IN_SECONDS)
     return None if seconds is None else node.attempt(to_time, seconds)
 
 

@@ -53,6 +53,8 @@ def to_bytes(packet: Packet) -> bytes:
     """
     try:
         view = memoryview(packet)
+    except TypeError:
+        raise TypeError(f"a packet is bytes-like, not {shown(packet)}") from None
     except ValueError as error:  # released, or closed
         raise TypeError(f"a packet is bytes that can be read, not {packet!r}") from error
     if not view.c_contiguous:

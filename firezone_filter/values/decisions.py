@@ -98,7 +98,7 @@ class Reason(enum.StrEnum):
     )
     NO_RESOURCE = (
         "no-resource",
-        "No resource of the client covers the far address.",
+        "No resource of the client covers the far address, or its authorization has ended.",
     )
     TCP_PORT = (
         "tcp-port",

@@ -19,6 +19,10 @@ TOO_LATE: Final = 2**33
 taken for a mistake, milliseconds most likely."""
 
 
+IN_SECONDS: Final = "a time in Unix seconds, such as 1798761600"
+"""How documents call a time, for whoever wrote something else."""
+
+
 def is_finite(value: float) -> bool:
     """Tell whether *value* is a number to calculate with: an `int` may exceed any `float`."""
     try:

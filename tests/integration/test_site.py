@@ -3,6 +3,7 @@
 import html
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, is_typeddict
@@ -34,6 +35,7 @@ from firezone_filter.policy.schema import policy_schema
 from firezone_filter.testing import tcp
 from tests.public import CLASSES, attributes, public_names
 from tests.site import build
+from tests.snippets import ROOT
 
 pytest.importorskip("furo", reason="the extra `docs` is not installed")
 
@@ -89,6 +91,24 @@ def test_every_attribute_of_a_class_is_there(name: str, objects: set[str]) -> No
     cls = CLASSES[name]
     names = inspect.get_annotations(cls) if is_typeddict(cls) else attributes(cls)
     assert {f"{name}.{each}" for each in names} <= objects
+
+
+def test_a_signature_has_the_defaults_of_its_class(site: Path) -> None:
+    assert "class Interface(link_type: int, snap_length: int = 0" in text(site, "api/capture")
+    for page in (site / "reference" / "api").glob("*.html"):
+        assert "attr_dict" not in page.read_text("utf-8")
+
+
+def test_the_site_has_the_version_of_these_sources(site: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f"<title>firezone-filter {version}</title>" in (site / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", ["office/office.pcap", "policy_tests/proposed.json"])
+def test_files_of_examples_can_be_had_from_the_site(file: str, site: Path) -> None:
+    example = ROOT / "examples" / file
+    copies = site.glob(f"_downloads/*/{example.name}")
+    assert example.read_bytes() in [copy.read_bytes() for copy in copies]
 
 
 # --- Commands -----------------------------------------------------------------------------

@@ -198,8 +198,8 @@ def lint_command(
 ) -> ExitStatus:
     """Print what is likely to be wrong with policies, one line a finding.
 
-    Without POLICY, or if it is -, standard input is read. lint.md lists the codes.
-    CODES are separated by commas, and the options can be repeated.
+    Without POLICY, or if it is -, standard input is read. CODES are separated by commas,
+    and the options can be repeated; the page "Lint" of the documentation lists them.
 
     Exit status: 0 if nothing is found; 1 if anything is; 2 if an argument or a policy cannot be
     used (the other policies are looked at).

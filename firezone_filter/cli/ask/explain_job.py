@@ -1,12 +1,13 @@
 """`firezone-filter explain`: what a gateway would do with one packet, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
 from firezone_filter.capture.damage import UnreadableCaptureError
 from firezone_filter.cli.arguments import to_client
 from firezone_filter.cli.ask.answering import about, print_json, print_lines
+from firezone_filter.cli.ask.endings import endings
 from firezone_filter.cli.ask.questions import ask_about_packet, ask_about_target, read_target
 from firezone_filter.cli.exit import ExitStatus, UnusableError
 from firezone_filter.cli.inputs import display_name, opened_capture, read_policy
@@ -72,7 +73,8 @@ class ExplainJob:
         if self.as_json:
             print_json(explanation.to_dict())
         else:
-            print_lines(map(printable, str(explanation).split("\n")))
+            lines = [*str(explanation).split("\n"), *self._endings(policy, explanation)]
+            print_lines(map(printable, lines))
         return ExitStatus.DONE if explanation.decision.allowed else ExitStatus.NEGATIVE
 
     def _check(self) -> None:
@@ -112,6 +114,13 @@ class ExplainJob:
                 near_port=self.from_port,
                 at=self.at,
             )
+
+    def _endings(self, policy: Policy, explanation: Explanation) -> Iterable[str]:
+        if self.capture is not None:
+            return ()  # it has moments of its own
+        if self.at is not None:
+            explanation = evolve(self, at=None)._explanation(policy)  # noqa: SLF001 - one of us
+        return endings(policy, explanation, self.at)
 
     def _explain_frame(self, policy: Policy, capture: str, frame: int) -> Explanation:
         try:

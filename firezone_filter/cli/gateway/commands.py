@@ -25,7 +25,10 @@ class _Group(click.Group):
 
 @click.group("gateway", cls=_Group, no_args_is_help=False)
 def gateway_group() -> None:
-    """Filter what a VPN brings, on Linux, as root. gateway.md tells all of it."""
+    """Filter what a VPN brings, on Linux, as root.
+
+    The page "A filtering WireGuard gateway" of the documentation tells all of it.
+    """
 
 
 @gateway_group.command("run")

@@ -223,17 +223,18 @@ FAULTS: list[tuple[Json, str]] = [
     *[
         (
             cidr(filters=[TCP | {"protocol": protocol, bound: value}]),
-            f"filters[0].{bound}: {shown} is not a port",
+            f"filters[0].{bound}: {shown}",
         )
         for protocol, bound in (("tcp", "port_range_start"), ("udp", "port_range_end"))
         for value, shown in (
-            (70000, "70000"),
-            (65536, "65536"),
-            (-1, "-1"),
-            (80.5, "80.5"),
-            ("80", "'80'"),
-            (True, "true"),
-            (None, "null"),
+            (70000, "70000 is not a port"),
+            (65536, "65536 is not a port"),
+            (-1, "-1 is not a port"),
+            (80.5, "80.5 is not a port"),
+            ("80", "'80' is not a port (write a number)"),
+            ("https", "'https' is not a port"),
+            (True, "true is not a port"),
+            (None, "null is not a port"),
         )
     ],
     (

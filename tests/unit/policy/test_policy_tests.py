@@ -82,7 +82,7 @@ def test_a_policy_without_tests_is_written_without() -> None:
         (TEST | {"name": None}, ".name: null is not a text"),
         (TEST | {"client": ""}, ".client: an id is not empty"),
         (TEST | {"client": "carol"}, ".client: 'carol' is not the id of a client"),
-        (TEST | {"at": "noon"}, ".at: 'noon' is not a time"),
+        (TEST | {"at": "noon"}, ".at: 'noon' is not a time in Unix seconds, such as 1798761600"),
         (
             TEST | {"at": 2**33},
             ".at: 8589934592 is later than any clock in seconds: milliseconds?",
@@ -102,7 +102,7 @@ def test_a_policy_without_tests_is_written_without() -> None:
             TEST | {"deny": ["tcp wiki.example.com"]},
             (
                 ".deny[0]: 'tcp wiki.example.com' has a name that is not among the domains of "
-                "client 'alice'"
+                "client 'alice'; to deny all names, name a DNS range, as in 'tcp 100.96.0.0/11'"
             ),
         ),
         (
@@ -151,7 +151,7 @@ def test_by_hand_the_same_names_are_checked() -> None:
     assert caught.value.faults == (
         (
             "tests[0].deny[0]: 'tcp git.example.com' has a name that is not among the domains of "
-            "client 'alice'"
+            "client 'alice'; to deny all names, name a DNS range, as in 'tcp 100.96.0.0/11'"
         ),
         "tests[1].client: 'carol' is not the id of a client",
     )

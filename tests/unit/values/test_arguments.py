@@ -2,7 +2,7 @@
 
 import array
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -70,6 +70,11 @@ def test_anything_else_is_not_a_packet(packet: Given) -> None:
         to_bytes(packet)
     with pytest.raises(TypeError):
         to_list_of_bytes([b"", packet])
+
+
+def test_digits_are_not_taken_for_a_packet() -> None:
+    with pytest.raises(TypeError, match=r"^a packet is bytes-like, not '450000'$"):
+        to_bytes(cast("bytes", "450000"))
 
 
 def test_a_copy_of_a_packet_does_not_change_with_its_buffer() -> None:

@@ -60,6 +60,38 @@ def test_what_has_expired_by_then_permits_nothing(at: list[str], status: int) ->
     assert ask("explain", "--policy", POLICY, *at, *target) == status
 
 
+END = "2027-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (
+            [],
+            [f"db ends {END}: --at asks about a time", f"net ends {END}: --at asks about a time"],
+        ),
+        (["--at", "2026-12-31"], []),
+        (["--at", "2027-01-01"], [f"db 10.0.0.0/24 ended {END}", f"net ended {END}"]),
+    ],
+    ids=["ever", "before", "after"],
+)
+@pytest.mark.parametrize(
+    "question", [["tcp", "10.0.0.5:22"], ["--packet", PACKET.hex()]], ids=["target", "packet"]
+)
+def test_what_ends_there_is_told_behind_the_explanation(
+    question: list[str], at: list[str], told: list[str], tmp_path: Path, said: Callable[[], Said]
+) -> None:
+    internet = {"resource": {"type": "internet", "id": "net", "name": ""}}
+    ends = {"expires_at": 1_798_761_600}
+    elsewhere = cidr("elsewhere", "10.1.0.0/16") | ends
+    access = [cidr("db", "10.0.0.0/24") | ends, internet | ends, cidr("ever", "10.0.0.0/8")]
+    policy = written(tmp_path, document(client("alice", "100.64.0.2", *access, elsewhere)))
+    assert ask("explain", "--policy", policy, "--client", "alice", *at, *question) == 0
+    printed = said().out
+    (decision,) = (n for n, line in enumerate(printed) if line.startswith("forward: "))
+    assert printed[decision + 1 :] == told
+
+
 def test_people_read_the_explanation_and_machines_its_fields(
     capsys: pytest.CaptureFixture[str], said: Callable[[], Said]
 ) -> None:
