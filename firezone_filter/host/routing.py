@@ -25,8 +25,10 @@ from firezone_filter.host.kernel_rules import (
     is_local,
     read_rules,
     refuse_others,
+    without_effect,
 )
 from firezone_filter.host.rules import (
+    ENTRY,
     FAMILIES,
     INBOUND_DEVICE,
     INBOUND_TABLE,
@@ -64,6 +66,8 @@ class Routing:
         """Remember what is wanted; nothing is done yet."""
         self._plan = plan
         self._make = make
+        self.notes: tuple[str, ...] = ()
+        """Which rules of others were without effect at the last look, in words."""
 
     def hold(self) -> None:
         """Lead the packets to the host, or to nowhere while it is not there.
@@ -75,6 +79,7 @@ class Routing:
         with self._make() as kernel:
             there = read_rules(kernel)
             refuse_others(there)
+            self.notes = without_effect(there)
             with _refusals("rules"):
                 self._hold(kernel, there, "replace")
 
@@ -104,6 +109,7 @@ class Routing:
         """
         with self._make() as kernel:
             there = read_rules(kernel)
+            self.notes = without_effect(there)
             with _refusals("rules"):
                 laid = self._hold(kernel, there, "add")
             with _refusals("routes"):
@@ -179,8 +185,16 @@ def release(make: Make = IPRoute) -> bool:
             if rule.table == LOCAL_TABLE and rule.family not in has_local:
                 local = Rule(rule.family, 0, table=LOCAL_TABLE)
                 change_rule(kernel, "add", local, PROTOCOL)
-        # Those that lead somewhere first, so that nothing is led to where nobody is any more.
-        ours.sort(key=lambda one: (one[0].goto is not None, one[0].priority))
+        # That which leads to all others; then the rules of others have their say again, and the
+        # table `local`. Of the rest those that lead to a table first, so that nothing is led to
+        # where nobody is any more.
+        ours.sort(
+            key=lambda one: (
+                one[0].priority != ENTRY,
+                one[0].goto is not None,
+                one[0].priority,
+            )
+        )
         for rule, protocol in ours:
             change_rule(kernel, "del", rule, protocol)
         for version in versions():
