@@ -130,6 +130,54 @@ def test_rules_of_others_do_not_come_before(
     assert flooded.fetches(family)
 
 
+OTHERS = (
+    "add {files} dev {out} table {to_resources}",
+    "replace default dev {out} metric 1 table {to_resources}",
+    "append default dev {out} metric 1 table {to_resources}",
+    "replace default dev {out} metric 2147483648 table {to_resources}",
+    "add table {to_resources} default metric 9 nexthop via {near} nexthop via {far}",
+    "add {alice} dev {tunnel} table {to_clients}",
+)
+
+
+@once
+@both_families
+@pytest.mark.parametrize("route", OTHERS, ids=lambda route: route.split(" dev")[0])
+def test_routes_of_others_do_not_stay(site: Site, route: str, family: int) -> None:
+    network, gateway = site.network, site.network["gateway"]
+    words = {
+        "files": FILES[family],
+        "alice": TUNNELS["alice"][family],
+        "out": network.device("net"),
+        "tunnel": network.tunnel.interfaces(network)[0],
+        "near": ("10.0.0.2", "fd10:a::2")[family],
+        "far": ("10.0.0.3", "fd10:a::3")[family],
+        "to_resources": OUTBOUND_TABLE,
+        "to_clients": INBOUND_TABLE,
+    }
+    lay = (f"-{'46'[family]}", "route", *route.format(**words).split())
+    site.start_gateway(FILES_BY_HTTP)
+    flooded = Flooded(site)
+
+    def look() -> list[str]:
+        # The devices of the next gateway have other numbers.
+        return [line for line in flooded.look() if " table 2021111" in line]
+
+    before = look()
+    gateway.ip(*lay)
+    (line,) = site.gateway.logs("Routes of others are removed")
+    assert line["severity"] == "WARN"
+    wait_for("the routes", lambda: look() == before)
+    # What has come while nobody was there is gone before the next one begins.
+    site.gateway.end(signal.SIGKILL)
+    gateway.ip(*lay)
+    site.start_again()
+    flooded.begin()
+    assert look() == before
+    assert flooded.fetches(family)
+    assert flooded.arrived() == 0
+
+
 @once
 def test_the_table_local_does_not_come_first_again(flooded: Flooded) -> None:
     before, gateway = flooded.look(), flooded.site.network["gateway"]

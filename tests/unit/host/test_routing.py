@@ -17,6 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from firezone_filter import AddressPlan, TunnelAddresses
 from firezone_filter.host import devices, routing
 from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER
+from firezone_filter.host.kernel_routes import Held
 from firezone_filter.host.routing import Routing, RoutingError, release, versions
 from firezone_filter.host.rules import ENTRY, FAMILIES, FIRST, LAST, LOCAL_TABLE, PROTOCOL, Plan
 
@@ -170,6 +171,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     monkeypatch.setattr(devices, "keep_out", guard)
     monkeypatch.setattr(devices, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
+    monkeypatch.setattr(Held, "remove_others", lambda _: 0)
     return kept
 
 
@@ -267,6 +269,34 @@ def test_rules_without_a_priority_are_passed_over_and_said(kernel: Kernel) -> No
     own.hold()
     assert [note.startswith(said) for note in own.notes] == [True]
     kernel.rule("del", family=2, priority=other, table=MAIN, FRA_PROTOCOL=3)
+    own.mend(1420)
+    assert own.notes == ()
+
+
+@pytest.mark.usefixtures("settings")
+def test_routes_of_others_are_removed_before_any_are_laid_and_said(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Routing(PLAN, lambda: kernel)
+    asked: list[Held] = []
+    others = {(6, 20211112): 2}
+
+    def remove(held: Held) -> int:
+        asked.append(held)
+        assert kernel.orders == []
+        return others.pop((held.version, held.table), 0)
+
+    monkeypatch.setattr(Held, "remove_others", remove)
+    own.hold()
+    assert {(held.table, held.device) for held in asked} == {
+        (20211111, "ff-out"),
+        (20211112, "ff-in"),
+    }
+    assert {held.own for held in asked} == {PLAN.own.ipv4, PLAN.own.ipv6}
+    (note,) = own.notes
+    assert note.startswith("routes of others are removed from table 20211112")
+    assert note.endswith(": 2 of IPv6")
+    kernel.orders.clear()
     own.mend(1420)
     assert own.notes == ()
 
