@@ -35,8 +35,9 @@ _GROUPS: Final = sum(
     )
 )
 
-# ... and what they tell. Only of links and rules does it matter what is new.
-_NEW_LINK, _DELETED_LINK, _DELETED_ADDRESS, _DELETED_ROUTE = 16, 17, 21, 25
+# ... and what they tell. Only of addresses and classifiers does it not matter what is new.
+_NEW_LINK, _DELETED_LINK, _DELETED_ADDRESS = 16, 17, 21
+_NEW_ROUTE, _DELETED_ROUTE = 24, 25
 _NEW_RULE, _DELETED_RULE, _DELETED_QDISC, _DELETED_FILTER = 32, 33, 37, 45
 _ALWAYS: Final = frozenset(
     {_DELETED_ADDRESS, _NEW_RULE, _DELETED_RULE, _DELETED_QDISC, _DELETED_FILTER}
@@ -98,6 +99,6 @@ class Changes:
     def _matters(self, kind: int, body: bytes) -> bool:
         if kind in {_NEW_LINK, _DELETED_LINK}:
             return any(name in body for name in self._links)
-        if kind == _DELETED_ROUTE:
+        if kind in {_NEW_ROUTE, _DELETED_ROUTE}:
             return any(table in body for table in self._routes)
         return kind in _ALWAYS

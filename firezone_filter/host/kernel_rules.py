@@ -1,8 +1,9 @@
 """The kernel's rules of policy routing, by pyroute2: all of them read, one laid or taken away."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
-from firezone_filter.host.rules import FAMILIES, FIRST, LAST, LOCAL_TABLE, Rule, is_ours
+from firezone_filter.host.rules import ENTRY, FAMILIES, FIRST, LAST, LOCAL_TABLE, Rule, is_ours
 from firezone_filter.values.addresses import to_network
 
 # From <linux/fib_rules.h>.
@@ -22,7 +23,7 @@ class RoutingError(Exception):
 
 
 def read_rules(kernel: Any) -> list[tuple[Rule, int]]:  # noqa: ANN401 - pyroute2 has no types
-    """Return all rules, with whose they are."""
+    """Return all rules in the order in which they are asked, with whose they are."""
     return [
         (_read(message), message.get_attr("FRA_PROTOCOL") or 0)
         for family in sorted(FAMILIES.values())
@@ -58,12 +59,35 @@ def refuse_others(there: list[tuple[Rule, int]]) -> None:
     Raises:
         RoutingError: there is one.
     """
-    for rule, _ in there:
-        if rule.priority <= LAST and not (is_ours(rule) or is_local(rule)):
+    for rule, is_passed_over in _early(there):
+        if not is_passed_over:
             raise RoutingError(
                 f"a rule has priority {rule.priority}: packets would go around the filter, which "
-                f"has {FIRST} to {LAST} (ip rule, ip -6 rule)"
+                f"has {ENTRY}, and {FIRST} to {LAST} (ip rule, ip -6 rule)"
             )
+
+
+def without_effect(there: list[tuple[Rule, int]]) -> tuple[str, ...]:
+    """Return in words which rules of others are passed over, and how to have them asked."""
+    priorities = {rule.priority for rule, is_passed_over in _early(there) if is_passed_over}
+    return tuple(
+        f"a rule with priority {priority} is without effect beside the filter: give it one above "
+        f"{LAST} (ip rule, ip -6 rule)"
+        for priority in sorted(priorities)
+    )
+
+
+def _early(there: list[tuple[Rule, int]]) -> Iterator[tuple[Rule, bool]]:
+    """Yield the rules of others that come before our last, and whether they are passed over."""
+    entered = set[int]()  # families
+    for rule, _ in there:
+        if is_ours(rule):
+            if rule.priority == ENTRY:
+                entered.add(rule.family)
+        elif rule.priority <= LAST and not is_local(rule):
+            # Of equal priorities the one that was there before comes before.
+            is_behind_entry = rule.priority > ENTRY or rule.family in entered
+            yield rule, is_behind_entry and rule.priority < FIRST
 
 
 def _read(message: Any) -> Rule:  # noqa: ANN401 - as above

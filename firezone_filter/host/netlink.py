@@ -11,6 +11,7 @@ CREATE: Final = 0x600  # ... or NLM_F_EXCL and NLM_F_CREATE, by <linux/netlink.h
 _REQUEST_ACK: Final = 0x05
 _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
+_SOL_NETLINK, _GET_STRICT_CHK = 270, 12
 _DONE: Final = 3
 
 NESTED: Final = 0x8000
@@ -48,15 +49,40 @@ def count(kind: int, body: bytes) -> int:
     Raises:
         OSError: it lists none, or not all of them.
     """
-    number = 0
+    return len(listed(kind, body))
+
+
+def listed(kind: int, body: bytes, *, is_strict: bool = False) -> list[bytes]:
+    """Return what the kernel lists.
+
+    Args:
+        kind: the kind of the request.
+        body: what is asked for.
+        is_strict: whether the kernel is to keep to all that *body* says, such as a table; by
+            default it lists others as well.
+
+    Raises:
+        OSError: it lists nothing, or not everything.
+    """
+    there = list[bytes]()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        if is_strict:
+            kernel.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
         kernel.send(message(kind, _REQUEST_DUMP, body))
         while True:
             for what, answer in messages(kernel.recv(65_535)):
                 if what in {_DONE, _ERROR}:
                     _check(answer)
-                    return number
-                number += 1
+                    return there
+                there.append(answer)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the attributes that stand one after the other: kind and value of each."""
+    while data:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind, data[_ATTRIBUTE.size : length]
+        data = data[length + -length % 4 :]
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:

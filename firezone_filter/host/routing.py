@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,14 +19,17 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from firezone_filter.host.devconf import devconf
 from firezone_filter.host.devices import bring_up, give_address, prepare, restore
+from firezone_filter.host.kernel_routes import HELD, LED, Held
 from firezone_filter.host.kernel_rules import (
     RoutingError,
     change_rule,
     is_local,
     read_rules,
     refuse_others,
+    without_effect,
 )
 from firezone_filter.host.rules import (
+    ENTRY,
     FAMILIES,
     INBOUND_DEVICE,
     INBOUND_TABLE,
@@ -48,7 +51,7 @@ Make = Callable[[], Any]
 STOPPING: Final = 2.0
 """Seconds that `release` gives a gateway that has been told to end, and is still there."""
 
-_BLACKHOLE: Final = {"type": "blackhole", "priority": 2**31}
+_BLACKHOLE: Final = {"type": "blackhole", "priority": HELD}
 _TABLES: Final = {OUTBOUND_DEVICE: OUTBOUND_TABLE, INBOUND_DEVICE: INBOUND_TABLE}
 
 
@@ -64,6 +67,8 @@ class Routing:
         """Remember what is wanted; nothing is done yet."""
         self._plan = plan
         self._make = make
+        self.notes: tuple[str, ...] = ()
+        """What of others was without effect at the last look, or has been removed, in words."""
 
     def hold(self) -> None:
         """Lead the packets to the host, or to nowhere while it is not there.
@@ -75,6 +80,7 @@ class Routing:
         with self._make() as kernel:
             there = read_rules(kernel)
             refuse_others(there)
+            self.notes = without_effect(there)
             with _refusals("rules"):
                 self._hold(kernel, there, "replace")
 
@@ -104,6 +110,7 @@ class Routing:
         """
         with self._make() as kernel:
             there = read_rules(kernel)
+            self.notes = without_effect(there)
             with _refusals("rules"):
                 laid = self._hold(kernel, there, "add")
             with _refusals("routes"):
@@ -114,6 +121,8 @@ class Routing:
     def _hold(self, kernel: Any, there: list[tuple[Rule, int]], how: str) -> list[str]:  # noqa: ANN401
         wanted = list(self._plan.rules(versions()))
         ours = {rule for rule, _ in there if is_ours(rule)}
+        # Before any are laid: one of others with the same metric would be taken for ours.
+        self.notes += tuple(self._remove_others())
         laid = [
             f"blackhole of table {table}"
             for version in versions()
@@ -144,12 +153,21 @@ class Routing:
                     continue
                 own = self._own(version)
                 give_address(kernel, version, index, own)
-                lead = {"oif": index, "priority": 1} | ({"prefsrc": str(own)} if own else {})
+                lead = {"oif": index, "priority": LED} | ({"prefsrc": str(own)} if own else {})
                 if _route(kernel, how, version, table, lead):
                     laid.append(f"route of table {table}")
         for name in self._plan.interfaces:
             prepare(name, anew=how == "replace")
         return laid
+
+    def _remove_others(self) -> Iterator[str]:
+        for version in versions():
+            for device, table in _TABLES.items():
+                if removed := Held(version, table, device, self._own(version)).remove_others():
+                    yield (
+                        f"routes of others are removed from table {table}, by which packets may "
+                        f"have gone around the filter: {removed} of IPv{version}"
+                    )
 
     def _own(self, version: int) -> Address | None:
         return self._plan.own.ipv4 if version == 4 else self._plan.own.ipv6  # noqa: PLR2004
@@ -179,8 +197,16 @@ def release(make: Make = IPRoute) -> bool:
             if rule.table == LOCAL_TABLE and rule.family not in has_local:
                 local = Rule(rule.family, 0, table=LOCAL_TABLE)
                 change_rule(kernel, "add", local, PROTOCOL)
-        # Those that lead somewhere first, so that nothing is led to where nobody is any more.
-        ours.sort(key=lambda one: (one[0].goto is not None, one[0].priority))
+        # That which leads to all others; then the rules of others have their say again, and the
+        # table `local`. Of the rest those that lead to a table first, so that nothing is led to
+        # where nobody is any more.
+        ours.sort(
+            key=lambda one: (
+                one[0].priority != ENTRY,
+                one[0].goto is not None,
+                one[0].priority,
+            )
+        )
         for rule, protocol in ours:
             change_rule(kernel, "del", rule, protocol)
         for version in versions():

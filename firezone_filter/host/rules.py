@@ -36,14 +36,23 @@ LOCAL_TABLE: Final = 255  # RT_TABLE_LOCAL
 PROTOCOL: Final = 2  # RTPROT_KERNEL
 """Whose our rules and routes are said to be, so that nobody tidies them away."""
 
-FIRST: Final = 10
-LAST: Final = 17
-"""Our priorities. Nobody else's rule may come before, or packets would go around the host."""
+ENTRY: Final = 0
+"""The priority of the rule that leads all packets to the first of ours.
+
+The kernel gives a rule without a priority the one before its second rule's, whatever that is.
+`wg-quick` lays such rules, and so do scripts for several uplinks. Here they are passed over: they
+come behind this one, and even a rule of priority 0 does. None can come before, once it is there.
+"""
+
+FIRST: Final = 90
+LAST: Final = 96
+"""Our other priorities. Those below 100 are hardly used by others, whose rules go on to work
+behind ours; and before them is room for many rules without a priority. If those got down to 0,
+they would come before the table `local` after `release`."""
 
 (
+    _FROM_HOST,
     _OWN,
-    _FROM_OUTBOUND,
-    _FROM_INBOUND,
     _FROM_CLIENTS,
     _FROM_CLIENTS_ELSE,
     _TO_CLIENTS,
@@ -85,9 +94,9 @@ class Rule:
 
 # By priority: table, goto, whether it drops, whether it asks for an interface and for addresses.
 _SHAPES: Final = {
+    ENTRY: (None, FIRST, False, False, False),
+    _FROM_HOST: (None, LAST, False, True, False),
     _OWN: (None, LAST, False, True, True),
-    _FROM_OUTBOUND: (None, LAST, False, True, False),
-    _FROM_INBOUND: (None, LAST, False, True, False),
     _FROM_CLIENTS: (OUTBOUND_TABLE, None, False, True, False),
     _FROM_CLIENTS_ELSE: (None, None, True, True, False),
     _TO_CLIENTS: (INBOUND_TABLE, None, False, False, True),
@@ -128,6 +137,9 @@ class Plan:
 
         Behind each rule that leads to the host there is one that drops the same packets. None
         gets there, unless somebody has removed that rule, or emptied its table.
+
+        At the priority that all packets are led to there are two rules, for the same reason: if
+        one is removed, the kernel leads them to the other.
         """
         for version in versions:
             yield Rule(FAMILIES[version], _LOCAL, table=LOCAL_TABLE)
@@ -146,14 +158,23 @@ class Plan:
                 yield Rule(family, _FROM_CLIENTS_ELSE, interface=interface, drops=True)
             for interface in self.interfaces:
                 yield Rule(family, _FROM_CLIENTS, table=OUTBOUND_TABLE, interface=interface)
-            # What the host has written has been decided about, and is routed as always.
-            yield Rule(family, _FROM_INBOUND, goto=LAST, interface=INBOUND_DEVICE)
-            yield Rule(family, _FROM_OUTBOUND, goto=LAST, interface=OUTBOUND_DEVICE)
         for address in self.own.present():
             if address.version in versions:
                 yield _to_itself(address)
+        for version in versions:
+            yield from _entrance(FAMILIES[version])
 
 
 def _to_itself(own: Address) -> Rule:
     """Let this machine speak to its own tunnel address, which is nobody else's business."""
     return Rule(FAMILIES[own.version], _OWN, goto=LAST, interface="lo", to=to_network(own))
+
+
+def _entrance(family: int) -> Iterator[Rule]:
+    """Lead all packets to the first rules. What the host has written goes on from there.
+
+    It has been decided about, and is routed as always.
+    """
+    for device in (OUTBOUND_DEVICE, INBOUND_DEVICE):
+        yield Rule(family, _FROM_HOST, goto=LAST, interface=device)
+    yield Rule(family, ENTRY, goto=FIRST)

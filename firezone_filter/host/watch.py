@@ -178,7 +178,7 @@ class Watch:
                 raise
             # An interface may have gone just now: the next look is for that.
             faults += (str(error),)
-        self._say("machine", faults)
+        self._say("machine", faults + self._routing.notes)
 
     async def _look_at_peers(self) -> None:
         dump, unreadable = await self._read_peers()

@@ -1,13 +1,14 @@
-"""What others remove is laid again at once, and until then nothing goes around the filter.
+"""What others remove is laid again at once, and what they lay has no say.
 
 All the while Alice sends what she may not, and somebody behind sends her what nobody may.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from firezone_filter.host.rules import FIRST, INBOUND_TABLE, LAST, OUTBOUND_TABLE
+from firezone_filter.host.rules import ENTRY, FIRST, INBOUND_TABLE, LAST, OUTBOUND_TABLE
 from tests.e2e.capture import Capture
 from tests.e2e.network import FILES, TUNNELS
 from tests.e2e.policies import cidr, policy, tcp
@@ -76,7 +77,7 @@ def flooded(site: Site) -> Iterator[Flooded]:
 
 @once
 @both_families
-@pytest.mark.parametrize("priority", range(FIRST, LAST + 1))
+@pytest.mark.parametrize("priority", [ENTRY, *range(FIRST, LAST + 1)])
 def test_a_rule_is_laid_again(flooded: Flooded, priority: int, family: int) -> None:
     before, gateway = flooded.look(), flooded.site.network["gateway"]
     gateway.ip(f"-{'46'[family]}", "rule", "del", "priority", str(priority))
@@ -104,6 +105,77 @@ def test_a_device_gets_back_what_it_has_lost(flooded: Flooded, command: str, dev
     gateway.ip(*command.format(device).split())
     wait_for("the device", lambda: flooded.look() == before)
     assert all(flooded.fetches(family) for family in (0, 1))
+
+
+@once
+@both_families
+@pytest.mark.parametrize("where", [(), ("priority", "0")], ids=["no priority", "priority 0"])
+def test_rules_of_others_do_not_come_before(
+    flooded: Flooded, where: tuple[str, ...], family: int
+) -> None:
+    site, gateway = flooded.site, flooded.site.network["gateway"]
+    # As wg-quick does for a tunnel that takes everything.
+    rule = (f"-{'46'[family]}", "rule", "add", *where, "not", "fwmark", "51820", "lookup", "main")
+    gateway.ip(*rule)
+    (line,) = site.gateway.logs("is without effect beside the filter")
+    assert line["severity"] == "WARN"
+    assert flooded.fetches(family)
+    # The kernel leads all packets to the other rule that has this priority.
+    before = flooded.look()
+    gateway.ip(f"-{'46'[family]}", "rule", "del", "priority", str(FIRST))
+    wait_for("the rule", lambda: flooded.look() == before)
+    # They are there at the next start as well, and keep nobody from it.
+    site.gateway.end(signal.SIGKILL)
+    site.start_again()
+    assert flooded.fetches(family)
+
+
+OTHERS = (
+    "add {files} dev {out} table {to_resources}",
+    "replace default dev {out} metric 1 table {to_resources}",
+    "append default dev {out} metric 1 table {to_resources}",
+    "replace default dev {out} metric 2147483648 table {to_resources}",
+    "add table {to_resources} default metric 9 nexthop via {near} nexthop via {far}",
+    "add {alice} dev {tunnel} table {to_clients}",
+)
+
+
+@once
+@both_families
+@pytest.mark.parametrize("route", OTHERS, ids=lambda route: route.split(" dev")[0])
+def test_routes_of_others_do_not_stay(site: Site, route: str, family: int) -> None:
+    network, gateway = site.network, site.network["gateway"]
+    words = {
+        "files": FILES[family],
+        "alice": TUNNELS["alice"][family],
+        "out": network.device("net"),
+        "tunnel": network.tunnel.interfaces(network)[0],
+        "near": ("10.0.0.2", "fd10:a::2")[family],
+        "far": ("10.0.0.3", "fd10:a::3")[family],
+        "to_resources": OUTBOUND_TABLE,
+        "to_clients": INBOUND_TABLE,
+    }
+    lay = (f"-{'46'[family]}", "route", *route.format(**words).split())
+    site.start_gateway(FILES_BY_HTTP)
+    flooded = Flooded(site)
+
+    def look() -> list[str]:
+        # The devices of the next gateway have other numbers.
+        return [line for line in flooded.look() if " table 2021111" in line]
+
+    before = look()
+    gateway.ip(*lay)
+    (line,) = site.gateway.logs("Routes of others are removed")
+    assert line["severity"] == "WARN"
+    wait_for("the routes", lambda: look() == before)
+    # What has come while nobody was there is gone before the next one begins.
+    site.gateway.end(signal.SIGKILL)
+    gateway.ip(*lay)
+    site.start_again()
+    flooded.begin()
+    assert look() == before
+    assert flooded.fetches(family)
+    assert flooded.arrived() == 0
 
 
 @once

@@ -40,6 +40,7 @@ class Kernel:
     def __init__(self) -> None:
         self.orders: list[object] = []
         self.refusal: Exception | None = None
+        self.notes: tuple[str, ...] = ()
         self.others: dict[str, int] = {}
 
     def open(self, name: str, *, offload: bool = True) -> TunDevice:

@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
-from firezone_filter.host.kernel_rules import RoutingError, read_rules, refuse_others
-from firezone_filter.host.rules import LOCAL_TABLE, Rule, is_ours
+from firezone_filter.host.kernel_rules import (
+    RoutingError,
+    read_rules,
+    refuse_others,
+    without_effect,
+)
+from firezone_filter.host.rules import ENTRY, FIRST, LAST, LOCAL_TABLE, Rule, is_ours
 
 KERNEL = 2
 
@@ -24,7 +29,7 @@ class Kernel:
         plain = {"family": 2, "dst_len": 0, "src_len": 0, "tos": 0, "action": 1, "flags": 1}
         # What a real one says of every rule.
         always = {"FRA_PROTOCOL": KERNEL, "FRA_SUPPRESS_PREFIXLEN": 0xFFFF_FFFF}
-        attributes = {"FRA_PRIORITY": 17, "FRA_TABLE": LOCAL_TABLE} | always | attributes
+        attributes = {"FRA_PRIORITY": LAST, "FRA_TABLE": LOCAL_TABLE} | always | attributes
         self._message = Message(plain | fields, attrs=list(attributes.items()))
 
     def get_rules(self, family: int) -> list[Message]:
@@ -32,7 +37,7 @@ class Kernel:
 
 
 def test_a_plain_rule_is_read() -> None:
-    assert read_rules(Kernel({})) == [(Rule(2, 17, table=LOCAL_TABLE), KERNEL)]
+    assert read_rules(Kernel({})) == [(Rule(2, LAST, table=LOCAL_TABLE), KERNEL)]
 
 
 @pytest.mark.parametrize(
@@ -53,5 +58,36 @@ def test_a_plain_rule_is_read() -> None:
 def test_whatever_else_a_rule_asks_makes_it_somebody_elses(kernel: Kernel, more: str) -> None:
     there = read_rules(kernel)
     assert [(rule.more, is_ours(rule)) for rule, _ in there] == [((more,), False)]
-    with pytest.raises(RoutingError, match=r"^a rule has priority 17"):
+    with pytest.raises(RoutingError, match=r"^a rule has priority 96"):
         refuse_others(there)
+
+
+LED = Rule(2, ENTRY, goto=FIRST)
+LOCAL = Rule(2, 0, table=LOCAL_TABLE)
+
+
+@pytest.mark.parametrize(
+    ("there", "around", "passed_over"),
+    [
+        ([LED, Rule(2, 0, table=254)], None, [0]),
+        ([Rule(2, 0, table=254), LED], 0, []),
+        ([LED, Rule(10, 0, table=254)], 0, []),
+        ([LOCAL, Rule(2, 0, table=254), Rule(2, 5, table=254)], 0, [5]),
+        ([LED, Rule(2, 89, table=254), Rule(2, 1, table=254), Rule(2, 1)], None, [1, 89]),
+        ([LED, Rule(2, FIRST, table=254)], FIRST, []),
+        ([LED, Rule(2, LAST, table=254)], LAST, []),
+        ([LED, Rule(2, LAST + 1, table=254), LOCAL], None, []),
+    ],
+    ids=["behind", "before", "other family", "untouched", "between", "first", "last", "later"],
+)
+def test_rules_of_others_are_passed_over_unless_they_come_before(
+    there: list[Rule], around: int | None, passed_over: list[int]
+) -> None:
+    read = [(rule, KERNEL) for rule in there]
+    told = without_effect(read)
+    assert [int(note.split()[4]) for note in told] == passed_over
+    if around is None:
+        refuse_others(read)
+    else:
+        with pytest.raises(RoutingError, match=rf"^a rule has priority {around}: "):
+            refuse_others(read)

@@ -7,8 +7,17 @@ from typing import Self
 
 import pytest
 
-from firezone_filter.host.netlink import attribute, change, check_answer, count, message
+from firezone_filter.host.netlink import (
+    attribute,
+    attributes,
+    change,
+    check_answer,
+    count,
+    listed,
+    message,
+)
 
+GET_ROUTE = 26
 GET_LINK, SET_LINK = 18, 19
 
 
@@ -44,6 +53,18 @@ def test_a_kernel_answers() -> None:
 
 def test_a_kernel_lists_its_devices() -> None:
     assert count(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)) == len(socket.if_nameindex())
+
+
+def test_a_strict_kernel_lists_no_more_than_it_is_asked_for() -> None:
+    local = attribute(15, struct.pack("=I", 255))
+    for_local = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0) + local
+    routes = listed(GET_ROUTE, for_local, is_strict=True)
+    assert all((15, local[4:]) in attributes(route[12:]) for route in routes)
+
+
+def test_attributes_are_read_one_after_the_other() -> None:
+    said = [(3, b"wg0\0\0"), (4, bytes(4)), (5, b"")]
+    assert list(attributes(b"".join(attribute(*one) for one in said))) == said
 
 
 def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from firezone_filter import AddressPlan, TunnelAddresses
 from firezone_filter.host import devices, routing
 from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER
+from firezone_filter.host.kernel_routes import Held
 from firezone_filter.host.routing import Routing, RoutingError, release, versions
-from firezone_filter.host.rules import FAMILIES, FIRST, LAST, LOCAL_TABLE, PROTOCOL, Plan
+from firezone_filter.host.rules import ENTRY, FAMILIES, FIRST, LAST, LOCAL_TABLE, PROTOCOL, Plan
 
 PLAN = Plan(("wg0",), TunnelAddresses("100.64.0.1", "fd00:2021:1111::1"), AddressPlan())
 KERNEL = 2  # RTPROT_KERNEL
@@ -170,6 +171,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     monkeypatch.setattr(devices, "keep_out", guard)
     monkeypatch.setattr(devices, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
+    monkeypatch.setattr(Held, "remove_others", lambda _: 0)
     return kept
 
 
@@ -180,8 +182,9 @@ def test_a_blackhole_is_there_before_anything_is_led_into_it(kernel: Kernel) -> 
     assert {route["type"] for route in kernel.routes.values()} == {"blackhole"}
     # The table `local` has its new place before it loses the old one.
     assert kernel.orders[4:6] == [f"add {LAST}"] * 2
-    assert kernel.orders[-2:] == ["del 0"] * 2
-    assert {rule["priority"] for rule in kernel.rules} == {*range(FIRST, LAST + 1), 32766}
+    # Nothing is led to ours before all of them are there.
+    assert kernel.orders[-5:] == [f"add {FIRST}"] * 2 + [f"add {ENTRY}"] + ["del 0"] * 2
+    assert {rule["priority"] for rule in kernel.rules} == {ENTRY, *range(FIRST, LAST + 1), 32766}
     # Nobody who tidies up takes the kernel's own.
     assert {one["FRA_PROTOCOL"] for one in kernel.rules} == {PROTOCOL}
     assert {one["proto"] for one in kernel.routes.values()} == {PROTOCOL}
@@ -196,7 +199,7 @@ def test_once_more_changes_nothing_and_another_plan_only_what_is_other(kernel: K
     assert (kernel.rules, set(kernel.orders)) == (before, {"route"})
     kernel.orders.clear()
     Routing(Plan(("wg1",), PLAN.own, PLAN.ranges), lambda: kernel).hold()
-    assert kernel.orders[4:] == [*["add 14", "add 13"] * 2, *["del 14", "del 13"] * 2]
+    assert kernel.orders[4:] == [*["add 93", "add 92"] * 2, *["del 93", "del 92"] * 2]
 
 
 def test_an_interface_that_is_filtered_no_more_is_given_back(
@@ -218,7 +221,7 @@ def test_mending_lays_what_is_gone_and_touches_nothing_else(kernel: Kernel) -> N
     own.attach(1420)
     kernel.orders.clear()
     assert (own.mend(1420), kernel.orders) == ((), [])
-    for priority, family in ((13, 2), (LAST, 10)):
+    for priority, family in ((92, 2), (LAST, 10), (ENTRY, 10)):
         (gone,) = (
             one for one in kernel.rules if (one["priority"], one["family"]) == (priority, family)
         )
@@ -230,23 +233,72 @@ def test_mending_lays_what_is_gone_and_touches_nothing_else(kernel: Kernel) -> N
     kernel.orders.clear()
     assert own.mend(1420) == (
         "blackhole of table 20211111",
-        "rule 17",
-        "rule 13",
+        "rule 96",
+        "rule 92",
+        "rule 0",
         "route of table 20211111",
     )
     assert kernel.orders.count("address") == 4
-    assert sorted(set(kernel.orders)) == ["add 13", "add 17", "address", "del 0", "link", "route"]
+    assert sorted(set(kernel.orders)) == [
+        "add 0",
+        "add 92",
+        "add 96",
+        "address",
+        "del 0",
+        "link",
+        "route",
+    ]
     assert all(link["flags"] == UP for link in kernel.links.values())
 
 
 @pytest.mark.usefixtures("settings")
 def test_mending_lays_what_is_gone_also_behind_rules_of_others(kernel: Kernel) -> None:
     own = Routing(PLAN, lambda: kernel)
-    kernel.rule("add", family=2, priority=5, table=MAIN, FRA_PROTOCOL=KERNEL)
-    with pytest.raises(RoutingError, match=r"^a rule has priority 5:"):
+    kernel.rule("add", family=2, priority=0, table=MAIN, FRA_PROTOCOL=KERNEL)
+    with pytest.raises(RoutingError, match=r"^a rule has priority 0:"):
         own.mend(1420)
-    kernel.rule("del", family=2, priority=5, table=MAIN, FRA_PROTOCOL=KERNEL)
+    kernel.rule("del", family=2, priority=0, table=MAIN, FRA_PROTOCOL=KERNEL)
     assert own.mend(1420) == ()
+
+
+@pytest.mark.usefixtures("settings")
+def test_rules_without_a_priority_are_passed_over_and_said(kernel: Kernel) -> None:
+    own, other = Routing(PLAN, lambda: kernel), FIRST - 1
+    said = f"a rule with priority {other} is without effect beside the filter: give it one above"
+    kernel.rule("add", family=2, priority=other, table=MAIN, FRA_PROTOCOL=3)
+    own.hold()
+    assert [note.startswith(said) for note in own.notes] == [True]
+    kernel.rule("del", family=2, priority=other, table=MAIN, FRA_PROTOCOL=3)
+    own.mend(1420)
+    assert own.notes == ()
+
+
+@pytest.mark.usefixtures("settings")
+def test_routes_of_others_are_removed_before_any_are_laid_and_said(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Routing(PLAN, lambda: kernel)
+    asked: list[Held] = []
+    others = {(6, 20211112): 2}
+
+    def remove(held: Held) -> int:
+        asked.append(held)
+        assert kernel.orders == []
+        return others.pop((held.version, held.table), 0)
+
+    monkeypatch.setattr(Held, "remove_others", remove)
+    own.hold()
+    assert {(held.table, held.device) for held in asked} == {
+        (20211111, "ff-out"),
+        (20211112, "ff-in"),
+    }
+    assert {held.own for held in asked} == {PLAN.own.ipv4, PLAN.own.ipv6}
+    (note,) = own.notes
+    assert note.startswith("routes of others are removed from table 20211112")
+    assert note.endswith(": 2 of IPv6")
+    kernel.orders.clear()
+    own.mend(1420)
+    assert own.notes == ()
 
 
 @pytest.mark.parametrize("what", ["route", "addr"])
@@ -262,7 +314,7 @@ def test_nobody_elses_rule_may_come_before(kernel: Kernel) -> None:
     family = FAMILIES[6]
     kernel.rule("add", family=family, priority=LAST, table=MAIN, FRA_PROTOCOL=4)
     before = list(kernel.rules)
-    with pytest.raises(RoutingError, match=r"^a rule has priority 17: packets would go around"):
+    with pytest.raises(RoutingError, match=r"^a rule has priority 96: packets would go around"):
         Routing(PLAN, lambda: kernel).hold()
     assert (kernel.rules, kernel.routes) == (before, {})
 
@@ -337,7 +389,8 @@ def test_release_leaves_everything_as_it_was(
     kernel.orders.clear()
     assert release(lambda: kernel)
     assert (in_order(kernel), settings, kernel.routes) == (*before, {})
-    assert kernel.orders[:2] == ["add 0"] * 2
+    # The table `local` is at no moment without a rule that leads there.
+    assert kernel.orders[:5] == ["add 0"] * 2 + ["del 0"] * 2 + ["del 92"]
     kernel.orders.clear()
     assert (release(lambda: kernel), kernel.orders) == (False, [])
 

@@ -53,6 +53,7 @@ class Site:
         self.mended: list[int] = []
         self.gone: tuple[str, ...] = ()
         self.refusal: RoutingError | None = None
+        self.notes: tuple[str, ...] = ()
         self.changes = 0
         self.now = 1_000.0
         sessions = Sessions(self.gateway, DecisionLog(logging.getLogger("sessions")), POLICY)
@@ -200,10 +201,14 @@ def test_rules_and_routes_are_seen_to_each_time(
     site = Site()
     site.run(
         lambda: links.append(Links((("wg0", 9),), 1280)),
-        lambda: setattr(site, "gone", ("rule 13", "rule 15")),
+        lambda: setattr(site, "gone", ("rule 92", "rule 94")),
+        lambda: setattr(site, "notes", ("a rule is without effect",)),
     )
-    assert (site.attached, site.mended) == ([1420], [1280, 1280])
-    assert said.messages == ["Somebody has removed what is laid again: rule 13, rule 15"]
+    assert (site.attached, site.mended) == ([1420], [1280] * 3)
+    assert said.messages == [
+        "Somebody has removed what is laid again: rule 92, rule 94",
+        "A rule is without effect",
+    ]
 
 
 @pytest.mark.usefixtures("links")
