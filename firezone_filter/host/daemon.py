@@ -80,6 +80,8 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         RoutingError: the kernel refuses rules or routes, others have rules before ours, or
             `early_demux` is on.
     """
+    # One that comes before somebody listens would end it; and it says that the policy is to be read.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     policy = _load(settings)
     gateway = make_gateway(
         policy.addresses, address_plan=policy.address_plan, options=policy.options
@@ -201,6 +203,7 @@ def _stopped(read_policy: Callable[[], None]) -> asyncio.Future[None]:
 
     loop.set_exception_handler(fail)
     loop.add_signal_handler(signal.SIGHUP, read_policy)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopped

@@ -184,6 +184,21 @@ def test_on_sighup_the_policy_is_read_with_what_the_command_line_adds(
     assert kernel.orders[-1] == 1420
 
 
+def test_one_that_comes_while_it_starts_is_kept(
+    kernel: Kernel, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Policy] = []
+
+    def load(data: bytes) -> Policy:
+        kill(signal.SIGTERM if read else signal.SIGHUP)
+        read.append(load_policy(data))
+        return read[-1]
+
+    monkeypatch.setattr(daemon, "load_policy", load)
+    run(settings)
+    assert (len(read), kernel.orders[-1]) == (2, 1420)
+
+
 def test_counters_are_served_and_losses_logged(
     kernel: Kernel, settings: Settings, when_ready: WhenReady, said: pytest.LogCaptureFixture
 ) -> None:
