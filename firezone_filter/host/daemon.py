@@ -80,7 +80,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         RoutingError: the kernel refuses rules or routes, others have rules before ours, or
             `early_demux` is on.
     """
-    # One that comes before somebody listens would end it; and it says that the policy is to be read.
+    # One that comes before somebody listens would end it, and the policy is to be read after it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     policy = _load(settings)
     gateway = make_gateway(

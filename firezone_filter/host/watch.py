@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from typing import Final
 
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
+from firezone_filter.host.aside import aside
 from firezone_filter.host.changes import Changes
 from firezone_filter.host.links import Links
 from firezone_filter.host.peers import Bound, Peer, UnreadablePeersError, bind, parse_dump
@@ -27,6 +28,10 @@ is laid as often as it is laid."""
 PATIENCE: Final = 5.0
 """Seconds for `wg` to list peers. A WireGuard in user space may hang, and must not keep a policy
 from being read."""
+
+READING: Final = 30.0
+"""Seconds for the policy to be read, which a file system that hangs never is. Meanwhile nobody
+sees to rules and interfaces."""
 
 ReadPeers = Callable[[str], Awaitable[tuple[Peer, ...]]]
 """Reads the peers of an interface."""
@@ -191,7 +196,7 @@ class Watch:
         """Read the policy again; whatever is wrong with it, the old one stays."""
         dump, unreadable = await self._read_peers()
         try:
-            self._update(self._load(), dump)
+            self._update(await aside(self._load, READING), dump)
         except (OSError, FirezoneFilterError) as error:
             report("The old policy stays", error)
         else:

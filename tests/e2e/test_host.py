@@ -1,9 +1,12 @@
 """The host itself: how it starts and ends, and what it does with what is wrong."""
 
 import json
+import os
 import shutil
 import signal
 import socket
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +175,26 @@ def test_a_faulty_policy_is_reported_and_the_old_one_stays(at_work: Site) -> Non
     assert "clients[0].authorizations[0].resource.filters[0].port_range_start" in first["message"]
     assert "clients[0].authorizations[1].resource.id" in last["message"]
     assert fetches(at_work)
+
+
+def test_a_policy_that_hangs_holds_up_neither_packets_nor_the_end(at_work: Site) -> None:
+    at_work.policy_path.unlink()
+    os.mkfifo(at_work.policy_path)
+    at_work.gateway.send_signal(signal.SIGHUP)
+    # It has begun to read as soon as somebody can be at the other end.
+    with ExitStack() as stack:
+        wait_for("the reading", lambda: _open_if_read(at_work.policy_path, stack))
+        assert fetches(at_work)
+        assert at_work.gateway.end(signal.SIGTERM) == 0
+
+
+def _open_if_read(path: Path, stack: ExitStack) -> bool:
+    """Open a FIFO to write to if somebody reads from it; tell whether it was so."""
+    try:
+        stack.callback(os.close, os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def test_without_a_policy_the_old_one_stays(at_work: Site) -> None:

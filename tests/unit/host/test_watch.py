@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -331,6 +332,27 @@ def test_a_policy_is_read_at_once_and_a_faulty_one_is_said(
         "Policy read",
     ]
     assert site.gateway.clients() == ()
+
+
+@pytest.mark.usefixtures("links")
+def test_a_policy_that_hangs_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "READING", 0.01)
+    site, go_on = Site(), threading.Event()
+    monkeypatch.setattr(site.watch, "_load", go_on.wait)
+
+    async def tell() -> None:
+        running = asyncio.ensure_future(site.watch.run())
+        site.watch.read_policy()
+        while len(site.mended) < 1:  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(tell())
+    go_on.set()
+    assert said.messages[0] == "The old policy stays: it takes longer than 0.01 seconds"
+    assert site.gateway.clients() == ("alice",)
 
 
 @pytest.mark.usefixtures("links")
