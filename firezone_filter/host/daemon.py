@@ -20,6 +20,7 @@ from firezone_filter import DecisionLog, Gateway, JsonFormatter, Policy, load_po
 from firezone_filter.aio import GatewayTimer
 from firezone_filter.host.clock import Clock
 from firezone_filter.host.host import Devices, GatewayHost
+from firezone_filter.host.links import refuse_unseen
 from firezone_filter.host.metrics import serve_metrics
 from firezone_filter.host.names import Names
 from firezone_filter.host.resolver.options import ResolverOptions
@@ -78,7 +79,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         LeaseFileError: the file with the proxy addresses cannot be used.
         OSError: a file or a port cannot be had, or there is a gateway already.
         RoutingError: the kernel refuses rules or routes, others have rules before ours, or
-            `early_demux` is on.
+            `early_demux` is on, or rules do not see what comes from an interface.
     """
     # One that comes before somebody listens would end it, and the policy is to be read after it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -87,6 +88,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         policy.addresses, address_plan=policy.address_plan, options=policy.options
     )
     refuse_early_demux()
+    refuse_unseen(settings.interfaces)
     for fault in unfit():
         LOG.warning("%s", fault)
     with ExitStack() as stack:

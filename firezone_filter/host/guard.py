@@ -3,7 +3,8 @@
 Packets to broadcast, multicast and link-local addresses are for the machine itself, whatever the
 rules of routing say: sockets that listen everywhere would get them from clients, around the
 filter. So they are dropped at the interface, by a few instructions of classic BPF. The library
-would refuse them all: a client reaches none of these.
+would refuse them all: a client reaches none of these. Where rules see nothing of what an interface
+brings, all of it is dropped there.
 """
 
 import errno
@@ -40,6 +41,8 @@ _PROGRAM: Final = (
     (_RETURN, 0, 0, _DROP),
 )
 
+_NOTHING: Final = ((_RETURN, 0, 0, _DROP),)
+
 # From <linux/rtnetlink.h> and <linux/pkt_sched.h>.
 _NEW_QDISC, _DELETE_QDISC = 36, 37
 _NEW_FILTER, _DELETE_FILTER, _GET_FILTER = 44, 45, 46
@@ -64,17 +67,30 @@ def keep_out(index: int, *, anew: bool = True) -> None:
     Raises:
         OSError: the kernel refuses, or has neither `sch_ingress` nor `cls_bpf`.
     """
+    _lay(index, _PROGRAM, REPLACE if anew else CREATE)
+
+
+def shut(index: int) -> None:
+    """Keep everything out that comes by an interface, until `keep_out` does it anew.
+
+    Raises:
+        OSError: as for `keep_out`.
+    """
+    _lay(index, _NOTHING, REPLACE)
+
+
+def _lay(index: int, program: tuple[tuple[int, int, int, int], ...], flags: int) -> None:
     _unless_there(_NEW_QDISC, _qdisc(index), CREATE)
-    instructions = b"".join(_INSTRUCTION.pack(*one) for one in _PROGRAM)
+    instructions = b"".join(_INSTRUCTION.pack(*one) for one in program)
     options = (
-        attribute(_LENGTH, struct.pack("=H", len(_PROGRAM)))
+        attribute(_LENGTH, struct.pack("=H", len(program)))
         + attribute(_INSTRUCTIONS, instructions)
         + attribute(_NAME, b"firezone-filter\0")
         + attribute(_FLAGS, struct.pack("=I", _DIRECT))
     )
     kind = attribute(_KIND, b"bpf\0")
     body = _filter(index) + kind + attribute(_OPTIONS | NESTED, options)
-    _unless_there(_NEW_FILTER, body, REPLACE if anew else CREATE)
+    _unless_there(_NEW_FILTER, body, flags)
 
 
 def let_in(index: int) -> None:

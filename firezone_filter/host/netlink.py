@@ -8,6 +8,7 @@ from typing import Final
 
 REPLACE: Final = 0x500  # NLM_F_REPLACE and NLM_F_CREATE ...
 CREATE: Final = 0x600  # ... or NLM_F_EXCL and NLM_F_CREATE, by <linux/netlink.h>
+_REQUEST: Final = 0x01
 _REQUEST_ACK: Final = 0x05
 _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
@@ -15,6 +16,8 @@ _DONE: Final = 3
 
 NESTED: Final = 0x8000
 """Marks an attribute that has others in it."""
+
+_FLAGS: Final = 0xC000  # NESTED, and another one
 
 HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
@@ -24,6 +27,14 @@ _CODE: Final = struct.Struct("=i")
 def attribute(kind: int, value: bytes) -> bytes:
     """Return an attribute, with what makes it end at a multiple of four bytes."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and value of each attribute."""
+    while data:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind & ~_FLAGS, data[_ATTRIBUTE.size : length]
+        data = data[length + -length % 4 :]
 
 
 def message(kind: int, flags: int, body: bytes) -> bytes:
@@ -40,6 +51,20 @@ def change(kind: int, body: bytes, flags: int = 0) -> None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(message(kind, _REQUEST_ACK | flags, body))
         check_answer(kernel.recv(65_535))
+
+
+def ask(kind: int, body: bytes) -> bytes:
+    """Return the one thing that the kernel is asked for.
+
+    Raises:
+        OSError: there is none.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(message(kind, _REQUEST, body))
+        what, answer = next(messages(kernel.recv(65_535)))
+        if what == _ERROR:
+            _check(answer)
+        return answer
 
 
 def count(kind: int, body: bytes) -> int:

@@ -287,6 +287,54 @@ def test_it_does_not_start_behind_rules_of_others(site: Site) -> None:
     assert (done.returncode, "a rule has priority 5" in line["message"]) == (2, True), line
 
 
+@pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+@pytest.mark.parametrize("how", ["port", "name"])
+def test_it_does_not_start_where_rules_see_nothing(site: Site, how: str) -> None:
+    gateway, (interface, *_) = (
+        site.network["gateway"],
+        site.network.tunnel.interfaces(site.network),
+    )
+    site.write(FILES_BY_HTTP)
+    command = site.command()
+    if how == "port":
+        bridge(site, interface)
+    else:
+        gateway.ip("link", "property", "add", "dev", interface, "altname", "another")
+        command = (*command, "--interface", "another")
+    line = json.loads(gateway.run(*command).stdout.splitlines()[-1])
+    says = f"{interface} is a port of" if how == "port" else f"is {interface} by another name"
+    assert says in line["message"], line
+
+
+@pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+def test_what_becomes_a_port_later_brings_nothing_until_it_is_none(at_work: Site) -> None:
+    network = at_work.network
+    gateway, alice = network["gateway"], network["alice"]
+    (interface, *_) = network.tunnel.interfaces(network)
+    # The bridge has the interface's own address of the link layer, so it takes what comes.
+    arrives = at_work.capture("host", "eth", "udp and dst port 4001")
+    device = bridge(at_work, interface)
+    at_work.gateway.logs(f"Interface {interface} is a port of")
+    with datagrams(alice, FILES[0], 4001) as sock:
+        for _ in range(5):
+            sock.send(b"around")
+        assert fetch(alice, url(FILES[0]), "-m", "1")[0] != 0
+        gateway.ip("link", "set", interface, "nomaster")
+        gateway.ip("link", "del", device)
+        wait_for("the interface", lambda: fetch(alice, url(FILES[0]), "-m", "1")[0] == 0)
+    assert arrives.packets() == []
+
+
+def bridge(site: Site, interface: str) -> str:
+    """Make an interface the port of a bridge, and return the name of that."""
+    gateway, name = site.network["gateway"], f"{interface}b"
+    link = json.loads(gateway.run("ip", "-j", "link", "show", interface).stdout)[0]
+    gateway.ip("link", "add", name, "address", link["address"], "type", "bridge")
+    gateway.ip("link", "set", name, "up")
+    gateway.ip("link", "set", interface, "master", name)
+    return name
+
+
 @pytest.mark.parametrize("switch", ["udp_early_demux", "tcp_early_demux"])
 def test_it_does_not_start_where_packets_get_around_the_rules(site: Site, switch: str) -> None:
     gateway = site.network["gateway"]

@@ -21,6 +21,7 @@ from firezone_filter import Gateway, Policy, load_policy
 from firezone_filter.host import daemon, watch
 from firezone_filter.host.clock import Clock
 from firezone_filter.host.daemon import Settings, log_to, notify, run
+from firezone_filter.host.links import Links
 from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import RoutingError
 from firezone_filter.host.rules import Plan
@@ -128,6 +129,7 @@ def test_it_works_until_a_signal_and_leaves_its_rules(
     assert kernel.orders == ["switches", *devices, ("nowhere",), "hold", 1420]
     assert said.messages == [
         "odd",
+        "There is no interface nowhere: by another name it would not be filtered",
         "Client connected",
         "Started",
         "Stopped",
@@ -315,6 +317,15 @@ def test_so_does_one_of_the_watch(
     when_ready(lambda: None)
     with pytest.raises(RoutingError, match="no more"):
         run(settings)
+
+
+def test_it_does_not_start_where_rules_see_nothing(
+    kernel: Kernel, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Links, "look", lambda _: Links((), 1420, ((3, "a port"), (4, "a name"))))
+    with pytest.raises(RoutingError, match=r"^a port; a name$"):
+        run(settings)
+    assert kernel.orders == ["switches"]
 
 
 def test_without_its_rules_it_does_not_start(kernel: Kernel, settings: Settings) -> None:

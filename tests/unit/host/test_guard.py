@@ -11,18 +11,19 @@ from typing import Final
 import pytest
 
 from firezone_filter.host import guard
-from firezone_filter.host.guard import keep_out, let_in
+from firezone_filter.host.guard import keep_out, let_in, shut
 
 LOAD, EQUAL, AT_LEAST, AND, RETURN = (0x20, 0x28, 0x30), 0x15, 0x35, 0x54, 0x06
 WIDTHS: Final = {0x28: 2, 0x30: 1}
+Program = tuple[tuple[int, int, int, int], ...]
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 
 
-def verdict(protocol: int, packet: bytes) -> int:
+def verdict(protocol: int, packet: bytes, program: Program = guard._PROGRAM) -> int:
     """Run the program."""
     at, value = 0, 0
     while True:
-        code, if_so, if_not, number = guard._PROGRAM[at]
+        code, if_so, if_not, number = program[at]
         at += 1
         if code == RETURN:
             return number
@@ -63,6 +64,10 @@ def test_everything_else_is_for_the_rules(address: str) -> None:
 
 def test_what_is_no_ip_is_not_looked_at() -> None:
     assert verdict(ARP, b"\xff" * 40) == 0xFFFF_FFFF
+
+
+def test_where_rules_see_nothing_all_is_dropped() -> None:
+    assert {verdict(*to(address), guard._NOTHING) for address in FOR_THE_RULES} == {2}
 
 
 class Kernel:
@@ -126,6 +131,12 @@ def test_it_is_replaced_at_the_start_and_later_only_laid_where_it_is_gone(kernel
     keep_out(7, anew=False)
     assert kernel.told == [NEW_QDISC, NEW_FILTER] * 2
     assert kernel.flags == [0x600, 0x500, 0x600, 0x600]
+
+
+def test_whatever_is_there_is_replaced_by_one_that_keeps_all_out(kernel: Kernel) -> None:
+    kernel.refusals = {NEW_QDISC: errno.EEXIST}
+    shut(7)
+    assert (kernel.told, kernel.flags) == ([NEW_FILTER], [0x500])
 
 
 @pytest.mark.parametrize("code", [errno.ENOENT, errno.EINVAL], ids=["filter", "qdisc"])

@@ -7,7 +7,16 @@ from typing import Self
 
 import pytest
 
-from firezone_filter.host.netlink import attribute, change, check_answer, count, message
+from firezone_filter.host.netlink import (
+    NESTED,
+    ask,
+    attribute,
+    attributes,
+    change,
+    check_answer,
+    count,
+    message,
+)
 
 GET_LINK, SET_LINK = 18, 19
 
@@ -18,6 +27,20 @@ def test_attributes_end_at_four_bytes_and_their_length_is_their_own() -> None:
     assert (
         message(19, 5, b"body") == bytes.fromhex("14000000 1300 0500 01000000 00000000") + b"body"
     )
+
+
+def test_attributes_are_read_as_they_are_written() -> None:
+    written = attribute(7, b"abcde") + attribute(9 | NESTED, b"abcd")
+    assert list(attributes(written)) == [(7, b"abcde"), (9, b"abcd")]
+
+
+def test_a_kernel_tells_of_one_thing() -> None:
+    request = struct.Struct("=BxHiII")
+    index = socket.if_nametoindex("lo")
+    answer = ask(GET_LINK, request.pack(0, 0, index, 0, 0))
+    assert dict(attributes(answer[request.size :]))[3] == b"lo\0"
+    with pytest.raises(OSError, match="No such device"):
+        ask(GET_LINK, request.pack(0, 0, 0x7FFF_FFFF, 0, 0))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
+from attrs import evolve
 
 from firezone_filter import (
     CidrResource,
@@ -207,6 +208,33 @@ def test_rules_and_routes_are_seen_to_each_time(
     assert said.messages == ["Somebody has removed what is laid again: rule 13, rule 15"]
 
 
+def test_what_rules_do_not_see_is_shut_out_while_it_is_so(
+    links: list[Links], said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded: list[str] = []
+    monkeypatch.setattr(watch, "shut", lambda index: guarded.append(f"shut {index}"))
+    monkeypatch.setattr(watch, "keep_out", lambda index: guarded.append(f"open {index}"))
+    seen = links[0]
+
+    def now(*unseen: tuple[int, str]) -> Callable[[], None]:
+        return lambda: links.append(evolve(seen, unseen=unseen))
+
+    Site().run(now((3, "wg0 is a port")), now((3, "wg0 is a port")), now(), now())
+    assert guarded == ["shut 3", "shut 3", "open 3"]
+    assert said.messages == ["Wg0 is a port"]
+    # Another one may have come in its place, which `Routing` knows to be new.
+    Site().run(now((3, "wg0 is a port")), lambda: links.append(Links((("wg0", 4),), 1420)))
+    assert guarded[3:] == ["shut 3"]
+
+
+def test_an_interface_that_is_not_there_is_said(
+    links: list[Links], said: pytest.LogCaptureFixture
+) -> None:
+    links.append(Links((), 1420))
+    Site(has_peers=False).run(lambda: None)
+    assert said.messages == ["There is no interface wg0: by another name it would not be filtered"]
+
+
 @pytest.mark.usefixtures("links")
 def test_settings_that_somebody_changes_are_said(
     switches: list[str], said: pytest.LogCaptureFixture
@@ -291,7 +319,7 @@ def test_routes_that_fail_later_are_tried_again(
     monkeypatch.setattr(asyncio, "to_thread", at_once)
 
     def refuse() -> None:
-        links.append(Links((), 1280))
+        links.append(Links((("wg0", 3),), 1280))
         site.refusal = RoutingError("routes: No such device")
 
     def take() -> None:
