@@ -20,6 +20,8 @@ _IFF_UP: Final = 0x1
 _IFF_MULTICAST: Final = 0x1000
 _NODAD: Final = 0x02  # IFA_F_NODAD
 _NO_ADDRESS: Final = 1  # IN6_ADDR_GEN_MODE_NONE: it gets none that nobody has given it
+_LEAST: Final = 1_280  # that IPv6 is content with: below, the kernel takes it from a device
+_ANY: Final = "disable_ipv6"  # a setting that each device has if it has IPv6
 _DUMMY: Final = IPv4Address("192.0.0.8")  # for hosts that need some address (RFC 7600)
 
 
@@ -31,8 +33,12 @@ def bring_up(kernel: Any, name: str, mtu: int, *, has_ipv6: bool) -> int:  # noq
     # routers and neighbours.
     if link.get_attr("IFLA_MTU") != mtu or not link["flags"] & _IFF_UP:
         quiet = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _NO_ADDRESS)]})]}
-        extra = {"IFLA_AF_SPEC": quiet} if has_ipv6 else {}
-        kernel.link("set", index=index, mtu=mtu, **extra)
+        if has_ipv6 and mtu >= _LEAST and devconf(name, _ANY, 6) is None:
+            # It gets IPv6 anew by this, and a link-local address at once if it is up.
+            kernel.link("set", index=index, state="down")
+        kernel.link("set", index=index, mtu=mtu)
+        if devconf(name, _ANY, 6) is not None:
+            kernel.link("set", index=index, IFLA_AF_SPEC=quiet)
         kernel.link("set", index=index, flags=0, change=_IFF_MULTICAST)
         kernel.link("set", index=index, state="up")
     # Packets come from here whose senders are behind other devices.

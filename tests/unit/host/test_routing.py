@@ -115,8 +115,13 @@ class Kernel:
         assert how == "set"
         self.orders.append("link")
         link = self.links[fields.pop("index")]
-        if fields.pop("state", None):
-            link["flags"] |= UP
+        if "IFLA_AF_SPEC" in fields and link["mtu"] < 1280:
+            raise NetlinkError(errno.EAFNOSUPPORT)
+        match fields.pop("state", None):
+            case "up":
+                link["flags"] |= UP
+            case "down":
+                link["flags"] &= ~UP
         link["flags"] &= ~fields.pop("change", 0)
         fields.pop("flags", None)
         link |= fields
@@ -141,7 +146,7 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
+def settings(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     """Return settings of devices, which strict machines have."""
     kept: dict[str, dict[str, int]] = {
         "all": {"rp_filter": 1},
@@ -156,7 +161,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
         (device,) = (name for name, number in INDEXES.items() if number == index)
         kept[device] |= {names[number]: value for number, value in values.items()}
 
-    def get(device: str, name: str, _: int = 4) -> int | None:
+    def get(device: str, name: str, version: int = 4) -> int | None:
+        if version == 6 and device in INDEXES and name not in kept[device]:
+            link = kernel.links.get(INDEXES[device], {"mtu": 0})
+            return 0 if 6 in routing.versions() and link["mtu"] >= 1280 else None
         return kept.get(device, {}).get(name)
 
     def guard(index: int, *, anew: bool) -> None:
@@ -315,6 +323,26 @@ def test_where_ipv6_is_switched_off_its_packets_stay_in_the_blackhole(
     assert led == {socket.AF_INET}
     held = [route for route in kernel.routes.values() if route["family"] == socket.AF_INET6]
     assert [route["type"] for route in held] == ["blackhole"] * 2
+
+
+@pytest.mark.usefixtures("settings")
+def test_below_the_least_mtu_of_ipv6_there_is_none(kernel: Kernel) -> None:
+    gateway = Routing(PLAN, lambda: kernel)
+
+    def led() -> list[int]:
+        return sorted(one["family"] for one in kernel.routes.values() if "oif" in one)
+
+    gateway.attach(1279)
+    assert led() == [socket.AF_INET] * 2
+    kernel.orders.clear()
+    assert gateway.mend(1280)[-2:] == ("route of table 20211111", "route of table 20211112")
+    assert led() == sorted([socket.AF_INET, socket.AF_INET6] * 2)
+    links = kernel.links.values()
+    assert [(link["mtu"], link["flags"], "IFLA_AF_SPEC" in link) for link in links] == [
+        (1280, UP, True)
+    ] * 2
+    # Down, with that MTU, without link-local addresses, without multicast, and up.
+    assert kernel.orders.count("link") == 2 * 5
 
 
 def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
