@@ -12,7 +12,7 @@ from typing import Any, Final
 from pyroute2.netlink.exceptions import NetlinkError
 
 from firezone_filter.host.devconf import ACCEPT_LOCAL, RP_FILTER, devconf, set_devconf
-from firezone_filter.host.guard import keep_out, let_in
+from firezone_filter.host.guard import keep_out, let_in, noted
 from firezone_filter.values.addresses import Address
 
 _STRICT, _LOOSE = 1, 2  # of rp_filter
@@ -75,17 +75,20 @@ def prepare(name: str, *, anew: bool) -> None:
     if mine is None:  # it is not there yet
         return
     index = socket.if_nametoindex(name)
-    keep_out(index, anew=anew)
-    if max(mine, devconf("all", "rp_filter") or 0) == _STRICT:
+    is_strict = max(mine, devconf("all", "rp_filter") or 0) == _STRICT
+    # What it was is kept at the interface, for `restore`, whatever ends the host.
+    keep_out(index, anew=anew or is_strict, note=mine if is_strict else None)
+    if is_strict:
         set_devconf(index, {RP_FILTER: _LOOSE})
 
 
 def restore(name: str) -> None:
-    """Give *name* back what a new interface has."""
-    mine, default = devconf(name, "rp_filter"), devconf("default", "rp_filter")
+    """Give *name* back what it had before `prepare`, unless others have changed it since."""
+    mine = devconf(name, "rp_filter")
     if mine is None:
         return
     index = socket.if_nametoindex(name)
+    before = noted(index)
     let_in(index)
-    if mine == _LOOSE and default is not None:
-        set_devconf(index, {RP_FILTER: default})
+    if mine == _LOOSE and before is not None:
+        set_devconf(index, {RP_FILTER: before})

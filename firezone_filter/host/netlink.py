@@ -67,21 +67,21 @@ def ask(kind: int, body: bytes) -> bytes:
         return answer
 
 
-def count(kind: int, body: bytes) -> int:
-    """Return how many things the kernel lists.
+def listed(kind: int, body: bytes) -> list[bytes]:
+    """Return the things that the kernel lists.
 
     Raises:
         OSError: it lists none, or not all of them.
     """
-    number = 0
+    things: list[bytes] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(message(kind, _REQUEST_DUMP, body))
         while True:
             for what, answer in messages(kernel.recv(65_535)):
                 if what in {_DONE, _ERROR}:
                     _check(answer)
-                    return number
-                number += 1
+                    return things
+                things.append(answer)
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:

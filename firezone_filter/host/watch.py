@@ -183,12 +183,14 @@ class Watch:
         )
         try:
             # It waits for the kernel, and the packets must not wait for it.
-            if is_first:
-                await asyncio.to_thread(self._routing.attach, links.mtu)
-            if links.unseen or (self._links and self._links.unseen):
-                await asyncio.to_thread(self._shut, links)
-            if not is_first and (laid := await asyncio.to_thread(self._routing.mend, links.mtu)):
-                LOG.warning("Somebody has removed what is laid again: %s", ", ".join(laid))
+            try:
+                if is_first:
+                    await asyncio.to_thread(self._routing.attach, links.mtu)
+                elif laid := await asyncio.to_thread(self._routing.mend, links.mtu):
+                    LOG.warning("Somebody has removed what is laid again: %s", ", ".join(laid))
+            finally:
+                if links.unseen or (self._links and self._links.unseen):
+                    await asyncio.to_thread(self._shut, links)
             self._links = links
         except (OSError, RoutingError) as error:
             if is_first:

@@ -75,8 +75,13 @@ def test_when_it_was_killed_it_starts_again_and_connections_go_on(at_work: Site)
 
 
 @both_families
-def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
+@pytest.mark.parametrize("filters", [0, 1, 2])
+def test_release_leaves_nothing_behind(site: Site, family: int, filters: int) -> None:
     gateway = site.network["gateway"]
+    # Of its owner, who may have another one for new interfaces.
+    gateway.set(ipv4__conf__default__rp_filter="1")
+    for interface in site.network.tunnel.interfaces(site.network):
+        gateway.set(**{f"ipv4__conf__{interface}__rp_filter": str(filters)})
 
     def look() -> str:
         routing = [("rule",), ("route", "show", "table", "all"), ("link",), ("address",)]

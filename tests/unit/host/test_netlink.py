@@ -14,7 +14,7 @@ from firezone_filter.host.netlink import (
     attributes,
     change,
     check_answer,
-    count,
+    listed,
     message,
 )
 
@@ -66,7 +66,9 @@ def test_a_kernel_answers() -> None:
 
 
 def test_a_kernel_lists_its_devices() -> None:
-    assert count(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)) == len(socket.if_nameindex())
+    assert len(listed(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0))) == len(
+        socket.if_nameindex()
+    )
 
 
 def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,4 +91,4 @@ def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(socket, "socket", lambda *_: Kernel())
     with pytest.raises(InterruptedError):
-        count(GET_LINK, b"")
+        listed(GET_LINK, b"")

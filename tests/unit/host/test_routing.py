@@ -115,8 +115,7 @@ class Kernel:
         assert how == "set"
         self.orders.append("link")
         link = self.links[fields.pop("index")]
-        if "IFLA_AF_SPEC" in fields and link["mtu"] < 1280:
-            raise NetlinkError(errno.EAFNOSUPPORT)
+        assert "IFLA_AF_SPEC" not in fields or link["mtu"] >= 1280
         match fields.pop("state", None):
             case "up":
                 link["flags"] |= UP
@@ -167,8 +166,10 @@ def settings(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[
             return 0 if 6 in routing.versions() and link["mtu"] >= 1280 else None
         return kept.get(device, {}).get(name)
 
-    def guard(index: int, *, anew: bool) -> None:
-        kept[f"guard {index}"] = {"anew": int(anew)}
+    def guard(index: int, *, anew: bool, note: int | None) -> None:
+        before = kept.get(f"guard {index}", {})
+        if anew or not before:
+            kept[f"guard {index}"] = {"note": note} if note is not None else before
 
     for module in (routing, devices):
         monkeypatch.setattr(module, "devconf", get)
@@ -176,6 +177,7 @@ def settings(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[
     monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
     monkeypatch.setattr(socket, "if_nameindex", list)
     monkeypatch.setattr(devices, "keep_out", guard)
+    monkeypatch.setattr(devices, "noted", lambda index: kept.get(f"guard {index}", {}).get("note"))
     monkeypatch.setattr(devices, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
     return kept
@@ -413,10 +415,25 @@ def test_release_passes_an_interface_over_that_is_gone(
     assert release(lambda: kernel)
 
 
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_release_gives_a_setting_back_as_it_was(
+    kernel: Kernel, settings: dict[str, dict[str, int]], before: int
+) -> None:
+    settings["wg0"]["rp_filter"] = before
+    for _ in range(2):  # the second one is after a crash
+        Routing(PLAN, lambda: kernel).hold()
+        Routing(PLAN, lambda: kernel).attach(1420)
+        Routing(PLAN, lambda: kernel).mend(1420)
+        assert settings["wg0"] == {"rp_filter": 2}
+    assert (release(lambda: kernel), settings["wg0"]) == (True, {"rp_filter": before})
+
+
 def test_release_leaves_a_setting_alone_that_is_not_the_hosts(
     kernel: Kernel, settings: dict[str, dict[str, int]]
 ) -> None:
     Routing(PLAN, lambda: kernel).hold()
+    Routing(PLAN, lambda: kernel).attach(1420)
+    settings["wg0"]["rp_filter"] = 0
     assert (release(lambda: kernel), settings["wg0"]) == (True, {"rp_filter": 0})
 
 
