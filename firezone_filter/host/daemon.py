@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from firezone_filter import DecisionLog, Gateway, JsonFormatter, Policy, load_po
 from firezone_filter.aio import GatewayTimer
 from firezone_filter.host.clock import Clock
 from firezone_filter.host.host import Devices, GatewayHost
+from firezone_filter.host.links import refuse_unseen
 from firezone_filter.host.metrics import serve_metrics
 from firezone_filter.host.names import Names
 from firezone_filter.host.resolver.options import ResolverOptions
@@ -78,13 +79,17 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         LeaseFileError: the file with the proxy addresses cannot be used.
         OSError: a file or a port cannot be had, or there is a gateway already.
         RoutingError: the kernel refuses rules or routes, others have rules before ours, or
-            `early_demux` is on.
+            `early_demux` is on, or rules do not see what comes from an interface.
     """
+    # One that comes before somebody listens would end it, and the policy is to be read after it.
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     policy = _load(settings)
     gateway = make_gateway(
         policy.addresses, address_plan=policy.address_plan, options=policy.options
     )
     refuse_early_demux()
+    refuse_unseen(settings.interfaces)
     for fault in unfit():
         LOG.warning("%s", fault)
     with ExitStack() as stack:
@@ -95,7 +100,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         }
         routing = Routing(Plan(settings.interfaces, policy.addresses, policy.address_plan))
         routing.hold()
-        asyncio.run(_serve(settings, gateway, policy, routing, devices))
+        asyncio.run(_serve(settings, gateway, policy, routing, devices, early))
     for name, device in devices.items():
         lost = asdict(device.losses)
         if any(lost.values()):
@@ -116,6 +121,7 @@ async def _serve(
     policy: Policy,
     routing: Routing,
     devices: Mapping[str, TunDevice],
+    early: Sequence[int],
 ) -> None:
     outbound, inbound = devices[OUTBOUND_DEVICE], devices[INBOUND_DEVICE]
     log = DecisionLog(LOG)
@@ -149,7 +155,8 @@ async def _serve(
         )
         stack.enter_context(timer)
         stopped = _stopped(
-            _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy
+            _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy,
+            early,
         )
         if settings.metrics is not None:
             losses = {name: device.losses for name, device in devices.items()}
@@ -182,8 +189,8 @@ def _and_then(first: Callable[[], None], second: Callable[[], None]) -> Callable
     return both
 
 
-def _stopped(read_policy: Callable[[], None]) -> asyncio.Future[None]:
-    """Return what SIGTERM and SIGINT complete; on SIGHUP, have the policy read.
+def _stopped(read_policy: Callable[[], None], early: Sequence[int]) -> asyncio.Future[None]:
+    """Return what SIGTERM and SIGINT complete; on SIGHUP, an *early* one too, have the policy read.
 
     So does an error that nobody has foreseen, anywhere in the loop: better no gateway than one
     that goes on somehow.
@@ -201,6 +208,8 @@ def _stopped(read_policy: Callable[[], None]) -> asyncio.Future[None]:
 
     loop.set_exception_handler(fail)
     loop.add_signal_handler(signal.SIGHUP, read_policy)
+    if early:
+        read_policy()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopped

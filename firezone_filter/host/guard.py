@@ -3,7 +3,8 @@
 Packets to broadcast, multicast and link-local addresses are for the machine itself, whatever the
 rules of routing say: sockets that listen everywhere would get them from clients, around the
 filter. So they are dropped at the interface, by a few instructions of classic BPF. The library
-would refuse them all: a client reaches none of these.
+would refuse them all: a client reaches none of these. Where rules see nothing of what an interface
+brings, all of it is dropped there.
 """
 
 import errno
@@ -11,7 +12,15 @@ import socket
 import struct
 from typing import Final
 
-from firezone_filter.host.netlink import CREATE, NESTED, REPLACE, attribute, change, count
+from firezone_filter.host.netlink import (
+    CREATE,
+    NESTED,
+    REPLACE,
+    attribute,
+    attributes,
+    change,
+    listed,
+)
 
 PRIORITY: Final = 211
 """Of ours among the filters of an interface: its owner may have others."""
@@ -40,6 +49,8 @@ _PROGRAM: Final = (
     (_RETURN, 0, 0, _DROP),
 )
 
+_NOTHING: Final = ((_RETURN, 0, 0, _DROP),)
+
 # From <linux/rtnetlink.h> and <linux/pkt_sched.h>.
 _NEW_QDISC, _DELETE_QDISC = 36, 37
 _NEW_FILTER, _DELETE_FILTER, _GET_FILTER = 44, 45, 46
@@ -47,34 +58,70 @@ _ROOT, _CLSACT = 0xFFFF_0000, 0xFFFF_FFF1
 _INGRESS, _EGRESS = 0xFFFF_FFF2, 0xFFFF_FFF3
 _ALL_PROTOCOLS: Final = 3
 _KIND, _OPTIONS = 1, 2
-_LENGTH, _INSTRUCTIONS, _NAME, _FLAGS = 4, 5, 7, 8
+_CLASS, _LENGTH, _INSTRUCTIONS, _FLAGS = 3, 4, 5, 8
+# A class says nothing to a filter that decides by itself, and the kernel keeps its number.
+_SIGN: Final = PRIORITY << 16
 _DIRECT: Final = 1
 
 _TRAFFIC: Final = struct.Struct("=BxxxiIII")
+_U32: Final = struct.Struct("=I")
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 
 
-def keep_out(index: int, *, anew: bool = True) -> None:
+def keep_out(index: int, *, anew: bool = True, note: int | None = None) -> None:
     """Keep such packets out that come by the interface with this index; once is enough.
 
     Args:
         index: the interface's.
         anew: whether to replace what is there: another version may have laid it.
+        note: a small number to keep there, as long as the interface, for `noted`; without one,
+            that of before stays.
 
     Raises:
         OSError: the kernel refuses, or has neither `sch_ingress` nor `cls_bpf`.
     """
+    _lay(index, _PROGRAM, REPLACE if anew else CREATE, note)
+
+
+def shut(index: int) -> None:
+    """Keep everything out that comes by an interface, until `keep_out` does it anew.
+
+    Raises:
+        OSError: as for `keep_out`.
+    """
+    _lay(index, _NOTHING, REPLACE, None)
+
+
+def noted(index: int) -> int | None:
+    """Return the number that `keep_out` was given for this interface, if there is any."""
+    try:
+        filters = listed(_GET_FILTER, _at(index, 0, _INGRESS, 0))
+    except OSError:
+        return None
+    for one in filters:
+        options = dict(attributes(one[_TRAFFIC.size :])).get(_OPTIONS, b"")
+        (sign,) = _U32.unpack(dict(attributes(options)).get(_CLASS, bytes(4)))
+        if sign >> 16 == PRIORITY:
+            return int(sign - _SIGN)
+    return None
+
+
+def _lay(
+    index: int, program: tuple[tuple[int, int, int, int], ...], flags: int, note: int | None
+) -> None:
+    if note is None:
+        note = noted(index)
     _unless_there(_NEW_QDISC, _qdisc(index), CREATE)
-    instructions = b"".join(_INSTRUCTION.pack(*one) for one in _PROGRAM)
+    instructions = b"".join(_INSTRUCTION.pack(*one) for one in program)
     options = (
-        attribute(_LENGTH, struct.pack("=H", len(_PROGRAM)))
+        attribute(_LENGTH, struct.pack("=H", len(program)))
         + attribute(_INSTRUCTIONS, instructions)
-        + attribute(_NAME, b"firezone-filter\0")
+        + (b"" if note is None else attribute(_CLASS, _U32.pack(_SIGN + note)))
         + attribute(_FLAGS, struct.pack("=I", _DIRECT))
     )
     kind = attribute(_KIND, b"bpf\0")
     body = _filter(index) + kind + attribute(_OPTIONS | NESTED, options)
-    _unless_there(_NEW_FILTER, body, REPLACE if anew else CREATE)
+    _unless_there(_NEW_FILTER, body, flags)
 
 
 def let_in(index: int) -> None:
@@ -90,7 +137,11 @@ def let_in(index: int) -> None:
             raise
         return
     try:
-        others = sum(count(_GET_FILTER, _at(index, 0, end, 0)) for end in (_INGRESS, _EGRESS))
+        others = [
+            one
+            for end in (_INGRESS, _EGRESS)
+            for one in listed(_GET_FILTER, _at(index, 0, end, 0))
+        ]
     except OSError:
         # Nobody knows whose it is. If it is empty, it does nothing.
         return

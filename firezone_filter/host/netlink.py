@@ -8,6 +8,7 @@ from typing import Final
 
 REPLACE: Final = 0x500  # NLM_F_REPLACE and NLM_F_CREATE ...
 CREATE: Final = 0x600  # ... or NLM_F_EXCL and NLM_F_CREATE, by <linux/netlink.h>
+_REQUEST: Final = 0x01
 _REQUEST_ACK: Final = 0x05
 _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
@@ -17,6 +18,8 @@ _DONE: Final = 3
 NESTED: Final = 0x8000
 """Marks an attribute that has others in it."""
 
+_FLAGS: Final = 0xC000  # NESTED, and another one
+
 HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _CODE: Final = struct.Struct("=i")
@@ -25,6 +28,14 @@ _CODE: Final = struct.Struct("=i")
 def attribute(kind: int, value: bytes) -> bytes:
     """Return an attribute, with what makes it end at a multiple of four bytes."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and value of each attribute."""
+    while data:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind & ~_FLAGS, data[_ATTRIBUTE.size : length]
+        data = data[length + -length % 4 :]
 
 
 def message(kind: int, flags: int, body: bytes) -> bytes:
@@ -43,13 +54,18 @@ def change(kind: int, body: bytes, flags: int = 0) -> None:
         check_answer(kernel.recv(65_535))
 
 
-def count(kind: int, body: bytes) -> int:
-    """Return how many things the kernel lists.
+def ask(kind: int, body: bytes) -> bytes:
+    """Return the one thing that the kernel is asked for.
 
     Raises:
-        OSError: it lists none, or not all of them.
+        OSError: there is none.
     """
-    return len(listed(kind, body))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(message(kind, _REQUEST, body))
+        what, answer = next(messages(kernel.recv(65_535)))
+        if what == _ERROR:
+            _check(answer)
+        return answer
 
 
 def listed(kind: int, body: bytes, *, is_strict: bool = False) -> list[bytes]:
@@ -64,7 +80,7 @@ def listed(kind: int, body: bytes, *, is_strict: bool = False) -> list[bytes]:
     Raises:
         OSError: it lists nothing, or not everything.
     """
-    there = list[bytes]()
+    things: list[bytes] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         if is_strict:
             kernel.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
@@ -73,16 +89,8 @@ def listed(kind: int, body: bytes, *, is_strict: bool = False) -> list[bytes]:
             for what, answer in messages(kernel.recv(65_535)):
                 if what in {_DONE, _ERROR}:
                     _check(answer)
-                    return there
-                there.append(answer)
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the attributes that stand one after the other: kind and value of each."""
-    while data:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        yield kind, data[_ATTRIBUTE.size : length]
-        data = data[length + -length % 4 :]
+                    return things
+                things.append(answer)
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -148,8 +148,9 @@ class Routing:
         for name, table in _TABLES.items():
             index = bring_up(kernel, name, mtu, has_ipv6=has_ipv6)
             for version in versions():
-                # Where IPv6 is switched off no device can have any; the blackhole stays.
-                if version == 6 and devconf(name, "disable_ipv6", 6):  # noqa: PLR2004
+                # Where IPv6 is switched off, or the MTU is too small for it, no device can have
+                # any; the blackhole stays.
+                if version == 6 and devconf(name, "disable_ipv6", 6) != 0:  # noqa: PLR2004
                     continue
                 own = self._own(version)
                 give_address(kernel, version, index, own)

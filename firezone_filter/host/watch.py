@@ -8,7 +8,9 @@ from contextlib import closing, suppress
 from typing import Final
 
 from firezone_filter import FirezoneFilterError, InvalidPolicy, Policy
+from firezone_filter.host.aside import aside
 from firezone_filter.host.changes import Changes
+from firezone_filter.host.guard import keep_out, shut
 from firezone_filter.host.links import Links
 from firezone_filter.host.peers import Bound, Peer, UnreadablePeersError, bind, parse_dump
 from firezone_filter.host.routing import Routing, RoutingError
@@ -27,6 +29,10 @@ is laid as often as it is laid."""
 PATIENCE: Final = 5.0
 """Seconds for `wg` to list peers. A WireGuard in user space may hang, and must not keep a policy
 from being read."""
+
+READING: Final = 30.0
+"""Seconds for the policy to be read, which a file system that hangs never is. Meanwhile nobody
+sees to rules and interfaces."""
 
 ReadPeers = Callable[[str], Awaitable[tuple[Peer, ...]]]
 """Reads the peers of an interface."""
@@ -165,20 +171,42 @@ class Watch:
         """See to it that packets get to the host, whatever has become of interfaces and rules."""
         links = Links.look(self._interfaces)
         is_first = self._links is None
-        faults = tuple(early_demux())
+        there = dict(links.there)
+        faults = (
+            *early_demux(),
+            *(
+                f"there is no interface {name}: by another name it would not be filtered"
+                for name in self._interfaces
+                if name not in there
+            ),
+            *(why for _, why in links.unseen),
+        )
         try:
             # It waits for the kernel, and the packets must not wait for it.
-            if is_first:
-                await asyncio.to_thread(self._routing.attach, links.mtu)
-            elif laid := await asyncio.to_thread(self._routing.mend, links.mtu):
-                LOG.warning("Somebody has removed what is laid again: %s", ", ".join(laid))
+            try:
+                if is_first:
+                    await asyncio.to_thread(self._routing.attach, links.mtu)
+                elif laid := await asyncio.to_thread(self._routing.mend, links.mtu):
+                    LOG.warning("Somebody has removed what is laid again: %s", ", ".join(laid))
+            finally:
+                if links.unseen or (self._links and self._links.unseen):
+                    await asyncio.to_thread(self._shut, links)
             self._links = links
-        except RoutingError as error:
+        except (OSError, RoutingError) as error:
             if is_first:
                 raise
             # An interface may have gone just now: the next look is for that.
             faults += (str(error),)
         self._say("machine", faults + self._routing.notes)
+
+    def _shut(self, links: Links) -> None:
+        """Let nothing come from where rules do not see it, and again where they do."""
+        for index, _ in links.unseen:
+            shut(index)
+        now = {index for index, _ in links.unseen}
+        for index, _ in self._links.unseen if self._links else ():
+            if index in dict(links.there).values() and index not in now:
+                keep_out(index)
 
     async def _look_at_peers(self) -> None:
         dump, unreadable = await self._read_peers()
@@ -191,7 +219,7 @@ class Watch:
         """Read the policy again; whatever is wrong with it, the old one stays."""
         dump, unreadable = await self._read_peers()
         try:
-            self._update(self._load(), dump)
+            self._update(await aside(self._load, READING), dump)
         except (OSError, FirezoneFilterError) as error:
             report("The old policy stays", error)
         else:

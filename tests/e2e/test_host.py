@@ -1,9 +1,12 @@
 """The host itself: how it starts and ends, and what it does with what is wrong."""
 
 import json
+import os
 import shutil
 import signal
 import socket
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -72,8 +75,13 @@ def test_when_it_was_killed_it_starts_again_and_connections_go_on(at_work: Site)
 
 
 @both_families
-def test_release_leaves_nothing_behind(site: Site, family: int) -> None:
+@pytest.mark.parametrize("filters", [0, 1, 2])
+def test_release_leaves_nothing_behind(site: Site, family: int, filters: int) -> None:
     gateway = site.network["gateway"]
+    # Of its owner, who may have another one for new interfaces.
+    gateway.set(ipv4__conf__default__rp_filter="1")
+    for interface in site.network.tunnel.interfaces(site.network):
+        gateway.set(**{f"ipv4__conf__{interface}__rp_filter": str(filters)})
 
     def look() -> str:
         routing = [("rule",), ("route", "show", "table", "all"), ("link",), ("address",)]
@@ -174,6 +182,26 @@ def test_a_faulty_policy_is_reported_and_the_old_one_stays(at_work: Site) -> Non
     assert fetches(at_work)
 
 
+def test_a_policy_that_hangs_holds_up_neither_packets_nor_the_end(at_work: Site) -> None:
+    at_work.policy_path.unlink()
+    os.mkfifo(at_work.policy_path)
+    at_work.gateway.send_signal(signal.SIGHUP)
+    # It has begun to read as soon as somebody can be at the other end.
+    with ExitStack() as stack:
+        wait_for("the reading", lambda: _open_if_read(at_work.policy_path, stack))
+        assert fetches(at_work)
+        assert at_work.gateway.end(signal.SIGTERM) == 0
+
+
+def _open_if_read(path: Path, stack: ExitStack) -> bool:
+    """Open a FIFO to write to if somebody reads from it; tell whether it was so."""
+    try:
+        stack.callback(os.close, os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
 def test_without_a_policy_the_old_one_stays(at_work: Site) -> None:
     at_work.policy_path.unlink()
     at_work.gateway.send_signal(signal.SIGHUP)
@@ -262,6 +290,54 @@ def test_it_does_not_start_behind_rules_of_others(site: Site) -> None:
     done = site.network["gateway"].run(*site.command())
     line = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, "a rule has priority 0" in line["message"]) == (2, True), line
+
+
+@pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+@pytest.mark.parametrize("how", ["port", "name"])
+def test_it_does_not_start_where_rules_see_nothing(site: Site, how: str) -> None:
+    gateway, (interface, *_) = (
+        site.network["gateway"],
+        site.network.tunnel.interfaces(site.network),
+    )
+    site.write(FILES_BY_HTTP)
+    command = site.command()
+    if how == "port":
+        bridge(site, interface)
+    else:
+        gateway.ip("link", "property", "add", "dev", interface, "altname", "another")
+        command = (*command, "--interface", "another")
+    line = json.loads(gateway.run(*command).stdout.splitlines()[-1])
+    says = f"{interface} is a port of" if how == "port" else f"is {interface} by another name"
+    assert says in line["message"], line
+
+
+@pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+def test_what_becomes_a_port_later_brings_nothing_until_it_is_none(at_work: Site) -> None:
+    network = at_work.network
+    gateway, alice = network["gateway"], network["alice"]
+    (interface, *_) = network.tunnel.interfaces(network)
+    # The bridge has the interface's own address of the link layer, so it takes what comes.
+    arrives = at_work.capture("host", "eth", "udp and dst port 4001")
+    device = bridge(at_work, interface)
+    at_work.gateway.logs(f"Interface {interface} is a port of")
+    with datagrams(alice, FILES[0], 4001) as sock:
+        for _ in range(5):
+            sock.send(b"around")
+        assert fetch(alice, url(FILES[0]), "-m", "1")[0] != 0
+        gateway.ip("link", "set", interface, "nomaster")
+        gateway.ip("link", "del", device)
+        wait_for("the interface", lambda: fetch(alice, url(FILES[0]), "-m", "1")[0] == 0)
+    assert arrives.packets() == []
+
+
+def bridge(site: Site, interface: str) -> str:
+    """Make an interface the port of a bridge, and return the name of that."""
+    gateway, name = site.network["gateway"], f"{interface}b"
+    link = json.loads(gateway.run("ip", "-j", "link", "show", interface).stdout)[0]
+    gateway.ip("link", "add", name, "address", link["address"], "type", "bridge")
+    gateway.ip("link", "set", name, "up")
+    gateway.ip("link", "set", interface, "master", name)
+    return name
 
 
 @pytest.mark.parametrize("switch", ["udp_early_demux", "tcp_early_demux"])

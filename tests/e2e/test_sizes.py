@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.network import FILES, NARROW, NARROW_MTU, PROXIES
 from tests.e2e.policies import cidr, named, policy, tcp, udp
+from tests.e2e.programs import wait_for
 from tests.e2e.resource import ECHO_PORT
 from tests.e2e.site import Site
 from tests.e2e.talk import ask, both_families, datagrams, fetch, stateful_or_not, url
@@ -54,6 +55,36 @@ def test_a_large_upload_finds_out_the_mtu_of_its_path(
     assert fetch(alice, url(NARROW[family]), "-T", str(upload)) == (0, f"{SIZE} bytes")
     assert router.counter(TOO_BIG[family]) > before
     assert f"mtu {NARROW_MTU}" in alice.run("ip", "route", "get", NARROW[family]).stdout
+
+
+@pytest.mark.parametrize("tunnel", ["plain"], indirect=True)
+@pytest.mark.parametrize("before", [1200, 1280], ids=["at the start", "later"])
+def test_a_small_mtu_takes_ipv6_and_a_larger_one_brings_it_back(site: Site, before: int) -> None:
+    gateway, interfaces = site.network["gateway"], site.network.tunnel.interfaces(site.network)
+
+    def mtu(size: int) -> None:
+        for one in interfaces:
+            gateway.ip("link", "set", one, "mtu", str(size))
+
+    def has(text: str) -> bool:
+        return text in gateway.run("ip", "address", "show", "dev", "ff-out").stdout
+
+    mtu(before)
+    site.start_gateway(policy(alice=[cidr("files", FILES[0], tcp(80))]))
+    mtu(1200)
+    wait_for("the small MTU", lambda: has("mtu 1200") and not has("inet6"))
+    assert fetch(site.network["alice"], url(FILES[0]))[0] == 0
+    mtu(1300)
+    wait_for("IPv6", lambda: has("mtu 1300") and has("inet6"))
+    wait_for("its routes", lambda: len(routes(site)) == 2)
+    assert not has("fe80:")
+    assert not [line for line in site.gateway.lines() if "refuses" in line["message"]]
+
+
+def routes(site: Site) -> list[str]:
+    """Return the IPv6 routes that lead into the gateway's devices."""
+    shown = site.network["gateway"].run("ip", "-6", "route", "show", "table", "all").stdout
+    return [line for line in shown.splitlines() if line.startswith("default dev ff-")]
 
 
 @both_families

@@ -121,7 +121,7 @@ def run_command(  # noqa: PLR0913 - as many as there are options
         return _lacking(error)
     settings = daemon.Settings(
         Path(policy),
-        interfaces,
+        tuple(dict.fromkeys(interfaces)),
         stateful,
         not no_peers,
         metrics,

@@ -21,6 +21,7 @@ from firezone_filter import Gateway, Policy, load_policy
 from firezone_filter.host import daemon, watch
 from firezone_filter.host.clock import Clock
 from firezone_filter.host.daemon import Settings, log_to, notify, run
+from firezone_filter.host.links import Links
 from firezone_filter.host.resolver.options import ResolverOptions
 from firezone_filter.host.routing import RoutingError
 from firezone_filter.host.rules import Plan
@@ -129,6 +130,7 @@ def test_it_works_until_a_signal_and_leaves_its_rules(
     assert kernel.orders == ["switches", *devices, ("nowhere",), "hold", 1420]
     assert said.messages == [
         "odd",
+        "There is no interface nowhere: by another name it would not be filtered",
         "Client connected",
         "Started",
         "Stopped",
@@ -167,9 +169,9 @@ def test_on_sighup_the_policy_is_read_with_what_the_command_line_adds(
     read: list[Policy] = []
 
     def load(data: bytes) -> Policy:
-        if read:
-            kill(signal.SIGTERM)
         read.append(load_policy(data))
+        if len(read) == 2:
+            kill(signal.SIGTERM)
         return read[-1]
 
     made: list[Gateway] = []
@@ -183,6 +185,21 @@ def test_on_sighup_the_policy_is_read_with_what_the_command_line_adds(
     run(evolve(settings, stateful=True), make)
     assert ([one.options.stateful for one in made], len(read)) == ([True], 2)
     assert kernel.orders[-1] == 1420
+
+
+def test_one_that_comes_while_it_starts_is_kept(
+    kernel: Kernel, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Policy] = []
+
+    def load(data: bytes) -> Policy:
+        read.append(load_policy(data))
+        kill(signal.SIGHUP if len(read) == 1 else signal.SIGTERM)
+        return read[-1]
+
+    monkeypatch.setattr(daemon, "load_policy", load)
+    run(settings)
+    assert (len(read), kernel.orders[-1]) == (2, 1420)
 
 
 def test_counters_are_served_and_losses_logged(
@@ -301,6 +318,15 @@ def test_so_does_one_of_the_watch(
     when_ready(lambda: None)
     with pytest.raises(RoutingError, match="no more"):
         run(settings)
+
+
+def test_it_does_not_start_where_rules_see_nothing(
+    kernel: Kernel, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Links, "look", lambda _: Links((), 1420, ((3, "a port"), (4, "a name"))))
+    with pytest.raises(RoutingError, match=r"^a port; a name$"):
+        run(settings)
+    assert kernel.orders == ["switches"]
 
 
 def test_without_its_rules_it_does_not_start(kernel: Kernel, settings: Settings) -> None:

@@ -8,11 +8,12 @@ from typing import Self
 import pytest
 
 from firezone_filter.host.netlink import (
+    NESTED,
+    ask,
     attribute,
     attributes,
     change,
     check_answer,
-    count,
     listed,
     message,
 )
@@ -27,6 +28,20 @@ def test_attributes_end_at_four_bytes_and_their_length_is_their_own() -> None:
     assert (
         message(19, 5, b"body") == bytes.fromhex("14000000 1300 0500 01000000 00000000") + b"body"
     )
+
+
+def test_attributes_are_read_as_they_are_written() -> None:
+    written = attribute(7, b"abcde") + attribute(9 | NESTED, b"abcd")
+    assert list(attributes(written)) == [(7, b"abcde"), (9, b"abcd")]
+
+
+def test_a_kernel_tells_of_one_thing() -> None:
+    request = struct.Struct("=BxHiII")
+    index = socket.if_nametoindex("lo")
+    answer = ask(GET_LINK, request.pack(0, 0, index, 0, 0))
+    assert dict(attributes(answer[request.size :]))[3] == b"lo\0"
+    with pytest.raises(OSError, match="No such device"):
+        ask(GET_LINK, request.pack(0, 0, 0x7FFF_FFFF, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +67,9 @@ def test_a_kernel_answers() -> None:
 
 
 def test_a_kernel_lists_its_devices() -> None:
-    assert count(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)) == len(socket.if_nameindex())
+    assert len(listed(GET_LINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0))) == len(
+        socket.if_nameindex()
+    )
 
 
 def test_a_strict_kernel_lists_no_more_than_it_is_asked_for() -> None:
@@ -60,11 +77,6 @@ def test_a_strict_kernel_lists_no_more_than_it_is_asked_for() -> None:
     for_local = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0) + local
     routes = listed(GET_ROUTE, for_local, is_strict=True)
     assert all((15, local[4:]) in attributes(route[12:]) for route in routes)
-
-
-def test_attributes_are_read_one_after_the_other() -> None:
-    said = [(3, b"wg0\0\0"), (4, bytes(4)), (5, b"")]
-    assert list(attributes(b"".join(attribute(*one) for one in said))) == said
 
 
 def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +99,4 @@ def test_what_the_kernel_cannot_list_is_an_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(socket, "socket", lambda *_: Kernel())
     with pytest.raises(InterruptedError):
-        count(GET_LINK, b"")
+        listed(GET_LINK, b"")

@@ -116,8 +116,12 @@ class Kernel:
         assert how == "set"
         self.orders.append("link")
         link = self.links[fields.pop("index")]
-        if fields.pop("state", None):
-            link["flags"] |= UP
+        assert "IFLA_AF_SPEC" not in fields or link["mtu"] >= 1280
+        match fields.pop("state", None):
+            case "up":
+                link["flags"] |= UP
+            case "down":
+                link["flags"] &= ~UP
         link["flags"] &= ~fields.pop("change", 0)
         fields.pop("flags", None)
         link |= fields
@@ -142,7 +146,7 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
+def settings(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     """Return settings of devices, which strict machines have."""
     kept: dict[str, dict[str, int]] = {
         "all": {"rp_filter": 1},
@@ -157,11 +161,16 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
         (device,) = (name for name, number in INDEXES.items() if number == index)
         kept[device] |= {names[number]: value for number, value in values.items()}
 
-    def get(device: str, name: str, _: int = 4) -> int | None:
+    def get(device: str, name: str, version: int = 4) -> int | None:
+        if version == 6 and device in INDEXES and name not in kept[device]:
+            link = kernel.links.get(INDEXES[device], {"mtu": 0})
+            return 0 if 6 in routing.versions() and link["mtu"] >= 1280 else None
         return kept.get(device, {}).get(name)
 
-    def guard(index: int, *, anew: bool) -> None:
-        kept[f"guard {index}"] = {"anew": int(anew)}
+    def guard(index: int, *, anew: bool, note: int | None) -> None:
+        before = kept.get(f"guard {index}", {})
+        if anew or not before:
+            kept[f"guard {index}"] = {"note": note} if note is not None else before
 
     for module in (routing, devices):
         monkeypatch.setattr(module, "devconf", get)
@@ -169,6 +178,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     monkeypatch.setattr(socket, "if_nametoindex", INDEXES.__getitem__)
     monkeypatch.setattr(socket, "if_nameindex", list)
     monkeypatch.setattr(devices, "keep_out", guard)
+    monkeypatch.setattr(devices, "noted", lambda index: kept.get(f"guard {index}", {}).get("note"))
     monkeypatch.setattr(devices, "let_in", lambda index: kept.pop(f"guard {index}", None))
     monkeypatch.setattr(routing, "versions", lambda: (4, 6))
     monkeypatch.setattr(Held, "remove_others", lambda _: 0)
@@ -369,6 +379,26 @@ def test_where_ipv6_is_switched_off_its_packets_stay_in_the_blackhole(
     assert [route["type"] for route in held] == ["blackhole"] * 2
 
 
+@pytest.mark.usefixtures("settings")
+def test_below_the_least_mtu_of_ipv6_there_is_none(kernel: Kernel) -> None:
+    gateway = Routing(PLAN, lambda: kernel)
+
+    def led() -> list[int]:
+        return sorted(one["family"] for one in kernel.routes.values() if "oif" in one)
+
+    gateway.attach(1279)
+    assert led() == [socket.AF_INET] * 2
+    kernel.orders.clear()
+    assert gateway.mend(1280)[-2:] == ("route of table 20211111", "route of table 20211112")
+    assert led() == sorted([socket.AF_INET, socket.AF_INET6] * 2)
+    links = kernel.links.values()
+    assert [(link["mtu"], link["flags"], "IFLA_AF_SPEC" in link) for link in links] == [
+        (1280, UP, True)
+    ] * 2
+    # Down, with that MTU, without link-local addresses, without multicast, and up.
+    assert kernel.orders.count("link") == 2 * 5
+
+
 def test_an_ipv6_address_that_the_gateway_does_not_have_is_none(
     kernel: Kernel, settings: dict[str, dict[str, int]]
 ) -> None:
@@ -438,10 +468,25 @@ def test_release_passes_an_interface_over_that_is_gone(
     assert release(lambda: kernel)
 
 
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_release_gives_a_setting_back_as_it_was(
+    kernel: Kernel, settings: dict[str, dict[str, int]], before: int
+) -> None:
+    settings["wg0"]["rp_filter"] = before
+    for _ in range(2):  # the second one is after a crash
+        Routing(PLAN, lambda: kernel).hold()
+        Routing(PLAN, lambda: kernel).attach(1420)
+        Routing(PLAN, lambda: kernel).mend(1420)
+        assert settings["wg0"] == {"rp_filter": 2}
+    assert (release(lambda: kernel), settings["wg0"]) == (True, {"rp_filter": before})
+
+
 def test_release_leaves_a_setting_alone_that_is_not_the_hosts(
     kernel: Kernel, settings: dict[str, dict[str, int]]
 ) -> None:
     Routing(PLAN, lambda: kernel).hold()
+    Routing(PLAN, lambda: kernel).attach(1420)
+    settings["wg0"]["rp_filter"] = 0
     assert (release(lambda: kernel), settings["wg0"]) == (True, {"rp_filter": 0})
 
 

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
+from attrs import evolve
 
 from firezone_filter import (
     CidrResource,
@@ -211,6 +213,33 @@ def test_rules_and_routes_are_seen_to_each_time(
     ]
 
 
+def test_what_rules_do_not_see_is_shut_out_while_it_is_so(
+    links: list[Links], said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded: list[str] = []
+    monkeypatch.setattr(watch, "shut", lambda index: guarded.append(f"shut {index}"))
+    monkeypatch.setattr(watch, "keep_out", lambda index: guarded.append(f"open {index}"))
+    seen = links[0]
+
+    def now(*unseen: tuple[int, str]) -> Callable[[], None]:
+        return lambda: links.append(evolve(seen, unseen=unseen))
+
+    Site().run(now((3, "wg0 is a port")), now((3, "wg0 is a port")), now(), now())
+    assert guarded == ["shut 3", "shut 3", "open 3"]
+    assert said.messages == ["Wg0 is a port"]
+    # Another one may have come in its place, which `Routing` knows to be new.
+    Site().run(now((3, "wg0 is a port")), lambda: links.append(Links((("wg0", 4),), 1420)))
+    assert guarded[3:] == ["shut 3"]
+
+
+def test_an_interface_that_is_not_there_is_said(
+    links: list[Links], said: pytest.LogCaptureFixture
+) -> None:
+    links.append(Links((), 1420))
+    Site(has_peers=False).run(lambda: None)
+    assert said.messages == ["There is no interface wg0: by another name it would not be filtered"]
+
+
 @pytest.mark.usefixtures("links")
 def test_settings_that_somebody_changes_are_said(
     switches: list[str], said: pytest.LogCaptureFixture
@@ -295,7 +324,7 @@ def test_routes_that_fail_later_are_tried_again(
     monkeypatch.setattr(asyncio, "to_thread", at_once)
 
     def refuse() -> None:
-        links.append(Links((), 1280))
+        links.append(Links((("wg0", 3),), 1280))
         site.refusal = RoutingError("routes: No such device")
 
     def take() -> None:
@@ -336,6 +365,27 @@ def test_a_policy_is_read_at_once_and_a_faulty_one_is_said(
         "Policy read",
     ]
     assert site.gateway.clients() == ()
+
+
+@pytest.mark.usefixtures("links")
+def test_a_policy_that_hangs_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "READING", 0.01)
+    site, go_on = Site(), threading.Event()
+    monkeypatch.setattr(site.watch, "_load", go_on.wait)
+
+    async def tell() -> None:
+        running = asyncio.ensure_future(site.watch.run())
+        site.watch.read_policy()
+        while len(site.mended) < 1:  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(tell())
+    go_on.set()
+    assert said.messages[0] == "The old policy stays: it takes longer than 0.01 seconds"
+    assert site.gateway.clients() == ("alice",)
 
 
 @pytest.mark.usefixtures("links")

@@ -30,6 +30,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ((), {}),
         (("--interface", "wg1"), {"interfaces": ("wg0", "wg1")}),
+        (("--interface", "wg0"), {"interfaces": ("wg0",)}),
         (("--stateful",), {"stateful": True}),
         (("--no-peers",), {"has_peers": False}),
         (("--metrics", "9100"), {"metrics": 9100}),
@@ -47,6 +48,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=[
         "alone",
         "interfaces",
+        "interface twice",
         "stateful",
         "no peers",
         "metrics",
