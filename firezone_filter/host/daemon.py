@@ -100,7 +100,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         }
         routing = Routing(Plan(settings.interfaces, policy.addresses, policy.address_plan))
         routing.hold()
-        asyncio.run(_serve(settings, gateway, policy, routing, devices, early))
+        asyncio.run(_serve(settings, gateway, policy, _Held(routing, devices, early)))
     for name, device in devices.items():
         lost = asdict(device.losses)
         if any(lost.values()):
@@ -115,14 +115,23 @@ def _load(settings: Settings) -> Policy:
     return evolve(policy, options=evolve(policy.options, stateful=True))
 
 
+@frozen
+class _Held:
+    """What a gateway has from its start on."""
+
+    routing: Routing
+    devices: Mapping[str, TunDevice]
+    early: Sequence[int]
+    """The SIGHUPs before anybody listened for them."""
+
+
 async def _serve(
     settings: Settings,
     gateway: Gateway,
     policy: Policy,
-    routing: Routing,
-    devices: Mapping[str, TunDevice],
-    early: Sequence[int],
+    held: _Held,
 ) -> None:
+    devices = held.devices
     outbound, inbound = devices[OUTBOUND_DEVICE], devices[INBOUND_DEVICE]
     log = DecisionLog(LOG)
 
@@ -148,7 +157,7 @@ async def _serve(
             partial(_load, settings),
             settings.interfaces,
             sessions,
-            routing,
+            held.routing,
             changed=changed,
             peers=read_peers if settings.has_peers else None,
             clock=clock,
@@ -156,7 +165,7 @@ async def _serve(
         stack.enter_context(timer)
         stopped = _stopped(
             _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy,
-            early,
+            held.early,
         )
         if settings.metrics is not None:
             losses = {name: device.losses for name, device in devices.items()}
@@ -190,7 +199,7 @@ def _and_then(first: Callable[[], None], second: Callable[[], None]) -> Callable
 
 
 def _stopped(read_policy: Callable[[], None], early: Sequence[int]) -> asyncio.Future[None]:
-    """Return what SIGTERM and SIGINT complete; on SIGHUP, an *early* one too, have the policy read.
+    """Return what SIGTERM and SIGINT complete; on SIGHUP, *early* ones too, read the policy.
 
     So does an error that nobody has foreseen, anywhere in the loop: better no gateway than one
     that goes on somehow.
