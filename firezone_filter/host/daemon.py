@@ -82,7 +82,8 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
             `early_demux` is on, or rules do not see what comes from an interface.
     """
     # One that comes before somebody listens would end it, and the policy is to be read after it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     policy = _load(settings)
     gateway = make_gateway(
         policy.addresses, address_plan=policy.address_plan, options=policy.options
@@ -99,7 +100,7 @@ def run(settings: Settings, make_gateway: Callable[..., Gateway] = Gateway) -> N
         }
         routing = Routing(Plan(settings.interfaces, policy.addresses, policy.address_plan))
         routing.hold()
-        asyncio.run(_serve(settings, gateway, policy, routing, devices))
+        asyncio.run(_serve(settings, gateway, policy, routing, devices, early=early))
     for name, device in devices.items():
         lost = asdict(device.losses)
         if any(lost.values()):
@@ -114,12 +115,14 @@ def _load(settings: Settings) -> Policy:
     return evolve(policy, options=evolve(policy.options, stateful=True))
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913 - as many as it brings together
     settings: Settings,
     gateway: Gateway,
     policy: Policy,
     routing: Routing,
     devices: Mapping[str, TunDevice],
+    *,
+    early: list[int],
 ) -> None:
     outbound, inbound = devices[OUTBOUND_DEVICE], devices[INBOUND_DEVICE]
     log = DecisionLog(LOG)
@@ -155,6 +158,8 @@ async def _serve(
         stopped = _stopped(
             _and_then(names.read_servers, watch.read_policy) if names else watch.read_policy
         )
+        if early:
+            watch.read_policy()
         if settings.metrics is not None:
             losses = {name: device.losses for name, device in devices.items()}
             others = (names.text,) if names else ()
@@ -205,7 +210,6 @@ def _stopped(read_policy: Callable[[], None]) -> asyncio.Future[None]:
 
     loop.set_exception_handler(fail)
     loop.add_signal_handler(signal.SIGHUP, read_policy)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopped
