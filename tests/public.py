@@ -46,14 +46,13 @@ def attributes(cls: type) -> dict[str, object]:
 
 def written_docs(cls: type) -> Iterator[tuple[str, str]]:
     """Yield the attributes of a class that have a string below them in the source, and that."""
-    for base in our_bases(cls):
-        if not base.__module__.endswith("._native"):
-            (tree,) = ast.parse(inspect.getsource(base)).body
-            for node, below in pairwise(ast.iter_child_nodes(tree)):
-                match node, below:
-                    case (
-                        ast.AnnAssign(target=ast.Name(name))
-                        | ast.Assign(targets=[ast.Name(name)]),
-                        ast.Expr(ast.Constant(str(text))),
-                    ):
-                        yield name, inspect.cleandoc(text)
+    written = [base for base in our_bases(cls) if not base.__module__.endswith("._native")]
+    for base in written:
+        (tree,) = ast.parse(inspect.getsource(base)).body
+        for node, below in pairwise(ast.iter_child_nodes(tree)):
+            match node, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)]),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    yield name, inspect.cleandoc(text)

@@ -22,8 +22,7 @@ HERE = ip_address("127.0.0.1")
 
 def start(options: ResolverOptions) -> None:
     async def story() -> None:
-        resolver = await RunningResolver.start(world().names, options, [HERE])
-        await resolver.close()
+        await RunningResolver.start(world().names, options, [HERE])
 
     asyncio.run(story())
 
