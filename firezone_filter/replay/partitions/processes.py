@@ -6,10 +6,12 @@ terminal's foreground, and is left to this process.
 """
 
 import multiprocessing
+import os
 import pickle
 import signal
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
@@ -150,6 +152,10 @@ class ProcessHome:
 def work(connection: Connection, slots: list[Any], copied: list[Connection]) -> None:
     """Serve as a worker, until the other end of *connection* is closed; *copied* are not ours."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # All wait for the reader: where there are no more cores than workers, it comes first
+    # (measured: 1.90 s in the place of 2.02, 5,000,000 packets, two workers on two cores).
+    with suppress(AttributeError):  # Windows has no such call.
+        os.nice(5)
     for each in copied:
         each.close()
     serve(connection, slots)
