@@ -1,7 +1,7 @@
 """How thorough property tests are: `HYPOTHESIS_PROFILE`, by default the quick `dev`.
 
 `cover` has a few more examples, and the same every time, since coverage must not depend on
-chance. `ci` has 100, `thorough` 1,000 and new ones every time.
+chance. `ci` has 50, `thorough` 1,000 and new ones every time.
 """
 
 import os
@@ -18,7 +18,7 @@ COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthC
 
 settings.register_profile("dev", COMMON, max_examples=15)
 settings.register_profile("cover", COMMON, max_examples=25, derandomize=True)
-settings.register_profile("ci", COMMON, max_examples=100, derandomize=True)
+settings.register_profile("ci", COMMON, max_examples=50, derandomize=True)
 settings.register_profile("thorough", COMMON, max_examples=1_000)
 settings.load_profile(PROFILE)
 
