@@ -54,6 +54,7 @@ def test_a_network_is_removed_when_those_who_made_it_are_killed(
 
 def die_in(tunnel: Tunnel, number: signal.Signals, tell: Connection) -> None:
     os.setsid()  # Ctrl-C is for everybody in a group
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may ignore it
     sys.stderr.close()  # nobody wants to read of it
     with Network(tunnel) as network:
         tell.send(network.token)
