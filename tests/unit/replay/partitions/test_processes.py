@@ -1,5 +1,6 @@
 """What a worker does, in a thread of the test in the place of a process."""
 
+import os
 import pickle
 import signal
 from multiprocessing import Pipe
@@ -87,7 +88,11 @@ def test_a_worker_that_is_gone_is_lost_whatever_is_asked_of_it() -> None:
     ours.close()
 
 
-def test_a_copied_worker_closes_what_is_not_its_own() -> None:
+def test_a_copied_worker_closes_what_is_not_its_own_and_gives_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(os, "nice", given.append)
     before = signal.getsignal(signal.SIGINT)
     try:
         (ours, theirs), (other, another) = Pipe(), Pipe()
@@ -95,6 +100,7 @@ def test_a_copied_worker_closes_what_is_not_its_own() -> None:
         work(theirs, [], [other])
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         assert other.closed
+        assert given == [5]
         another.close()
     finally:
         signal.signal(signal.SIGINT, before)
