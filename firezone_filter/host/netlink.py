@@ -12,8 +12,8 @@ _REQUEST: Final = 0x01
 _REQUEST_ACK: Final = 0x05
 _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
-_SOL_NETLINK, _GET_STRICT_CHK = 270, 12
 _DONE: Final = 3
+_SOL_NETLINK, _GET_STRICT_CHK = 270, 12  # by <linux/socket.h> and <linux/netlink.h>
 
 NESTED: Final = 0x8000
 """Marks an attribute that has others in it."""
