@@ -153,11 +153,15 @@ def _on_signature(
         return None
     if issubclass(cls, enum.Enum) or name.rpartition(".")[2] in _NOT_MADE:
         return "", None
-    if signature is None or not _LOOKED_UP.search(signature):
+    if signature is None:
         return None
+    # A default that is made anew each time.
+    shown = signature.replace(repr(attrs.NOTHING), "...")
     # The code that attrs makes for `__init__` looks defaults up in a place of its own.
-    defaults = attrs.fields_dict(cast("type[attrs.AttrsInstance]", cls))
-    return _LOOKED_UP.sub(lambda found: repr(defaults[found[1]].default), signature), None
+    if _LOOKED_UP.search(shown):
+        defaults = attrs.fields_dict(cast("type[attrs.AttrsInstance]", cls))
+        shown = _LOOKED_UP.sub(lambda found: repr(defaults[found[1]].default), shown)
+    return shown, None
 
 
 def _linked(lines: list[str]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def ask_about_target(  # noqa: PLR0913 - as many as the command line says
         policy: the policy.
         direction: which of the two packets it is.
         target: what the client uses, of one address and one port; of a name the first proxy
-            address with a translation is taken.
+            address with a translation is taken, else the first that it ever has.
         client_id: the client.
         near_port: the client's own port; `None` for one of the dynamic ports.
         at: the moment; `None` if nothing has expired.
@@ -127,7 +127,7 @@ class _Exchange:
 def _exchange(
     gateway: Gateway, target: Target, client: PolicyClient, near_port: int | None
 ) -> _Exchange:
-    far = _far(gateway, target, client.id)
+    far = _far(gateway, target, client)
     near = client.addresses.ipv4 if far.version == IPV4 else client.addresses.ipv6
     if near is None:
         raise UnusableError(f"{client.id!r} has no IPv{far.version} address to reach {far} from")
@@ -138,16 +138,28 @@ def _exchange(
     return _Exchange(near, far, protocol, _number(target, protocol), port)
 
 
-def _far(gateway: Gateway, target: Target, client_id: str) -> Address:
+def _far(gateway: Gateway, target: Target, client: PolicyClient) -> Address:
     if target.address is not None:
         return target.address
     if target.name is None:
         raise UnusableError(f"{target}: one address is explained, and no network")
-    for address, proxy in inside(gateway).clients[client_id].access.proxies.items():
-        far = ip_address(address)
-        if proxy.domain == target.name and proxy.target is not None and target.is_of(far.version):
+    found = [
+        ip_address(address)
+        for address, proxy in inside(gateway).clients[client.id].access.proxies.items()
+        if proxy.domain == target.name and proxy.target is not None
+    ]
+    # Of one that leads nowhere, or no more by then, the explanation says so.
+    found += [
+        address
+        for one in client.authorizations
+        for domain in one.domains or ()
+        if domain.name == target.name
+        for address in domain.proxy_addresses
+    ]
+    for far in found:
+        if target.is_of(far.version):
             return far
-    raise UnusableError(f"{client_id!r} has no proxy address with a translation for {target.name}")
+    raise UnusableError(f"{client.id!r} has no proxy address for {target.name}")
 
 
 def _number(target: Target, protocol: int) -> int:

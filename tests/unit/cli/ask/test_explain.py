@@ -183,8 +183,8 @@ def test_an_answer_comes_to_the_port_that_the_session_has(
     assert answer["packet"]["destination_port"] == (None if ping else 1)
 
 
-def with_names(folder: Path, proxies: list[str], resolved: list[str]) -> str:
-    """Write a policy with one name, which permits everything."""
+def with_names(folder: Path, proxies: list[str], resolved: list[str], **more: object) -> str:
+    """Write a policy with one name, which permits everything; *more* is of its authorization."""
     git = {
         "resource": {
             "type": "dns",
@@ -205,6 +205,7 @@ def with_names(folder: Path, proxies: list[str], resolved: list[str]) -> str:
                 "resolved_addresses": resolved,
             },
         ],
+        **more,
     }
     addresses = {"ipv6": "fd00:2021:1111::2"}
     return written(folder, document(client("alice", "100.64.0.2", git, **addresses)))
@@ -217,6 +218,25 @@ def test_of_a_name_the_first_proxy_address_with_a_translation_is_taken(
     policy = with_names(tmp_path, proxies, ["2001:db8::1"])
     _, answer = explained("tcp", "git.example.com:443", policy=policy)
     assert answer["packet"]["destination"] == "fd00:2021:1111:8000::1"
+
+
+def test_a_name_is_explained_after_its_end_as_well(
+    tmp_path: Path, said: Callable[[], Said]
+) -> None:
+    ended = with_names(tmp_path, ["100.96.0.1"], ["10.20.0.1"], expires_at=1_798_761_600)
+    question = ["--client", "alice", "--at", "2027-01-01", "tcp", "git.example.com:443"]
+    assert ask("explain", "--policy", ended, *question) == 1
+    printed = said().out
+    assert any("no resource of alice covers 100.96.0.1" in line for line in printed)
+    assert printed[-1] == f"git 100.96.0.1 ended {END}"
+
+
+def test_a_name_that_resolves_to_nothing_is_explained_as_such(
+    explained: Callable[..., tuple[int, Explained]], tmp_path: Path
+) -> None:
+    policy = with_names(tmp_path, ["100.96.0.1"], [])
+    status, answer = explained("tcp", "git.example.com:443", policy=policy)
+    assert (status, answer["decision"]["reason"]) == (1, "no-translation")
 
 
 # --- Captures ------------------------------------------------------------------------------
@@ -305,7 +325,7 @@ TARGET = ["tcp", "10.0.0.5:5432"]
         ),
         (
             ["--client", "alice", "ping", "www.example.com"],
-            "'alice' has no proxy address with a translation for www.example.com",
+            "'alice' has no proxy address for www.example.com",
         ),
         (
             ["--client", "alice", "--from-port", "1", "ping", "10.0.0.5"],
