@@ -21,6 +21,7 @@ HOOKS = (
     "update_expiry",
     "retain_authorizations",
     "domain_resolved",
+    "domain_withdrawn",
     "set_addresses",
     "clock_set",
 )

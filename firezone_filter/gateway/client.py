@@ -212,6 +212,20 @@ class Client(NearEnd):
         self._note_ends(resolution.proxies, now)
         self.invalidate()
 
+    def withdraw_name(self, domain: str, now: float) -> bool:
+        """Remove a name with its proxy addresses; return whether it had any."""
+        addresses = [] if self.nat is None else self.nat.proxies.of_name(domain)
+        if self.nat is None or not addresses:
+            return False
+        try:
+            # The addresses go last, so that a call which fails half-way can be made again.
+            if self.flows is not None:
+                self.flows.withdraw_far(set(addresses), now)
+            self.nat.withdraw_name(domain, now)
+        finally:
+            self.invalidate()
+        return True
+
     def note_expiry(self, resource_id: str, now: float) -> None:
         """Take note that the expiry of an authorization has been set at *now*."""
         if self.nat is not None:

@@ -141,6 +141,12 @@ class ClientTable:
         client.resolve(resource_id, resolution, now)
         client.look_ahead(now)
 
+    def withdraw_name(self, client: Client, domain: str, now: float) -> bool:
+        """Let no proxy address of a client stand for a name; return whether any did."""
+        had_any = client.withdraw_name(domain, now)
+        client.look_ahead(now)
+        return had_any
+
     def set_expiry(
         self, client: Client, authorization: Authorization, expires_at: float | None, now: float
     ) -> None:
@@ -286,18 +292,21 @@ class ClientTable:
 
         `None` if none waits, or if many steps have led to none: then `keep_up` has more to do.
         """
-        for _ in range(STEPS_OF_A_TIMEOUT // STEPS_OF_A_PACKET):
+        # The last time it only looks: nothing would announce an event that the work has led to.
+        for left in range(STEPS_OF_A_TIMEOUT // STEPS_OF_A_PACKET, -1, -1):
             before = math.inf
             if (first := self._first_over(now)) is not None:
                 client, authorization = first
                 before = cast("float", authorization.expires_at)
                 expiry = Expiry(before, authorization.number)
                 if self.events.comes_first(expiry, has_begun=authorization.is_reported):
-                    self._withdraw_over(client, authorization, now, STEPS_OF_A_PACKET)
+                    if left:
+                        self._withdraw_over(client, authorization, now, STEPS_OF_A_PACKET)
                     continue
             event = self.events.get()
             if event is None and self.events.is_blocked:
-                self._report(STEPS_OF_A_PACKET, before)
+                if left:
+                    self._report(STEPS_OF_A_PACKET, before)
             elif event is None or not self._is_superseded(event, now):
                 return event
         return None

@@ -398,6 +398,32 @@ class Gateway(FlowLookup):
         resolution = to_resolution(name, proxies, resolved, client, self._context)
         self._clients.resolve(client, resource_id, resolution, self._now)
 
+    def domain_withdrawn(self, client_id: str, domain: str) -> bool:
+        """Take the proxy addresses that stand for a name from a client.
+
+        Their translations go and their sessions end, whichever resources they were given for;
+        with `GatewayOptions.stateful` the flows to them too. `domain_resolved` may then give
+        them to any name, without that meaning that the client has renumbered. That makes room
+        for other names, and is safe once nobody can have the addresses from a cache.
+
+        Args:
+            client_id: a connected client.
+            domain: the name.
+
+        Returns:
+            Whether the client had proxy addresses for the name; if not, nothing has changed.
+
+        Raises:
+            InvalidPolicy: *domain* is not a name.
+            TypeError: a wrong type.
+            UnknownClient: no such client is connected.
+        """
+        client_id = to_text("client_id", client_id)
+        name = to_domain(domain)
+        client = self._connected(client_id)
+        self._clients.forget_old_proxies(client, self._now)
+        return self._clients.withdraw_name(client, name, self._now)
+
     def set_addresses(self, addresses: TunnelAddresses) -> None:
         """Replace the gateway's own tunnel addresses.
 

@@ -100,6 +100,13 @@ class GivenNames:
         if names is not None:
             self._places -= sum(map(_places, names.values()))
 
+    def forget_name(self, domain: str) -> None:
+        """Forget a name of all resources, if there is any."""
+        for resource_id, names in list(self._of_resource.items()):
+            self._places -= _places(names.pop(domain, ()))
+            if not names:
+                del self._of_resource[resource_id]
+
     def clear(self) -> None:
         """Forget all: the client has numbered its proxy addresses anew."""
         self._of_resource.clear()

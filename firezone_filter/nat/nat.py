@@ -95,6 +95,13 @@ class Nat:
         self._sessions.withdraw_proxies(withdrawal.ended, at)
         return withdrawal.steps, withdrawal.is_done
 
+    def withdraw_name(self, domain: str, at: float) -> None:
+        """Remove a name with its proxy addresses, whose sessions end at *at*."""
+        addresses = self.proxies.of_name(domain)
+        self._sessions.withdraw_proxies(addresses, at)
+        self.given.forget_name(domain)
+        self.proxies.remove(addresses)
+
     def note_ends(self, addresses: Iterable[bytes], ends_at: Callable[[str], float]) -> None:
         """Take note of when some proxy addresses end.
 
@@ -113,6 +120,10 @@ class Nat:
         self._sessions.shift_clock(by)
 
     # --- Reading ---------------------------------------------------------------------------
+
+    def is_in_use(self, domain: str) -> bool:
+        """Tell whether a name has sessions, be it some that wait to be forgotten."""
+        return self._sessions.has_any(self.proxies.of_name(domain))
 
     def live_sessions(self, now: float) -> list[Session]:
         """Return the sessions that live."""

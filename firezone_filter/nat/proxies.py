@@ -206,6 +206,22 @@ class ProxyTable:
             self._of_resource.pop(resource_id, None)
         return Withdrawal(ended, steps, not addresses)
 
+    def of_name(self, domain: str) -> list[bytes]:
+        """Return the proxy addresses that stand for a name."""
+        return [address for address, proxy in self.by_address.items() if proxy.domain == domain]
+
+    def remove(self, addresses: Iterable[bytes]) -> None:
+        """Remove proxy addresses, whichever resources they were assigned for."""
+        resources: set[str] = set()
+        for address in addresses:
+            resources.update(self.by_address.pop(address).resources)
+        for resource_id in resources:
+            left = [one for one in self._of_resource[resource_id] if one in self.by_address]
+            if left:
+                self._of_resource[resource_id] = left
+            else:
+                del self._of_resource[resource_id]
+
     def resources(self) -> list[str]:
         """Return the ids of the resources that proxy addresses were assigned for."""
         return list(self._of_resource)

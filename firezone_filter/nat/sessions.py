@@ -10,7 +10,7 @@ forgotten. `open`, `see` and the `withdraw*` methods write, as do the session's 
 packets get to these only once they have been allowed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from firezone_filter.nat.ends import REMEMBERED_FOR, RememberedEnds, ReverseKey
@@ -132,6 +132,10 @@ class SessionTable(ClientSessions[Session]):
         groups = self._forward.values()
         held = (session for group in groups for session in group.held.values())
         return [session for session in held if not session.is_gone(now)]
+
+    def has_any(self, proxies: Iterable[bytes]) -> bool:
+        """Tell whether proxy addresses have sessions, be it some that wait to be forgotten."""
+        return any(proxy in self._forward for proxy in proxies)
 
     def real_addresses(self) -> set[bytes]:
         """Return the real addresses of sessions and remembered ends, whatever the time."""

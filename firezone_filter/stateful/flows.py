@@ -9,10 +9,11 @@ that is gone counts as gone there, whether or not it has been forgotten. `open`,
 `withdraw*` methods write, and packets get to these only once they have been allowed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from firezone_filter.packet.numbers import ACK, SYN
+from firezone_filter.stateful.identity import read_identity
 from firezone_filter.structures.generation import Generation
 from firezone_filter.tracking.lifetimes import Group, TrackedSession
 from firezone_filter.tracking.sessions import ClientSessions, SessionPool
@@ -176,6 +177,12 @@ class ClientFlows(ClientSessions[Flow]):
         group = self._groups.pop(resource_id, None)
         if group is not None:
             self.withdraw(group, at)
+
+    def withdraw_far(self, far: Collection[bytes], now: float) -> None:
+        """End the flows to some far addresses."""
+        for flow in list(self._by_identity.values()):
+            if read_identity(flow.key).far in far:
+                self.take_apart(flow, now)
 
     def close(self) -> None:
         """Remove everything of this client from what all clients share, flow by flow."""

@@ -73,6 +73,17 @@ class Client:
         if len(self.ended) > nat.MAX_REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
+    def end_proxies(self, gone: set[Address]) -> None:
+        """Let proxy addresses mean nothing any more: policy ends what they had, unremembered."""
+        for address in gone:
+            del self.proxies[address]
+        for session in self.sessions:
+            if session.proxy in gone:
+                self.sessions.remove(session)
+        for flow in self.flows:
+            if flow.far in gone:
+                self.flows.remove(flow)
+
     def move_moments(self, by: float) -> None:
         """Let what lasts n seconds keep what it has left when the clock is set."""
         for session in self.sessions:
@@ -279,6 +290,19 @@ class Model:
                 entry.target = nat.target_of(nth, targets)
                 entry.named_by.add(resource_id)
 
+    def domain_withdrawn(self, client_id: str, domain: str) -> bool:
+        client = self._client(client_id)
+        if not policy.is_name(domain):
+            raise ModelError("InvalidPolicy")
+        domain = policy.normal(domain)
+        gone = {address for address, proxy in client.proxies.items() if proxy.domain == domain}
+        if not gone:
+            # Nothing has changed, so that later fragments go on as well.
+            return False
+        client.forget_decisions()
+        client.end_proxies(gone)
+        return True
+
     def set_addresses(self, addresses: Given) -> None:
         own = self._checked_own(addresses)
         if any(client.addresses & own for client in self._clients.values()):
@@ -445,13 +469,10 @@ class Model:
             proxy.named_by.discard(resource_id)
             if not proxy.named_by:
                 gone.add(address)
-        for address in gone:
-            del client.proxies[address]
-        for session in client.sessions if gone else ():
-            if session.proxy in gone:
-                client.sessions.remove(session)
+        if gone:
+            client.end_proxies(gone)
         for flow in client.flows:
-            if flow.resource_id == resource_id or flow.far in gone:
+            if flow.resource_id == resource_id:
                 client.flows.remove(flow)
         if event is not None:
             self._announce(event)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import struct
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
@@ -1704,6 +1705,137 @@ def test_renumbering_forgets_all_translations() -> None:
     assert gone[2:] == ("no-resource", "alice")
 
 
+OTHER, OTHER_BACK = f"{A4}:5001 > 100.96.0.2:443", f"8.8.8.8:443 > {A4}:5001"
+
+
+def two_names() -> Model:
+    """The name of `translating` by two resources, www.example.com, and sessions with both."""
+    model = translating()
+    model.authorize("alice", dns("*.example.com", (), "other"))
+    for domain, proxy, real in (
+        ("example.com", PROXY4, REAL4),
+        ("www.example.com", "100.96.0.2", "8.8.8.8"),
+    ):
+        model.domain_resolved(
+            "alice", "other", domain, proxy_addresses=[proxy], resolved_addresses=[real]
+        )
+    sent = [udp(TO), udp(f"[{A6}]:5000 > [{PROXY6}]:443"), udp(OTHER)]
+    assert {decision[0] for decision in model.handle_packets(OUT, sent)} == {"translate"}
+    return model
+
+
+@pytest.mark.parametrize("written", ["example.com", "Example.COM."])
+def test_a_withdrawn_name_is_gone_whatever_it_was_given_for(written: str) -> None:
+    model = two_names()
+    assert model.domain_withdrawn("alice", written)
+    for far in (f"{A4}:5000 > {PROXY4}:443", f"[{A6}]:5000 > [{PROXY6}]:443"):
+        assert model.handle_packet(OUT, udp(far))[2:] == ("no-resource", "alice")
+    # Not remembered: no `EXPIRED`.
+    assert model.handle_packet(IN, udp(BACK)) == UNKNOWN
+    assert model.handle_packet(IN, udp(f"[{REAL6}]:443 > [{A6}]:5000")) == UNKNOWN
+    # All else stays.
+    assert model.handle_packet(IN, udp(OTHER_BACK))[0] == "translate"
+    assert model.handle_packet(OUT, udp(OTHER))[0] == "translate"
+    assert model.authorizations("alice") == {"dns": None, "other": None}
+    assert model.poll_event() is None
+    assert not model.domain_withdrawn("alice", written)
+
+
+@pytest.mark.parametrize("domain", ["example.com", "new.example.com", "www.example.com"])
+def test_what_a_withdrawn_name_had_is_free_for_any(domain: str) -> None:
+    model = two_names()
+    model.domain_withdrawn("alice", "example.com")
+    model.domain_resolved(
+        "alice", "other", domain, proxy_addresses=[PROXY4], resolved_addresses=["9.9.9.9"]
+    )
+    # No renumbering: the other name keeps its session.
+    assert model.handle_packet(IN, udp(OTHER_BACK))[0] == "translate"
+    # The session is another, though it has the port of the one before; so is who answers.
+    goes_on = udp(f"{A4}:5000 > 9.9.9.9:443")
+    assert model.handle_packet(OUT, udp(TO)) == ("translate", goes_on, "alice", "other")
+    # What was not given anew stays gone.
+    assert model.handle_packet(OUT, udp(f"[{A6}]:1 > [{PROXY6}]:2"))[2:] == UNKNOWN[1:]
+    assert model.domain_withdrawn("alice", domain)
+    assert model.handle_packet(IN, udp(OTHER_BACK)) == (
+        UNKNOWN
+        if domain == "www.example.com"
+        else ("translate", udp(f"100.96.0.2:443 > {A4}:5001"), "alice", "other")
+    )
+
+
+def test_only_the_clients_own_name_is_withdrawn() -> None:
+    model = two_names()
+    model.client_connected("bob", BOB)
+    assert not model.domain_withdrawn("bob", "example.com")
+    give_name(model, "bob")
+    assert model.domain_withdrawn("bob", "example.com")
+    assert model.handle_packet(IN, udp(BACK))[0] == "translate"
+    # Of a name without proxy addresses there is nothing to take.
+    resolved(model, to=(REAL4,), domain="example.com")
+    model.domain_resolved(
+        "alice", "other", "a.example.com", proxy_addresses=[], resolved_addresses=[REAL4]
+    )
+    assert not model.domain_withdrawn("alice", "a.example.com")
+    # It has proxy addresses as long as one of its authorizations lives.
+    model.revoke("alice", "dns")
+    model.update_expiry("alice", "other", 1010)
+    model.handle_timeout(1009.5)
+    assert copy.deepcopy(model).domain_withdrawn("alice", "example.com")
+    model.handle_timeout(1010)
+    assert not model.domain_withdrawn("alice", "example.com")
+
+
+def test_ends_from_before_are_remembered_when_their_name_is_withdrawn() -> None:
+    model = translating()
+    model.handle_packet(OUT, udp(TO), 1000)
+    model.handle_timeout(1060)
+    assert model.domain_withdrawn("alice", "example.com")
+    assert model.handle_packet(IN, udp(BACK), 1299.5) == EXPIRED
+    assert model.handle_packet(IN, udp(BACK), 1300) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("domain", "direct", "translated"),
+    [
+        ("www.example.com", "drop", "drop"),
+        ("example.com", "drop", "drop"),
+        ("gone.example.com", "forward", "translate"),
+    ],
+)
+def test_first_fragments_are_forgotten_if_a_name_is_withdrawn(
+    domain: str, direct: str, translated: str
+) -> None:
+    model = two_names()
+    model.authorize("alice", cidr("10.0.0.0/8"))
+    for path, becomes in ((PATH, "forward"), (f"{A4} > {PROXY4}", "translate")):
+        first = fragment(path, 17, UDP_BYTES, more=True)
+        assert model.handle_packet(OUT, first)[0] == becomes
+    assert model.domain_withdrawn("alice", domain) is (direct == "drop")
+    later = [fragment(path, 17, b"x", offset=8) for path in (PATH, f"{A4} > {PROXY4}")]
+    kinds = [decision[0] for decision in model.handle_packets(OUT, later)]
+    assert kinds == [direct, translated]
+
+
+@pytest.mark.parametrize(
+    ("client", "domain", "kind"),
+    [
+        ("nobody", "example.com", "UnknownClient"),
+        *(
+            ("alice", domain, "InvalidPolicy")
+            for domain in ("", ".", "*.example.com", "exampl?.com", "a..com", "a b.com", "a" * 64)
+        ),
+    ],
+)
+def test_only_names_of_connected_clients_are_withdrawn(
+    client: str, domain: str, kind: str
+) -> None:
+    model = two_names()
+    with pytest.raises(ModelError) as error:
+        model.domain_withdrawn(client, domain)
+    assert kind_of(error) == kind
+    assert model.handle_packet(IN, udp(BACK))[0] == "translate"
+
+
 def test_resolving_again_leaves_existing_sessions_alone() -> None:
     model = translating()
     before = model.handle_packet(OUT, udp(TO))
@@ -1816,6 +1948,9 @@ def test_a_client_has_so_many_proxies() -> None:
     with pytest.raises(ModelError) as error:
         resolved(model, "100.97.0.0", to=(REAL4,))
     assert kind_of(error) == "InvalidPolicy"
+    # A name that is withdrawn makes room for others.
+    model.domain_withdrawn("alice", "example.com")
+    resolved(model, *(str(first + n) for n in range(1, 1_025)), to=(REAL4,))
 
 
 def test_a_shared_proxy_outlives_its_first_resource() -> None:

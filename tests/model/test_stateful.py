@@ -410,6 +410,8 @@ def test_what_ends_flows(change: Given, direct: str, translated: str) -> None:
         lambda model: model.authorize("alice", cidr("10.0.0.0/8", (), "four"), expires_at=5000),
         lambda model: model.authorize("alice", cidr("10.0.0.0/24", (), "more")),
         lambda model: resolved(model, PROXY4, to=("9.9.9.9",)),
+        lambda model: model.domain_withdrawn("alice", "www.example.com"),
+        lambda model: model.domain_withdrawn("bob", "example.com"),
         lambda model: model.set_addresses(addresses("100.64.0.9")),
         lambda model: model.client_disconnected("bob"),
     ],
@@ -436,6 +438,20 @@ def test_a_flow_ends_with_its_proxy_address() -> None:
     assert handed(model, IN, tcp(BACK)) == FORWARD
     # Without its session, it is the real address that it comes from.
     assert handed(model, IN, tcp(ALIAS_BACK)) == "no-resource"
+
+
+def test_flows_end_with_the_name_that_is_withdrawn() -> None:
+    model = began()
+    other = f"{A4}:5001 > 100.96.0.2:443"
+    resolved(model, "100.96.0.2", to=("8.8.8.8",), domain="www.example.com")
+    # Nothing that a session translates, so that the flow is all there is of it.
+    for sent in (tcp(other, SYN), udp(f"[{A6}]:1 > [{PROXY6}]:2")):
+        assert handed(model, OUT, sent) == TRANSLATE
+    assert model.domain_withdrawn("alice", "example.com")
+    assert model.flows == 2
+    assert handed(model, IN, tcp(BACK)) == FORWARD
+    assert handed(model, IN, tcp(f"8.8.8.8:443 > {A4}:5001")) == TRANSLATE
+    assert handed(model, IN, tcp(ALIAS_BACK)) == "unsolicited"
 
 
 def test_a_proxy_that_another_resource_named_too_outlives_the_flow() -> None:

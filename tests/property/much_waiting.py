@@ -17,6 +17,8 @@ from firezone_filter import (
     CidrResource,
     Direction,
     DnsResource,
+    Event,
+    Gateway,
     GatewayOptions,
     InternetResource,
     Tcp,
@@ -75,13 +77,23 @@ def tight(size: Size, options: GatewayOptions) -> GatewayOptions:
     return evolve(options, **few)
 
 
+def next_event(gateway: Gateway, now: float) -> Event | None:
+    """Return the next event as a host gets it: `None` may also mean that there is more to do."""
+    while (event := gateway.poll_event()) is None:
+        due = gateway.poll_timeout()
+        if due is None or due > now:
+            return None
+        gateway.handle_timeout(now)
+    return event
+
+
 class Fetching(Twins):
     """Twins whose events are fetched a few at a time."""
 
-    def fetch(self, most: int) -> int:
+    def fetch(self, most: int, now: float) -> int:
         """Fetch up to so many events of both, and compare them; return how many there were."""
         for number in range(most):
-            ours, theirs = self.gateway.poll_event(), self.model.poll_event()
+            ours, theirs = next_event(self.gateway, now), self.model.poll_event()
             mine = None if ours is None else told_event(ours)
             assert mine == theirs, self.explain(mine, theirs)
             if ours is None:
@@ -97,12 +109,12 @@ class FetchingRecords(RecordedTwins, Fetching):
         self._ours: list[Told] = []
         self._theirs: list[Told] = []
 
-    def fetch(self, most: int) -> int:
+    def fetch(self, most: int, now: float) -> int:
         for number in range(most):
-            ours, theirs = self.gateway.poll_event(), self.model.poll_event()
+            ours, theirs = next_event(self.gateway, now), self.model.poll_event()
             assert (ours is None) == (theirs is None), self.explain(ours, theirs)
             if isinstance(ours, ACCESS):
-                assert self.plain.poll_event() == ours
+                assert next_event(self.plain, now) == ours
             if ours is None or theirs is None:
                 # In what order flows end that are noticed together is left open.
                 mine, others = in_order(self._ours), in_order(self._theirs)
@@ -282,11 +294,11 @@ class MuchWaiting:
         self.settle()
         self.twins.check()
         self.twins.count()
-        self.twins.fetch(MANY_EVENTS)
+        self.twins.fetch(MANY_EVENTS, self.now)
         self.now += 16_384.0
         self.twins.call("handle_timeout", self.now)
         self.settle()
-        self.twins.fetch(MANY_EVENTS)
+        self.twins.fetch(MANY_EVENTS, self.now)
         self.twins.check()
         self.twins.count()
         assert self.twins.gateway.counters().nat_sessions == 0
@@ -428,7 +440,7 @@ class MuchWaiting:
         self.twins.count()
 
     def fetch(self) -> None:
-        self.twins.fetch(self.draw.choice((1, 2, 5, 40)))
+        self.twins.fetch(self.draw.choice((1, 2, 5, 40)), self.now)
 
     def timeout(self) -> None:
         self.twins.call("handle_timeout", self.now)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firezone_filter.gateway import clients, flow_cache, gateway
@@ -26,6 +26,14 @@ def steps(request: pytest.FixtureRequest) -> Iterator[int]:
         yield most
 
 
+@example(
+    seed=0,
+    size=Size(1, 8, 3, 12),
+    how="clock",
+    recorded=True,
+    limits=False,
+    acts=[("batch", 0), ("again", 0), ("fetch", 0)],
+)
 @given(
     seed=st.integers(0, 2**16),
     size=st.sampled_from(SMALL),

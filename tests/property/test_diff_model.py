@@ -178,13 +178,16 @@ def client_of(policy: Policy, client_id: str) -> PolicyClient:
 
 
 def what(brute: Brute, client_id: str, asked: Asked) -> set[str]:
-    """Return the directions in which a packet passes that nobody has asked for."""
+    """Return the directions in which a packet passes that nobody has asked for.
+
+    With `stateful` nothing comes in so, but from the gateway itself: that is no difference.
+    """
     if client_id not in ids_of(brute.policy):
         return set()
     return {
         direction
         for direction, passes in (
-            ("in", brute.comes(client_id, asked)),
+            ("in", not brute.policy.options.stateful and brute.comes(client_id, asked)),
             ("out", brute.out(client_id, asked) is not None),
         )
         if passes

@@ -96,7 +96,7 @@ def test_the_stories_end_what_they_are_about(*, stateful: bool) -> None:
     story.end("packet")
     after = story.twins.gateway.counters()
     assert (after.nat_sessions, after.fragments, after.authorizations) == (0, 0, 2)
-    assert story.twins.fetch(100) == 20 + 1
+    assert story.twins.fetch(100, story.now) == 20 + 1
     story.finish()
 
 

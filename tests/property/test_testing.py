@@ -300,7 +300,7 @@ def test_all_kinds_of_things_happen_in_stories() -> None:
         *(f"handle_packet inbound {kind}" for kind in ("Forward", "Translate", "Drop")),
         *("authorize NoneType", "revoke True", "update_expiry True", "update_resource int"),
         *("client_connected NoneType", "client_disconnected True", "handle_timeout NoneType"),
-        *("domain_resolved NoneType", "retain_authorizations NoneType"),
+        *("domain_resolved NoneType", "domain_withdrawn True", "retain_authorizations NoneType"),
     }
     assert wanted <= seen.keys(), seen
 

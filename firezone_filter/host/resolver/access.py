@@ -73,3 +73,16 @@ class Access(Protocol):
         Raises:
             NamesFullError: the client would have too many proxy addresses.
         """
+
+    def take_back(self, client_id: str, name: str) -> bool:
+        """Take the proxy addresses of a name from a client, unless they are in use.
+
+        Those that the policy itself has given are left alone.
+
+        Args:
+            client_id: the client; one that is not connected has none.
+            name: the name, in lower case and without a final dot.
+
+        Returns:
+            Whether there is nothing left to be taken back.
+        """

@@ -183,6 +183,17 @@ class GatewayNames:
         finally:
             self._after()
 
+    def take_back(self, client_id: str, name: str) -> bool:
+        """Take the proxy addresses of a name from a client, unless they are in use."""
+        client = self._client(client_id)
+        if client is None or client.nat is None or self.fixed(client_id, name) is not None:
+            return True
+        if client.nat.is_in_use(name):
+            return False
+        self._gateway.domain_withdrawn(client_id, name)
+        self._after()
+        return True
+
     def _has(
         self, client_id: str, resource_id: str, name: str, proxies: tuple[Address, ...]
     ) -> bool:

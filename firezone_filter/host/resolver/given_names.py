@@ -7,6 +7,7 @@ from hashlib import blake2b
 from firezone_filter.host.resolver.access import Access
 from firezone_filter.host.resolver.leases import Lease, Leases
 from firezone_filter.host.resolver.resolutions import Resolved
+from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.values.addresses import Address
 
 
@@ -20,6 +21,8 @@ class GivenNames:
         self._access = access
         self._leases = leases
         self._clock = clock
+        # Names without a lease, of which the gateway may still have proxy addresses.
+        self._left: dict[tuple[str, str], None] = {}
 
     def give(
         self, client_id: str, name: str, version: int, resolved: Resolved
@@ -84,9 +87,19 @@ class GivenNames:
         return self._leases.holder(client_id, address) if held is None else held
 
     def forget_over(self) -> None:
-        """End leases that are over: their proxy addresses lead nowhere from here on."""
-        for lease in self._leases.forget_over(self._clock()):
+        """End leases that are over: the gateway has their proxy addresses no more.
+
+        As long as a client has sessions by them, they only lead nowhere else.
+        """
+        over = self._leases.forget_over(self._clock())
+        self._left |= {(lease.client_id, lease.name): None for lease in over}
+        self._left = {one: None for one in self._left if not self._is_done(*one)}
+        for lease in over:
             self.retell(lease, ())
+
+    def _is_done(self, client_id: str, name: str) -> bool:
+        has_lease = any(self._leases.get(client_id, name, version) for version in (IPV4, IPV6))
+        return has_lease or self._access.take_back(client_id, name)
 
     def retell(self, lease: Lease, real: tuple[Address, ...]) -> None:
         """Tell the gateway where the proxy addresses of a lease lead now.

@@ -197,6 +197,16 @@ class _Resolve:
             )
 
 
+@frozen
+class _Withdraw:
+    client_id: str
+    domain: PolicyDomain
+
+    def steps(self, teller: _Teller) -> Iterator[Step]:
+        if self.client_id in teller.held:
+            yield Step("domain_withdrawn", (self.client_id, self.domain.name))
+
+
 _Draft = (
     _Packets
     | _Talk
@@ -208,6 +218,7 @@ _Draft = (
     | _Revoke
     | _Retain
     | _Resolve
+    | _Withdraw
 )
 
 
@@ -282,11 +293,9 @@ def _drafts(policy: Policy) -> list[st.SearchStrategy[_Draft]]:
             st.builds(_Revoke, ids, resources),
             st.builds(_Retain, ids, resources),
         ]
-    found += [
-        st.builds(_Resolve, ids, st.just(one.id), _domains(policy, one))
-        for one in known
-        if isinstance(one, DnsResource)
-    ]
+    names = [(one.id, _domains(policy, one)) for one in known if isinstance(one, DnsResource)]
+    found += [st.builds(_Resolve, ids, st.just(one), domains) for one, domains in names]
+    found += [st.builds(_Withdraw, ids, domains) for _, domains in names]
     return found
 
 

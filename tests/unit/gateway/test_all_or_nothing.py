@@ -206,6 +206,7 @@ HOOKS: dict[str, Hook] = {
         resolved_addresses=["11.0.0.3"],
     ),
     "renumber": lambda g: resolve(g, "app", "b.example.com"),
+    "withdraw-name": lambda g: g.domain_withdrawn("alice", "a.example.com"),
     "set-addresses": lambda g: g.set_addresses(TunnelAddresses("100.64.0.77")),
 }
 

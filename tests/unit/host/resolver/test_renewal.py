@@ -10,9 +10,12 @@ import pytest
 
 from firezone_filter.host.resolver import renewal
 from firezone_filter.host.resolver.lease_file import LeaseFile
-from firezone_filter.host.resolver.leases import LEASE, Leases
+from firezone_filter.host.resolver.leases import LEASE, MOST_OF_A_NAME, Leases
 from firezone_filter.host.resolver.renewal import LEAST_INTERVAL, RETRY
 from firezone_filter.host.resolver.resolutions import STALE
+from firezone_filter.nat.proxies import MAX_PROXIES
+from firezone_filter.testing import tcp
+from tests.scenes import OUTBOUND
 from tests.unit.host.resolver.world import ALICE, GIT, World, proxies, until, world
 
 T = TypeVar("T")
@@ -134,16 +137,57 @@ def test_after_a_restart_a_name_of_which_nothing_is_known_is_not_mentioned() -> 
     assert (made.leads_to("alice"), made.hooks) == ({}, 0)
 
 
-def test_a_lease_that_is_over_leads_nowhere_and_its_address_to_no_other_name() -> None:
+def test_what_a_lease_that_is_over_has_is_taken_back() -> None:
     made = asked("alice")
+    (proxy,) = made.leads_to("alice")
     made.clock.now += LEASE
     made.renewal.forget_over()
-    (proxy,) = made.leads_to("alice")
-    assert made.leads_to("alice") == {proxy: None}
+    assert made.leads_to("alice") == {}
     pass_time(made, 0.0)
     assert made.renewal._names == {}
     run(made.ask("alice", NAME))
     assert made.leads_to("alice") == {proxy: "10.0.0.80"}
+
+
+def test_a_name_in_use_is_taken_back_after_its_last_session() -> None:
+    made = asked("alice")
+    (proxy,) = made.leads_to("alice")
+    made.clock.now += LEASE
+    begun = tcp(f"100.64.0.2:40000 > {proxy}:443")
+    assert made.gateway.handle_packet(OUTBOUND, begun, made.clock.now).allowed
+    made.renewal.forget_over()
+    assert made.leads_to("alice") == {proxy: None}
+    assert made.gateway.handle_packet(OUTBOUND, begun).allowed
+    made.clock.now += 60.0
+    made.gateway.handle_timeout(made.clock.now)
+    made.renewal.forget_over()
+    assert made.leads_to("alice") == {}
+
+
+def test_a_name_with_a_lease_of_the_other_version_stays() -> None:
+    made = asked("alice")
+    made.zone.put(NAME, "AAAA", "2001:db8::80")
+    (ipv4,) = made.leads_to("alice")
+    made.clock.now += LEASE - 1.0
+    run(made.ask("alice", NAME, "AAAA"))
+    made.clock.now += 1.0
+    made.renewal.forget_over()
+    assert made.leads_to("alice").pop(ipv4) is None
+    made.clock.now += LEASE
+    made.renewal.forget_over()
+    assert made.leads_to("alice") == {}
+
+
+def test_a_client_has_room_for_new_names_every_day() -> None:
+    made = world()
+    for day in range(3):
+        for number in range(MAX_PROXIES // MOST_OF_A_NAME):
+            name = f"h{day}-{number}.example.com"
+            made.zone.put(name, "A", *(f"10.0.0.{host}" for host in range(MOST_OF_A_NAME)))
+            assert run(made.ask("alice", name)).answer, name
+        assert not run(made.ask("alice", NAME)).answer
+        made.clock.now += LEASE
+        made.renewal.forget_over()
 
 
 def test_a_lease_of_a_client_that_is_gone_ends_without_a_word() -> None:
