@@ -451,7 +451,7 @@ def test_flows_end_with_the_name_that_is_withdrawn() -> None:
     assert model.flows == 2
     assert handed(model, IN, tcp(BACK)) == FORWARD
     assert handed(model, IN, tcp(f"8.8.8.8:443 > {A4}:5001")) == TRANSLATE
-    assert handed(model, IN, tcp(ALIAS_BACK)) == "unsolicited"
+    assert handed(model, IN, tcp(ALIAS_BACK)) == "no-resource"
 
 
 def test_a_proxy_that_another_resource_named_too_outlives_the_flow() -> None:

@@ -49,7 +49,14 @@ def roomy(options: GatewayOptions = UNLIMITED) -> Twins:
     return twins
 
 
-def resolve(twins: Twins, client_id: str, resource_id: str, name: int, resolved: int = 0) -> None:
+def resolve(  # noqa: PLR0913, PLR0917 - the facts about a name
+    twins: Twins,
+    client_id: str,
+    resource_id: str,
+    name: int,
+    resolved: int = 0,
+    place: int | None = None,
+) -> None:
     """Resolve a name: its proxy addresses stand for real addresses of both families.
 
     Args:
@@ -58,8 +65,10 @@ def resolve(twins: Twins, client_id: str, resource_id: str, name: int, resolved:
         resource_id: a DNS resource that it has.
         name: which of two names; each has proxy addresses of its own.
         resolved: which real addresses.
+        place: whose proxy addresses; its own if not told otherwise.
     """
-    mine = slice(2 * name, 2 * name + 2)
+    whose = name if place is None else place
+    mine = slice(2 * whose, 2 * whose + 2)
     twins.call(
         "domain_resolved",
         client_id,

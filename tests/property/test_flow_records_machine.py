@@ -12,7 +12,7 @@ from firezone_filter.testing import ACK, FIN, RST, SYN, Layout, fragment, ip, pa
 from tests.model.packets import parse
 from tests.numbers import ESP, TCP
 from tests.property.policies import UNLIMITED, resolve
-from tests.property.pools import INBOUND, JUST_BEFORE, OUTBOUND, OWN, PROXIES, TUNNEL
+from tests.property.pools import DOMAINS, INBOUND, JUST_BEFORE, OUTBOUND, OWN, PROXIES, TUNNEL
 from tests.property.recorded import RecordedTwins
 from tests.property.strategies import layouts, versions, whole
 from tests.property.wire import turned, version_of
@@ -59,7 +59,9 @@ class Records(RuleBasedStateMachine):
             resolve(self.twins, "alice", NAMES.id, name)
 
     @rule(
-        how=st.sampled_from(("reconnect", "revoke", "retain", "update", "expire", "renumber")),
+        how=st.sampled_from(
+            ("reconnect", "revoke", "retain", "update", "expire", "withdraw", "renumber")
+        ),
         resource=st.sampled_from(RESOURCES),
     )
     def take_away(self, how: str, resource: CidrResource | DnsResource) -> None:
@@ -73,6 +75,8 @@ class Records(RuleBasedStateMachine):
                 self.twins.call("retain_authorizations", {"alice": {resource.id}})
             case "update":
                 self.twins.call("update_resource", CidrResource("four", "10.0.0.0/8", [Tcp()]))
+            case "withdraw":
+                self.twins.call("domain_withdrawn", "alice", DOMAINS[0])
             case "renumber":
                 if NAMES.id in self.twins.held("alice"):
                     resolve(self.twins, "alice", NAMES.id, 1, resolved=1)

@@ -135,6 +135,10 @@ class Lifecycle(Clocked):
             resolved_addresses=resolved,
         )
 
+    @rule(client_id=clients, domain=st.sampled_from(DOMAINS))
+    def withdraw(self, client_id: str, domain: str) -> None:
+        self.twins.call("domain_withdrawn", client_id, domain)
+
     @rule(packet=packets_out, client_id=st.one_of(st.none(), st.none(), clients))
     def a_packet_out(self, packet: bytes, client_id: str | None) -> None:
         self.decide(OUTBOUND, packet, client_id)
@@ -200,7 +204,7 @@ class Translations(Clocked):
         self.assign(number, name, resolved, name)
 
     @rule(
-        how=st.sampled_from(("reconnect", "revoke", "update", "renumber")),
+        how=st.sampled_from(("reconnect", "revoke", "update", "withdraw", "renumber")),
         number=st.integers(0, 1),
         changed=filters,
     )
@@ -215,6 +219,10 @@ class Translations(Clocked):
                 self.twins.call(
                     "update_resource", DnsResource(resource.id, resource.address, changed)
                 )
+            case "withdraw":
+                self.twins.call("domain_withdrawn", "alice", DOMAINS[number])
+                # To the other name, which has addresses of its own.
+                self.assign(number, 1 - number, [RESOLVED[4][1]], number)
             case _:
                 # The proxy addresses of one name go to the other.
                 self.assign(number, number, [RESOLVED[4][0], RESOLVED[6][0]], 1 - number)

@@ -21,7 +21,7 @@ from firezone_filter.testing import ACK, FIN, RST, SYN, fragment, icmp, ip
 from tests.numbers import GRE
 from tests.property.clocked import Clocked, numbers
 from tests.property.policies import resolve
-from tests.property.pools import CLIENTS, INBOUND, JUST_BEFORE, OUTBOUND, PROXIES, TUNNEL
+from tests.property.pools import CLIENTS, DOMAINS, INBOUND, JUST_BEFORE, OUTBOUND, PROXIES, TUNNEL
 from tests.property.strategies import versions, whole
 from tests.property.wire import error_about, turned, version_of
 from tests.scenes import at
@@ -132,6 +132,15 @@ class Flows(Clocked):
                 self.twins.call("update_resource", evolve(WIDE, exclude=["10.0.0.5/32"]))
             case _:
                 self.connect(client)
+        self.receive_all()
+
+    @rule(client=clients, name=st.integers(0, 1), is_given_away=st.booleans())
+    def withdraw(self, client: int, name: int, *, is_given_away: bool) -> None:
+        """Take a name; its proxies may go to the other, which is no renumbering."""
+        client_id = CLIENTS[client]
+        self.twins.call("domain_withdrawn", client_id, DOMAINS[name])
+        if is_given_away and NAMES.id in self.twins.held(client_id):
+            resolve(self.twins, client_id, NAMES.id, 1 - name, place=name)
         self.receive_all()
 
     @rule(client=clients)
