@@ -71,7 +71,7 @@ def full() -> Gateway:
     made = gateway_for_alice(app())
     for number in range(256):
         resolve(
-            gateway, N4, proxies=names(number), real=["10.0.0.7"], domain=f"n{number}.example.com"
+            made, N4, proxies=names(number), real=["10.0.0.7"], domain=f"n{number}.example.com"
         )
     return made
 
