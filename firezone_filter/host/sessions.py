@@ -10,6 +10,7 @@ from typing import Final
 from attrs import evolve
 
 from firezone_filter import DecisionLog, Gateway, InvalidPolicy, Policy, Resource, TunnelAddresses
+from firezone_filter.policy.apply import differences
 
 Authorizations = dict[str, dict[str, tuple[Resource, float | None]]]
 """By client and resource, what it is allowed, and until when."""
@@ -51,7 +52,8 @@ class Sessions:
         if (policy.addresses, policy.address_plan) != (own, plan):
             raise InvalidPolicy("gateway or address_plan has changed: restart for that", policy)
         if policy.options != gateway.options:
-            raise InvalidPolicy("options have changed: restart for that", policy.options)
+            changed = differences(gateway.options, policy.options)
+            raise InvalidPolicy(f"options: {changed}: restart for that", policy.options)
         # What ends by now has its own lines in the log.
         gateway.handle_timeout(now)
         before, was_at = _authorizations(gateway), _addresses(gateway)

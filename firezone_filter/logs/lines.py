@@ -15,6 +15,7 @@ from attrs import asdict
 from firezone_filter.logs.suppression import ClientKey, FarEnd, Overflow, SuppressedCount
 from firezone_filter.logs.timestamps import format_time
 from firezone_filter.packet.headers import NO_PORT, Headers
+from firezone_filter.packet.icmp import ICMP_CODE_AT
 from firezone_filter.packet.numbers import ICMPV4, ICMPV6, TCP, UDP
 from firezone_filter.values.addresses import TunnelAddresses
 from firezone_filter.values.decisions import Direction, Drop, Reason, Reject
@@ -76,8 +77,10 @@ class Line(NamedTuple):
     """The fields in their order; a value of `None` is left out."""
 
 
-def refused(direction: Direction, refusal: Reject | Drop, headers: Headers | None) -> Line:
-    """Return the line of one refused packet; *headers* are `None` if they cannot be read."""
+def refused(
+    direction: Direction, refusal: Reject | Drop, packet: bytes, headers: Headers | None
+) -> Line:
+    """Return the line of one refused packet; its *headers* are `None` if they cannot be read."""
     fields = _refusal(refusal.client_id, direction, refusal.reason)
     if headers is not None:
         fields |= {
@@ -87,6 +90,9 @@ def refused(direction: Direction, refusal: Reject | Drop, headers: Headers | Non
             "dst": str(ip_address(headers.destination)),
             "dst_port": _port(headers.destination_port),
         }
+        if headers.icmp_type != NO_PORT:
+            fields["icmp_type"] = headers.icmp_type
+            fields["icmp_code"] = packet[headers.transport + ICMP_CODE_AT]
     return Line(_level(refusal.reason), "Refused packet", (), fields)
 
 

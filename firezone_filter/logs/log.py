@@ -86,11 +86,12 @@ class DecisionLog:
             return
         check_type("direction", direction, Direction)
         check_type("decision", decision, Reject, Drop)
-        headers = read_headers(to_bytes(packet))
+        whole = to_bytes(packet)
+        headers = read_headers(whole)
         self.handle_timeout(now)
         key = RefusalKey(direction, decision.reason, _far_end(direction, headers))
         if self._suppression.add(decision.client_id, key, self._now):
-            self._write(lines.refused(direction, decision, headers))
+            self._write(lines.refused(direction, decision, whole, headers))
 
     def event(self, event: Event, now: float) -> None:
         """Log an event, as `Gateway.poll_event` returned it."""

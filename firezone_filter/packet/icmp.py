@@ -7,6 +7,9 @@ from firezone_filter.packet.numbers import ICMPV4, ICMPV6, IPV4, IPV6
 ICMP_OF: Final = {IPV4: ICMPV4, IPV6: ICMPV6}
 """The protocol number of ICMP, by IP version."""
 
+ICMP_CODE_AT: Final = 1
+"""Index of the code in an ICMP header, behind the type (RFC 792, RFC 4443)."""
+
 ICMP_HEADER: Final = 8
 """Bytes of an ICMP header; in an ICMP error, the quote follows (RFC 792, RFC 4443)."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
-from attrs import frozen
+from attrs import AttrsInstance, fields, frozen
 
 from firezone_filter.gateway.checks import to_expiry
 from firezone_filter.gateway.gateway import Gateway
@@ -44,8 +44,26 @@ def check_same(gateway: Gateway, plan: AddressPlan, options: GatewayOptions) -> 
     ):
         if has != wants:
             raise InvalidPolicy(
-                f"{name}: the gateway was made with {has!r}, which does not change", wants
+                f"{name}: {differences(has, wants)}. That does not change: make a new gateway",
+                wants,
             )
+
+
+def differences(has: AttrsInstance, wants: AttrsInstance) -> str:
+    """Return each field that a gateway was made with otherwise, of its plan or its options.
+
+    All the others are left out: among a dozen options nobody finds the one that differs.
+    """
+    return "; ".join(
+        f"{one.name} is {_shown(wanted)}, but the gateway was made with {_shown(made_with)}"
+        for one in fields(type(has))
+        if (wanted := getattr(wants, one.name)) != (made_with := getattr(has, one.name))
+    )
+
+
+def _shown(value: object) -> str:
+    # The `repr` of a tuple of networks is full of class names.
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
 def moment(gateway: Gateway, now: float | None, clients: Iterable[PolicyClient]) -> float:

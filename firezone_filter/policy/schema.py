@@ -111,7 +111,7 @@ def _chosen(field: str, choices: Mapping[str, Schema]) -> list[Schema]:
 
 
 _NETWORK: Final = r"^[^/%]+/[0-9]{1,3}$"
-_TARGET: Final = r"^(tcp|udp|ping|icmp(/[0-9]{1,3})?|[0-9]{1,3}) [^ ]+$"
+_TARGET: Final = r"^(tcp|udp|ping|icmp(v6)?(/[0-9]{1,3})?|[0-9]{1,3}) [^ ]+$"
 
 
 def _networks(description: str) -> Schema:

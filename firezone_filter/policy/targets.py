@@ -7,6 +7,7 @@
     ping 10.0.0.5                the echo request out and the reply in
     icmp 2001:db8::/32           every ICMP type that may pass at all
     icmp/13 10.0.0.5             one ICMP type
+    icmpv6/128 2001:db8::1       the same, with the name that logs have for it
     47 10.0.0.5                  another IP protocol, by its number
 
 Grammar only: what is permitted there is not known here.
@@ -37,7 +38,10 @@ from firezone_filter.values.filters import PortRange
 Word = Literal["tcp", "udp", "icmp", "ping"]
 """A protocol that is written as a word."""
 
-_WORDS: Final[dict[str, Word]] = {"tcp": "tcp", "udp": "udp", "icmp": "icmp", "ping": "ping"}
+_ICMPV6: Final = "icmpv6"
+_WORDS: Final[dict[str, Word]] = {
+    "tcp": "tcp", "udp": "udp", "icmp": "icmp", _ICMPV6: "icmp", "ping": "ping"
+}  # fmt: skip
 _WRITTEN: Final = {ICMPV4: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmp"}
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
@@ -144,6 +148,11 @@ def _parse(text: str) -> Target:
     place = _parse_place(place_text, in_brackets=where.startswith("["))
     if ports_text is not None and word not in ("tcp", "udp"):
         raise InvalidPolicy(f"only tcp and udp have ports, and {what} has none", ports_text)
+    if what.startswith(_ICMPV6) and (isinstance(place, str) or place.version != IPV6):
+        # A name has addresses of both families, and a target of it stands for both.
+        raise InvalidPolicy(
+            f"icmpv6 is for IPv6 addresses, and at {place_text} written icmp", what
+        )
     _check_protocol(place, number, icmp_type)
     ports = None if ports_text is None else _parse_ports(ports_text)
     return Target(word, number, icmp_type, place, ports)
@@ -153,8 +162,9 @@ def _parse_protocol(what: str) -> tuple[Word | None, int | None, int | None]:
     """Return the word, the number and the ICMP type."""
     if what in _WORDS:
         return _WORDS[what], None, None
-    if what.startswith("icmp/"):
-        return "icmp", None, _to_byte(what.removeprefix("icmp/"), "an ICMP type")
+    name, slash, icmp_type = what.partition("/")
+    if slash and _WORDS.get(name) == "icmp":
+        return "icmp", None, _to_byte(icmp_type, "an ICMP type")
     if not _NUMBER.fullmatch(what):
         raise InvalidPolicy(
             f"{what!r} is not tcp, udp, ping, icmp, icmp/ with a type, or the number of another "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from firezone_filter.capture.link import link_reader, link_type_name
 from firezone_filter.capture.stream import Record
@@ -18,7 +18,24 @@ class NoSuchPacketError(Exception):
     """The capture has no packet of that number that a gateway would decide about."""
 
 
-def explain_frame(records: Iterable[Record], policy: Policy, number: int) -> Explanation:
+@frozen
+class ExplainedFrame:
+    """A frame of a capture, as the gateway was given it, and what it said."""
+
+    explanation: Explanation
+    """The decision, and why."""
+
+    direction: Direction
+    """Which way the packet went."""
+
+    packet: bytes
+    """The whole packet."""
+
+    now: float
+    """The time of the decision, in Unix seconds."""
+
+
+def explain_frame(records: Iterable[Record], policy: Policy, number: int) -> ExplainedFrame:
     """Return why `replay` decides about a frame as it does.
 
     Only as many records are read as that needs.
@@ -41,8 +58,8 @@ def explain_frame(records: Iterable[Record], policy: Policy, number: int) -> Exp
     summary = replay_packets(
         asked.seen(record for _, record in numbered), policy, asking=asked.ask
     )
-    if asked.explanation is not None:
-        return asked.explanation
+    if asked.explained is not None:
+        return asked.explained
     if asked.record is not None:
         raise NoSuchPacketError(f"frame {number}: {_without_client(asked.record)}")
     if summary.interrupted:
@@ -58,7 +75,7 @@ class _AskedFrame:
 
     number: int
     record: Record | None = field(init=False, default=None)
-    explanation: Explanation | None = field(init=False, default=None)
+    explained: ExplainedFrame | None = field(init=False, default=None)
 
     def seen(self, records: Iterable[Record]) -> Iterator[Record]:
         for number, record in enumerate(records, start=1):
@@ -71,7 +88,8 @@ class _AskedFrame:
     ) -> None:
         if number == self.number:
             # As the replay hands it in: the addresses stand for the peer.
-            self.explanation = gateway.explain(direction, packet, now)
+            explanation = gateway.explain(direction, packet, now)
+            self.explained = ExplainedFrame(explanation, direction, packet, now)
 
 
 def _without_client(record: Record) -> str:

@@ -32,7 +32,7 @@ from firezone_filter import (
 from firezone_filter.cli.command import cli
 from firezone_filter.policy.analysis.findings import CODES, LintCode
 from firezone_filter.policy.schema import policy_schema
-from firezone_filter.testing import tcp
+from firezone_filter.testing import icmp_echo, tcp
 from tests.public import CLASSES, attributes, public_names
 from tests.site import build
 from tests.snippets import ROOT
@@ -185,6 +185,8 @@ def lines() -> Lines:
         for _ in range(3):
             refused = tcp("100.64.0.2:40000 > 10.0.0.5:22")
             log.decided(direction, refused, Drop(Reason.TCP_PORT, "alice"), 0.0)
+        ping = icmp_echo("100.64.0.2 > 10.0.0.5")
+        log.decided(direction, ping, Drop(Reason.ICMP, "alice"), 0.0)
     for event in EVENTS:
         values: dict[str, Any] = dict.fromkeys(fields_dict(event), 1.0)
         log.event(event(**values | {"reason": Reason.ICMP} if "reason" in values else values), 0.0)

@@ -354,6 +354,30 @@ def test_what_cannot_be_applied_changes_nothing(
     assert (gateway.client("alice"), Policy.of(gateway)) == (before, told)
 
 
+OTHER_OPTIONS = (
+    "options: reject_burst is 5, but the gateway was made with 100; "
+    "stateful is True, but the gateway was made with False"
+)
+OTHER_PLAN = (
+    "address_plan: dns_resources is (100.96.0.0/12), but the gateway was made with "
+    "(100.96.0.0/11, fd00:2021:1111:8000::/107)"
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (policy(options=GatewayOptions(reject_burst=5, stateful=True)), OTHER_OPTIONS),
+        (policy(address_plan=AddressPlan(dns_resources=["100.96.0.0/12"])), OTHER_PLAN),
+    ],
+    ids=["options", "plan"],
+)
+def test_what_a_gateway_was_made_with_otherwise_is_named_alone(changed: Policy, told: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        changed.apply(running(policy()), NOW)
+    assert str(caught.value) == f"{told}. That does not change: make a new gateway"
+
+
 def test_the_holder_of_an_address_is_named() -> None:
     gateway = running(policy())
     with pytest.raises(AddressInUse) as caught:

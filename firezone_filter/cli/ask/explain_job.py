@@ -1,6 +1,7 @@
 """`firezone-filter explain`: what a gateway would do with one packet, and why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from attrs import evolve, frozen
 
@@ -69,12 +70,11 @@ class ExplainJob:
         policy = read_policy(self.policy)
         if self.stateful:
             policy = evolve(policy, options=evolve(policy.options, stateful=True))
-        explanation = self._explanation(policy)
+        explanation, ends = self._answer(policy)
         if self.as_json:
             print_json(explanation.to_dict())
         else:
-            lines = [*str(explanation).split("\n"), *self._endings(policy, explanation)]
-            print_lines(map(printable, lines))
+            print_lines(map(printable, [*str(explanation).split("\n"), *ends]))
         return ExitStatus.DONE if explanation.decision.allowed else ExitStatus.NEGATIVE
 
     def _check(self) -> None:
@@ -96,14 +96,22 @@ class ExplainJob:
         if self.target and not self.clients:
             raise UnusableError("a TARGET needs --client")
 
-    def _explanation(self, policy: Policy) -> Explanation:
+    def _answer(self, policy: Policy) -> tuple[Explanation, Iterable[str]]:
+        """Return the explanation, and the lines about endings."""
         if self.capture is not None and self.frame is not None:
             return self._explain_frame(policy, self.capture, self.frame)
+        ask = partial(self._explain, policy)
+        explanation = ask(self.at)
+        if self.at is None:
+            return explanation, endings(policy, explanation, None)
+        return explanation, _ended(policy, ask, self.at)
+
+    def _explain(self, policy: Policy, at: float | None) -> Explanation:
         direction = Direction.INBOUND if self.inbound else Direction.OUTBOUND
         if self.packet is not None:
             client_id = self.clients[0] if self.clients else None
             with about(self.policy):
-                return ask_about_packet(policy, direction, self.packet, client_id, self.at)
+                return ask_about_packet(policy, direction, self.packet, client_id, at)
         target = read_target(self.target)
         with about(self.policy):
             return ask_about_target(
@@ -112,17 +120,12 @@ class ExplainJob:
                 target,
                 self.clients[0],
                 near_port=self.from_port,
-                at=self.at,
+                at=at,
             )
 
-    def _endings(self, policy: Policy, explanation: Explanation) -> Iterable[str]:
-        if self.capture is not None:
-            return ()  # it has moments of its own
-        if self.at is not None:
-            explanation = evolve(self, at=None)._explanation(policy)  # noqa: SLF001 - one of us
-        return endings(policy, explanation, self.at)
-
-    def _explain_frame(self, policy: Policy, capture: str, frame: int) -> Explanation:
+    def _explain_frame(
+        self, policy: Policy, capture: str, frame: int
+    ) -> tuple[Explanation, Iterable[str]]:
         try:
             assigned = [to_client(text) for text in self.clients]
         except ValueError as error:
@@ -131,6 +134,18 @@ class ExplainJob:
             policy = assign_addresses(policy, assigned)
         with opened_capture(capture) as (records, _), about(self.policy):
             try:
-                return explain_frame(records, policy, frame)
+                found = explain_frame(records, policy, frame)
             except (NoSuchPacketError, UnreadableCaptureError) as error:
                 raise UnusableError(f"{display_name(capture)}: {error}") from None
+        explanation = found.explanation
+        # A session's packet is judged by its proxy address, and the gateway that is asked about
+        # endings has no session: it would judge the real address.
+        if any(check.name == "session" for check in explanation.checks):
+            return explanation, ()
+        ask = partial(ask_about_packet, policy, found.direction, found.packet, None)
+        return explanation, _ended(policy, ask, found.now)
+
+
+def _ended(policy: Policy, ask: Callable[[float | None], Explanation], at: float) -> Iterator[str]:
+    # Asked only when somebody reads the lines: it takes a second gateway.
+    yield from endings(policy, ask(None), at)

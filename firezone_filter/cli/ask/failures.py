@@ -12,10 +12,13 @@ def failure_title(result: TestResult) -> str:
 
 
 def failure_lines(result: TestResult) -> Iterator[str]:
-    """Yield the packet that shows the failure of a test, and why it is decided as it is."""
+    """Yield the packet that shows a failing test, why it is decided so, and what else fails."""
     if result.witness is None or result.explanation is None:
         yield "no packet goes there: the name has no proxy address"
-        return
-    direction, packet = result.witness
-    yield f"for example, {direction.value}: {packet.hex()}"
-    yield from map(printable, str(result.explanation).split("\n"))
+    else:
+        direction, packet = result.witness
+        yield f"for example, {direction.value}: {packet.hex()}"
+        yield from map(printable, str(result.explanation).split("\n"))
+    if others := result.others:
+        listed = ", ".join(f"{side} {part}" for side, part in others)
+        yield printable(f"and {len(others):,} more: {listed}")

@@ -1,14 +1,11 @@
 """What was read of a packet, as a value for people and machines."""
 
 from ipaddress import ip_address
-from typing import Final
 
 from firezone_filter.packet.headers import NO_PORT, Headers, read_quoted_headers
-from firezone_filter.packet.icmp import ICMP_HEADER, is_icmp_error
+from firezone_filter.packet.icmp import ICMP_CODE_AT, ICMP_HEADER, is_icmp_error
 from firezone_filter.packet.numbers import IPV4, IPV4_LENGTH, IPV6
 from firezone_filter.values.explanations import PacketSummary
-
-_CODE_AT: Final = 1  # in an ICMP header
 
 
 def summarize(headers: Headers, packet: bytes) -> PacketSummary:
@@ -36,7 +33,7 @@ def _summary(
         _or_none(headers.source_port),
         _or_none(headers.destination_port),
         _or_none(headers.icmp_type),
-        packet[headers.transport + _CODE_AT] if is_icmp else None,
+        packet[headers.transport + ICMP_CODE_AT] if is_icmp else None,
         place,
         len(packet),
         quoted,

@@ -4,17 +4,17 @@ Exact, and without a packet: the addresses, ports and types of a target are comp
 areas of its client (`view`). A packet is made only to show what fails.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Literal, TypeVar
 from typing import Protocol as Kind
 
 from attrs import field, frozen
 
 from firezone_filter.policy.analysis.areas import HasPolicy, Surveyor
-from firezone_filter.policy.analysis.view import View
+from firezone_filter.policy.analysis.view import Failure, View
 from firezone_filter.policy.building import build_gateway, living
 from firezone_filter.policy.parts import PolicyTest
-from firezone_filter.policy.targets import parse_target
+from firezone_filter.policy.targets import Target, parse_target
 from firezone_filter.structures.attribute_docs import documented
 from firezone_filter.values.decisions import Direction
 from firezone_filter.values.explanations import Explanation
@@ -56,6 +56,9 @@ class TestResult:
 
     side: Side | None = field(default=None, kw_only=True)
     """The list that `part` stands in; `None` if the test has passed."""
+
+    others: tuple[tuple[Side, str], ...] = field(default=(), kw_only=True)
+    """The other targets that fail, in their order, each behind the list that it stands in."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields in JSON types; the witness as an object, its packet as hex."""
@@ -106,21 +109,29 @@ def _grouped(
     return groups
 
 
-def _run(test: PolicyTest, view: "View") -> TestResult:
+def _run(test: PolicyTest, view: View) -> TestResult:
+    failed = tuple(_failures(test, view))
+    if not failed:
+        return TestResult(name=test.name, passed=True, client=test.client)
+    (side, text, target, failure), *others = failed
+    witness, explanation = view.show(target, failure)
+    return TestResult(
+        name=test.name,
+        passed=False,
+        part=text,
+        witness=witness,
+        explanation=explanation,
+        client=test.client,
+        side=side,
+        others=tuple((side, text) for side, text, *_ in others),
+    )
+
+
+def _failures(test: PolicyTest, view: View) -> Iterator[tuple[Side, str, Target, Failure]]:
     sides: tuple[tuple[Side, tuple[str, ...]], ...] = ("allow", test.allow), ("deny", test.deny)
     for side, texts in sides:
         for text in texts:
             target = parse_target(text)
             failure = view.refused(target) if side == "allow" else view.permitted(target)
             if failure is not None:
-                witness, explanation = view.show(target, failure)
-                return TestResult(
-                    name=test.name,
-                    passed=False,
-                    part=text,
-                    witness=witness,
-                    explanation=explanation,
-                    client=test.client,
-                    side=side,
-                )
-    return TestResult(name=test.name, passed=True, client=test.client)
+                yield side, text, target, failure

@@ -175,3 +175,13 @@ def test_a_policy_that_cannot_be_carried_out_changes_nothing(
     assert (connected.calls(), connected.sessions.policy) == ([], alice(FILES))
     connected.update(alice(FILES), alice="key")
     assert connected.calls() == []
+
+
+def test_options_that_have_changed_are_named(connected: Site) -> None:
+    options = GatewayOptions(stateful=True, max_flows=5)
+    with pytest.raises(InvalidPolicy) as caught:
+        connected.update(evolve(alice(), options=options), alice="key")
+    assert str(caught.value) == (
+        "options: stateful is True, but the gateway was made with False; "
+        "max_flows is 5, but the gateway was made with 1048576: restart for that"
+    )

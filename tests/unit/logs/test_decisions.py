@@ -26,7 +26,7 @@ from firezone_filter import (
 )
 from firezone_filter.logs.log import MAX_INTERVAL
 from firezone_filter.logs.suppression import MAX_CLIENTS
-from firezone_filter.testing import icmp_echo, ip, tcp, udp
+from firezone_filter.testing import fragment, icmp, icmp_echo, ip, tcp, udp
 
 T = 1_790_000_000.0
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND
@@ -146,8 +146,28 @@ def test_a_protocol_has_its_name_or_its_number(scene: Scene, packet: bytes, prot
     assert scene.lines[0]["protocol"] == protocol
 
 
+@pytest.mark.parametrize(
+    ("packet", "type_and_code"),
+    [
+        (icmp("100.64.0.2 > 10.0.0.5", 3, 13), (3, 13)),
+        (icmp("fd00:2021:1111::2 > fd00:5::5", 128), (128, 0)),
+        # The first of two fragments has them, and the other has data in their place.
+        (fragment(icmp("100.64.0.2 > 10.0.0.5", 8, 1, body=bytes(16)), 0, 16), (8, 1)),
+        (fragment(icmp("100.64.0.2 > 10.0.0.5", 8, 1, body=bytes(16)), 16), (None, None)),
+        (PACKET, (None, None)),
+    ],
+    ids=["icmp", "icmpv6", "first fragment", "later fragment", "tcp"],
+)
+def test_the_line_of_an_icmp_packet_has_type_and_code(
+    scene: Scene, packet: bytes, type_and_code: tuple[int | None, int | None]
+) -> None:
+    scene.refuse(packet=packet)
+    (line,) = scene.lines
+    assert (line.get("icmp_type"), line.get("icmp_code")) == type_and_code
+
+
 def test_the_line_of_a_packet_without_ports_has_none(scene: Scene) -> None:
-    scene.refuse(packet=icmp_echo("100.64.0.2 > 10.0.0.5"))
+    scene.refuse(packet=ip("100.64.0.2 > 10.0.0.5", 47))
     assert list(scene.lines[0])[-3:] == ["protocol", "src", "dst"]
 
 

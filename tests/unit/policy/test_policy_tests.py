@@ -271,6 +271,14 @@ def test_the_result_of_a_failing_test_names_the_first_target_that_fails() -> Non
     assert (str(read.destination), read.destination_port) == ("10.0.0.5", 80)
 
 
+def test_the_other_targets_that_fail_are_listed_with_their_sides() -> None:
+    allow = ["udp 10.0.0.5", "tcp 10.0.0.5:5432", "tcp git.example.com", "47 10.0.0.5"]
+    result = run({"allow": allow, "deny": ["icmp/13 10.0.0.5", "ping 10.0.0.5"]})
+    assert (result.side, result.part) == ("allow", "udp 10.0.0.5")
+    assert result.others == (("allow", "47 10.0.0.5"), ("deny", "ping 10.0.0.5"))
+    assert result.to_dict()["others"] == [["allow", "47 10.0.0.5"], ["deny", "ping 10.0.0.5"]]
+
+
 @pytest.mark.parametrize(
     ("target", "first"),
     [
@@ -311,6 +319,7 @@ def test_a_result_in_json_types_has_its_packet_in_hex() -> None:
         "side": "deny",
         "witness": {"direction": "outbound", "packet": result.witness[1].hex()},
         "explanation": result.explanation.to_dict(),
+        "others": [],
     }
 
 
@@ -324,6 +333,7 @@ def test_a_test_that_passes_has_nothing_to_show() -> None:
         "side": None,
         "witness": None,
         "explanation": None,
+        "others": [],
     }
 
 

@@ -56,6 +56,12 @@ def test_the_examples_keep_to_it(example: Path) -> None:
     )
 
 
+def test_a_target_may_have_the_name_that_logs_have() -> None:
+    pattern = policy_schema()["$defs"]["test"]["properties"]["deny"]["items"]["pattern"]
+    assert re.search(pattern, "icmpv6/128 fd00::1")
+    assert not re.search(pattern, "icmpv4 10.0.0.5")
+
+
 def test_the_example_of_the_docstring_keeps_to_it() -> None:
     found = re.search(r"```json\n(.*?)```", load_policy.__doc__ or "", re.DOTALL)
     assert found is not None

@@ -43,6 +43,8 @@ def test_a_target_is_written_as_it_was_read(text: str) -> None:
         ("tcp 10.0.0.5/32:80-80", "tcp 10.0.0.5:80"),
         ("tcp Git.Example.com.:443", "tcp git.example.com:443"),
         ("047 10.0.0.5", "47 10.0.0.5"),
+        ("icmpv6 2001:db8::/32", "icmp 2001:db8::/32"),
+        ("icmpv6/128 [fd00::1]", "icmp/128 fd00::1"),
     ],
 )
 def test_each_way_to_write_a_target_has_one_text(text: str, written: str) -> None:
@@ -73,6 +75,10 @@ def test_each_way_to_write_a_target_has_one_text(text: str, written: str) -> Non
         ("icmp/3 git.example.com", "type 3 are judged by the packet that they quote"),
         ("icmp/13 fd00::1", "type 13 are judged by the packet that they quote"),
         ("icmp/137 fd00::1", "type 137 are judged by the packet that they quote"),
+        ("icmpv6 10.0.0.5", "icmpv6 is for IPv6 addresses, and at 10.0.0.5 written icmp"),
+        ("icmpv6/128 git.example.com", "at git.example.com written icmp"),
+        ("icmpv6/ fd00::1", "'' is not an ICMP type (0 to 255)"),
+        ("ping/8 10.0.0.5", "'ping/8' is not tcp, udp, ping, icmp"),
         ("44 fd00::1", "44 is an extension header of IPv6"),
         ("icmp 10.0.0.5:8", "only tcp and udp have ports, and icmp has none"),
         ("ping 10.0.0.5:8", "only tcp and udp have ports, and ping has none"),
@@ -112,7 +118,7 @@ def test_only_a_text_is_a_target() -> None:
 
 
 @example("tcp 10.0.0.5:443")
-@given(st.text(alphabet="tcpicmpudpping/0123456789 .:[]-gf", max_size=24))
+@given(st.text(alphabet="tcpicmpv6udpping/0123456789 .:[]-gf", max_size=24))
 def test_any_text_is_a_target_or_an_invalid_policy(text: str) -> None:
     try:
         target = parse_target(text)

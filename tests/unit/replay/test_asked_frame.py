@@ -62,7 +62,7 @@ def test_each_frame_is_explained_as_it_is_decided(options: dict[str, object]) ->
     replay_packets(records, policy(**options), [decisions])
     assert len({type(one) for one in decisions.by_frame.values()}) > 1
     for number, decision in decisions.by_frame.items():
-        assert explain_frame(records, policy(**options), number).decision == decision
+        assert explain_frame(records, policy(**options), number).explanation.decision == decision
 
 
 def test_no_more_is_read_than_the_frame_and_what_tells_when_the_capture_begins() -> None:
@@ -131,7 +131,7 @@ def test_a_capture_that_is_damaged_before_the_frame_is_told() -> None:
 
 
 def test_damage_behind_the_frame_does_not_matter() -> None:
-    assert explain_frame(cut(DamagedCaptureError), policy(), 1).decision.allowed
+    assert explain_frame(cut(DamagedCaptureError), policy(), 1).explanation.decision.allowed
 
 
 def test_ctrl_c_before_the_frame_ends_it() -> None:

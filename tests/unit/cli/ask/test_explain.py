@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,17 @@ def test_an_answer_comes_to_the_port_that_the_session_has(
     assert answer["packet"]["destination_port"] == (None if ping else 1)
 
 
-def with_names(folder: Path, proxies: list[str], resolved: list[str], **more: object) -> str:
-    """Write a policy with one name, which permits everything; *more* is of its authorization."""
+def with_names(
+    folder: Path,
+    proxies: list[str],
+    resolved: list[str],
+    besides: Iterable[Mapping[str, object]] = (),
+    **more: object,
+) -> str:
+    """Write a policy with one name, which permits everything; *more* is of its authorization.
+
+    The client has the authorizations *besides*, too.
+    """
     git = {
         "resource": {
             "type": "dns",
@@ -208,7 +217,7 @@ def with_names(folder: Path, proxies: list[str], resolved: list[str], **more: ob
         **more,
     }
     addresses = {"ipv6": "fd00:2021:1111::2"}
-    return written(folder, document(client("alice", "100.64.0.2", git, **addresses)))
+    return written(folder, document(client("alice", "100.64.0.2", git, *besides, **addresses)))
 
 
 def test_of_a_name_the_first_proxy_address_with_a_translation_is_taken(
@@ -269,6 +278,38 @@ def test_a_client_may_get_an_address_of_the_capture(tmp_path: Path) -> None:
         1,
     ]
     assert ask("explain", *arguments, "--client", "alice=192.168.1.5") == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "status", "told"),
+    [(1, 0, []), (2, 1, ["db 10.0.0.0/24 ended 2023-11-14T22:13:21Z"])],
+    ids=["before", "after"],
+)
+def test_what_has_ended_by_the_time_of_a_frame_is_told(
+    frame: int, status: int, told: list[str], tmp_path: Path, said: Callable[[], Said]
+) -> None:
+    capture = tmp_path / "home.pcap"
+    packet = captures.tcp(40_000, 5432, "192.168.1.5")
+    capture.write_bytes(pcap(packet, packet))
+    db = cidr("db", "10.0.0.0/24") | {"expires_at": captures.START_S + 1}
+    policy = written(tmp_path, document(client("alice", "100.64.0.2", db)))
+    asked = ["--capture", capture, "--frame", frame, "--client", "alice=192.168.1.5"]
+    assert ask("explain", "--policy", policy, *asked) == status
+    printed = said().out
+    (decision,) = (n for n, line in enumerate(printed) if line.startswith(("forward", "reject")))
+    assert printed[decision + 1 :] == told
+
+
+def test_of_a_session_nothing_is_told_about_the_real_address(
+    tmp_path: Path, said: Callable[[], Said]
+) -> None:
+    capture = tmp_path / "name.pcap"
+    request = captures.tcp(40_000, 443, destination="100.96.0.1")
+    capture.write_bytes(pcap(request, captures.tcp(443, 40_000, "10.20.0.1", captures.CLIENT)))
+    ended = cidr("net", "10.20.0.0/24") | {"expires_at": 1.0}
+    policy = with_names(tmp_path, ["100.96.0.1"], ["10.20.0.1"], besides=[ended])
+    assert ask("explain", "--policy", policy, "--capture", capture, "--frame", 2) == 0
+    assert said().out[-1].startswith("translate: ")
 
 
 # --- Trouble -------------------------------------------------------------------------------

@@ -32,6 +32,19 @@ def test_a_test_that_fails_is_shown_with_a_packet_and_why(said: Callable[[], Sai
     ]
 
 
+def test_what_else_fails_is_told_below(tmp_path: Path, said: Callable[[], Said]) -> None:
+    targets = {"allow": ["udp 10.0.0.5:53", "ping 10.0.0.5"], "deny": ["tcp 10.0.0.0/24"]}
+    test = {"name": "alice works", "client": "alice", **targets}
+    policy, junit = written(tmp_path, document(ALICE, tests=[test])), tmp_path / "junit.xml"
+    assert ask("test", "--policy", policy, "--junit", junit) == ExitStatus.NEGATIVE
+    lines, more = said().out, "and 2 more: allow ping 10.0.0.5, deny tcp 10.0.0.0/24"
+    assert lines[2] == "FAILED alice works - alice: allow udp 10.0.0.5:53"
+    assert lines[-3:] == [f"    {more}", "", "1 failed"]
+    (failure,) = ET.parse(junit).getroot().iter("failure")  # noqa: S314 - ours
+    assert failure.text is not None
+    assert failure.text.splitlines()[-1] == more
+
+
 def test_many_tests_take_several_lines(tmp_path: Path, said: Callable[[], Said]) -> None:
     tests = [{"name": "", "client": "alice"}] * 100
     policy = written(tmp_path, document(ALICE, tests=tests))
@@ -53,7 +66,8 @@ def test_a_name_that_leads_nowhere_fails_without_a_packet(
         "resource": {"type": "dns", "id": "git", "name": "", "address": "x.y", "filters": []},
         "domains": [{"name": "x.y", "proxy_addresses": [], "resolved_addresses": []}],
     }
-    test = {"name": "git works", "client": "alice", "allow": ["tcp x.y:443"]}
+    targets = {"allow": ["tcp x.y:443", "ping x.y"], "deny": ["tcp x.y:443"]}
+    test = {"name": "git works", "client": "alice", **targets}
     policy = written(tmp_path, document(ALICE | {"authorizations": [git]}, tests=[test]))
     assert ask("test", "--policy", policy) == ExitStatus.NEGATIVE
     assert said().out == [
@@ -61,6 +75,7 @@ def test_a_name_that_leads_nowhere_fails_without_a_packet(
         "",
         "FAILED git works - alice: allow tcp x.y:443",
         "    no packet goes there: the name has no proxy address",
+        "    and 1 more: allow ping x.y",
         "",
         "1 failed",
     ]
