@@ -40,8 +40,12 @@ Word = Literal["tcp", "udp", "icmp", "ping"]
 
 _ICMPV6: Final = "icmpv6"
 _WORDS: Final[dict[str, Word]] = {
-    "tcp": "tcp", "udp": "udp", "icmp": "icmp", _ICMPV6: "icmp", "ping": "ping"
-}  # fmt: skip
+    "tcp": "tcp",
+    "udp": "udp",
+    "icmp": "icmp",
+    _ICMPV6: "icmp",
+    "ping": "ping",
+}
 _WRITTEN: Final = {ICMPV4: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmp"}
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
