@@ -278,12 +278,13 @@ def logs_command(  # noqa: PLR0913 - as many as there are options
 ) -> int:
     """Print logs of JSON lines, one FILE after the other: time, severity, message.
 
-    Without FILE, or if it is -, standard input is read. Files that gzip or zstd has compressed
-    are unpacked, whatever their names. A field that a line lacks is null. A line that is not JSON
-    is passed through, and named in the end: --severity and --field let it pass, --grep searches
-    all of it, and its time is that of the line before. So is a line of more than 64 MiB, but
-    --severity and --field leave it out, also with --invert, and --grep searches its first 64 MiB.
-    Binary data is named and skipped. --merge takes the lines of each file to be in order.
+    Without FILE, or if it is -, standard input is read. Files that gzip, zstd, xz or lz4 (with
+    the extra replay) has compressed are unpacked, whatever their names. A field that a line
+    lacks is null. A line that is not JSON is passed through, and named in the end: --severity and
+    --field let it pass, --grep searches all of it, and its time is that of the line before. So is
+    a line of more than 64 MiB, but --severity and --field leave it out, also with --invert, and
+    --grep searches its first 64 MiB. Binary data is named and skipped. --merge takes the lines of
+    each file to be in order.
 
     Exit status: 0; 1 if a line was not JSON; 2 if an argument or a file cannot be used (the
     other files are read).

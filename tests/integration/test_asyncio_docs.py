@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from firezone_filter import DecisionLog, Event, Gateway, load_policy
+from firezone_filter import CidrResource, DecisionLog, Event, Gateway, load_policy
 from firezone_filter.aio import GatewayTimer
 from firezone_filter.testing import tcp
 from tests.snippets import ROOT, fenced
@@ -70,6 +70,33 @@ def test_a_changed_policy_is_taken_up_while_it_runs(tmp_path: Path) -> None:
         host.from_network(BACK)
 
     assert told(story) == ["AccessExhausted"]
+
+
+def test_a_policy_that_cannot_be_read_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text("{}")
+
+    def story(host: Any) -> None:  # noqa: ANN401 - the page's
+        host.reload(path)
+        host.reload(tmp_path / "none.json")
+        host.from_network(BACK)
+
+    assert told(story) == [("alice", BACK)]
+    assert [record.message for record in caplog.records] == ["The old policy stays"] * 2
+
+
+def test_nothing_is_left_of_the_session_before() -> None:
+    policy = load_policy(POLICY)
+
+    def story(host: Any) -> None:  # noqa: ANN401 - the page's
+        host.gateway.authorize("alice", CidrResource("more", "10.9.0.0/24"))
+        host.session_began("alice", policy)
+        assert list(host.gateway.authorizations("alice")) == ["db"]
+        host.from_tunnel("alice", OUT)
+
+    assert told(story) == [OUT]
 
 
 def test_all_that_has_come_is_read_from_a_device_and_decided(

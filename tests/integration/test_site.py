@@ -1,5 +1,6 @@
 """Everything that is public is on the site."""
 
+import ast
 import html
 import inspect
 import re
@@ -61,9 +62,9 @@ def objects(site: Path) -> set[str]:
     return {name for kind in inventory.data.values() for name in kind}
 
 
-def text(site: Path, page: str) -> str:
+def text(site: Path, page: str, folder: str = "reference") -> str:
     """Return what a page says, in one line."""
-    page = (site / "reference" / f"{page}.html").read_text("utf-8")
+    page = (site / folder / f"{page}.html").read_text("utf-8")
     (article,) = re.findall(r'<article role="main".*?>(.*)</article>', page, re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", "", article)).split())
 
@@ -201,6 +202,30 @@ def test_every_field_and_message_of_the_log_is_there(lines: Lines, site: Path) -
     said = text(site, "log-fields")
     messages = {re.sub(r"\d+ packets?", "… packets", message) for message in lines.messages}
     assert [message for message in sorted(messages) if message not in said] == []
+
+
+def test_every_message_of_the_gateway_is_there(site: Path) -> None:
+    said = text(site, "troubleshooting", "how-to")
+    # What stands before the first value in it.
+    begins = {message.partition(" %")[0].partition(": %")[0] for message in gateway_messages()}
+    assert len(begins) > 10
+    assert [begin for begin in sorted(begins) if begin not in said] == []
+
+
+def gateway_messages() -> set[str]:
+    """Return all texts that the modules of the host log."""
+    calls = (
+        node
+        for path in (ROOT / "firezone_filter" / "host").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func)
+        in {"LOG.info", "LOG.warning", "LOG.error", "report", "self._warnings.say"}
+    )
+    constants = (
+        ast.literal_eval(call.args[0]) for call in calls if isinstance(call.args[0], ast.Constant)
+    )
+    return {message for message in constants if not message.startswith("%")}
 
 
 @pytest.mark.parametrize(
