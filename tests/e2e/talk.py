@@ -48,6 +48,16 @@ def fetch(client: Namespace, where: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def fails_to_fetch(client: Namespace, where: str, family: int, *options: str) -> tuple[bool, str]:
+    """Tell whether a connection fails as prohibited; return what curl says, too."""
+    for _ in range(_TRIES):
+        status, says = fetch(client, where, "-v", *options)
+        # When the answer comes between two looks of curl's, the first has taken the reason away.
+        if status != COULD_NOT_CONNECT or " failed: " in says:
+            return status == COULD_NOT_CONNECT and CURL_SAYS[family] in says, says
+    return False, says
+
+
 def ping(client: Namespace, address: str, *options: str) -> tuple[int, str]:
     """Ping once, and wait long; return the exit status, 0 for an answer, and what ping says."""
     done = client.run("ping", "-n", "-c", "1", "-W", "20", *options, address)
