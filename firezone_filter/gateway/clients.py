@@ -292,24 +292,26 @@ class ClientTable:
 
         `None` if none waits, or if many steps have led to none: then `keep_up` has more to do.
         """
-        # The last time it only looks: nothing would announce an event that the work has led to.
-        for left in range(STEPS_OF_A_TIMEOUT // STEPS_OF_A_PACKET, -1, -1):
-            before = math.inf
-            if (first := self._first_over(now)) is not None:
-                client, authorization = first
-                before = cast("float", authorization.expires_at)
-                expiry = Expiry(before, authorization.number)
-                if self.events.comes_first(expiry, has_begun=authorization.is_reported):
-                    if left:
-                        self._withdraw_over(client, authorization, now, STEPS_OF_A_PACKET)
-                    continue
+        for _ in range(STEPS_OF_A_TIMEOUT // STEPS_OF_A_PACKET):
+            first = self._first_over(now)
+            if first is not None and self._comes_first(first[1]):
+                self._withdraw_over(*first, now, STEPS_OF_A_PACKET)
+                continue
             event = self.events.get()
             if event is None and self.events.is_blocked:
-                if left:
-                    self._report(STEPS_OF_A_PACKET, before)
+                before = math.inf if first is None else cast("float", first[1].expires_at)
+                self._report(STEPS_OF_A_PACKET, before)
             elif event is None or not self._is_superseded(event, now):
                 return event
-        return None
+        # Nothing would announce an event that the last step has led to.
+        first = self._first_over(now)
+        event = None if first is not None and self._comes_first(first[1]) else self.events.get()
+        return None if event is None or self._is_superseded(event, now) else event
+
+    def _comes_first(self, authorization: Authorization) -> bool:
+        """Tell whether one that is over has to be taken apart before the next event."""
+        expiry = Expiry(cast("float", authorization.expires_at), authorization.number)
+        return self.events.comes_first(expiry, has_begun=authorization.is_reported)
 
     def _is_superseded(self, event: Event, now: float) -> bool:
         """Tell whether another event would have replaced it: of a later expiry, which waits."""

@@ -243,6 +243,11 @@ def test_a_name_is_explained_after_its_end_as_well(
 def test_a_name_that_resolves_to_nothing_is_explained_as_such(
     explained: Callable[..., tuple[int, Explained]], tmp_path: Path
 ) -> None:
+    proxies = ["100.96.0.1", "fd00:2021:1111:8000::1"]
+    policy = with_names(tmp_path, proxies, ["2001:db8::1"])
+    # An extension header in IPv6, where the name leads somewhere, and no protocol.
+    status, answer = explained("43", "git.example.com", policy=policy)
+    assert (status, answer["packet"]["destination"]) == (1, "100.96.0.1")
     policy = with_names(tmp_path, ["100.96.0.1"], [])
     status, answer = explained("tcp", "git.example.com:443", policy=policy)
     assert (status, answer["decision"]["reason"]) == (1, "no-translation")
