@@ -214,14 +214,14 @@ class Client(NearEnd):
 
     def withdraw_name(self, domain: str, now: float) -> bool:
         """Remove a name with its proxy addresses; return whether it had any."""
-        addresses = [] if self.nat is None else self.nat.proxies.of_name(domain)
-        if self.nat is None or not addresses:
+        nat = self.nat
+        if nat is None or not (addresses := nat.proxies.of_name(domain)):
             return False
         try:
             # The addresses go last, so that a call which fails half-way can be made again.
             if self.flows is not None:
                 self.flows.withdraw_far(set(addresses), now)
-            self.nat.withdraw_name(domain, now)
+            nat.withdraw_name(domain, addresses, now)
         finally:
             self.invalidate()
         return True

@@ -95,9 +95,8 @@ class Nat:
         self._sessions.withdraw_proxies(withdrawal.ended, at)
         return withdrawal.steps, withdrawal.is_done
 
-    def withdraw_name(self, domain: str, at: float) -> None:
-        """Remove a name with its proxy addresses, whose sessions end at *at*."""
-        addresses = self.proxies.of_name(domain)
+    def withdraw_name(self, domain: str, addresses: list[bytes], at: float) -> None:
+        """Remove a name with its proxy *addresses*, whose sessions end at *at*."""
         self._sessions.withdraw_proxies(addresses, at)
         self.given.forget_name(domain)
         self.proxies.remove(addresses)

@@ -212,13 +212,18 @@ class ProxyTable:
 
     def remove(self, addresses: Iterable[bytes]) -> None:
         """Remove proxy addresses, whichever resources they were assigned for."""
-        resources: set[str] = set()
-        for address in addresses:
-            resources.update(self.by_address.pop(address).resources)
-        for resource_id in resources:
-            left = [one for one in self._of_resource[resource_id] if one in self.by_address]
-            if left:
-                self._of_resource[resource_id] = left
+        gone = set(addresses)
+        resources = {one for address in gone for one in self.by_address[address].resources}
+        left = {
+            resource_id: [one for one in self._of_resource[resource_id] if one not in gone]
+            for resource_id in resources
+        }
+        # What needs memory to speak of comes first: half done, this could not be mended by a call.
+        for address in gone:
+            del self.by_address[address]
+        for resource_id, others in left.items():
+            if others:
+                self._of_resource[resource_id] = others
             else:
                 del self._of_resource[resource_id]
 

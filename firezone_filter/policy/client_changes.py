@@ -99,8 +99,9 @@ class _Names:
     def end(self, want: PolicyAuthorization) -> bool:
         """Tell whether a resource that a client has must end first, for its names.
 
-        Names and proxy addresses are not taken back one by one. A proxy address that got another
-        name would mean to the gateway that the client has numbered all of them anew.
+        A name that is taken back by itself goes from all resources, and one of them may keep it; a
+        proxy address alone cannot be taken back. One that got another name would mean to the
+        gateway that the client has numbered all of them anew.
         """
         resource_id = want.resource.id
         of_it = self._of_resource.get(resource_id, ())

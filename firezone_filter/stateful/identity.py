@@ -104,9 +104,19 @@ class FlowEnds(NamedTuple):
     echo_id: int | None = None
 
 
+def far_end(identity: bytes) -> bytes:
+    """Return the far address in the identity of a flow."""
+    length = _address_length(identity)
+    return identity[length : 2 * length]
+
+
+def _address_length(identity: bytes) -> int:
+    return IPV6_LENGTH if len(identity) > 2 * IPV6_LENGTH else IPV4_LENGTH
+
+
 def read_identity(identity: bytes) -> FlowEnds:
     """Return what the identity of a flow says."""
-    length = IPV6_LENGTH if len(identity) > 2 * IPV6_LENGTH else IPV4_LENGTH
+    length = _address_length(identity)
     protocol, rest = identity[-1], identity[2 * length : -1]
     ends = FlowEnds(protocol, identity[:length], identity[length : 2 * length])
     if protocol in {TCP, UDP}:

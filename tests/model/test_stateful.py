@@ -444,14 +444,19 @@ def test_flows_end_with_the_name_that_is_withdrawn() -> None:
     model = began()
     other = f"{A4}:5001 > 100.96.0.2:443"
     resolved(model, "100.96.0.2", to=("8.8.8.8",), domain="www.example.com")
-    # Nothing that a session translates, so that the flow is all there is of it.
     for sent in (tcp(other, SYN), udp(f"[{A6}]:1 > [{PROXY6}]:2")):
         assert handed(model, OUT, sent) == TRANSLATE
+    assert model.flows == 4
     assert model.domain_withdrawn("alice", "example.com")
     assert model.flows == 2
     assert handed(model, IN, tcp(BACK)) == FORWARD
     assert handed(model, IN, tcp(f"8.8.8.8:443 > {A4}:5001")) == TRANSLATE
     assert handed(model, IN, tcp(ALIAS_BACK)) == "no-resource"
+    # Given anew, and with a session that would translate it, the flow stays gone.
+    resolved(model, PROXY4, to=(REAL4,))
+    assert handed(model, OUT, tcp(f"{A4}:5000 > {PROXY4}:80", SYN)) == TRANSLATE
+    assert handed(model, IN, tcp(ALIAS_BACK)) == ALONE
+    assert handed(model, IN, tcp(f"{REAL4}:80 > {A4}:5000")) == TRANSLATE
 
 
 def test_a_proxy_that_another_resource_named_too_outlives_the_flow() -> None:

@@ -190,6 +190,9 @@ class GatewayNames:
             return True
         if client.nat.is_in_use(name):
             return False
+        for resource in self._open_resources(client_id, name):
+            for version in self._versions:
+                self._known[client_id].told.pop((resource.id, name, version), None)
         self._gateway.domain_withdrawn(client_id, name)
         self._after()
         return True

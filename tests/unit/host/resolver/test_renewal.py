@@ -188,6 +188,7 @@ def test_a_client_has_room_for_new_names_every_day() -> None:
         assert not run(made.ask("alice", NAME)).answer
         made.clock.now += LEASE
         made.renewal.forget_over()
+        assert made.names._known["alice"].told == {}
 
 
 def test_a_lease_of_a_client_that_is_gone_ends_without_a_word() -> None:
