@@ -218,10 +218,11 @@ class ProxyTable:
             resource_id: [one for one in self._of_resource[resource_id] if one not in gone]
             for resource_id in resources
         }
-        # What needs memory to speak of comes first: half done, this could not be mended by a call.
-        for address in gone:
+        # All that needs memory comes first: half done, this could not be mended by a call.
+        addresses, resources_left = iter(gone), iter(left.items())
+        for address in addresses:
             del self.by_address[address]
-        for resource_id, others in left.items():
+        for resource_id, others in resources_left:
             if others:
                 self._of_resource[resource_id] = others
             else:

@@ -239,7 +239,8 @@ class SessionTable(ClientSessions[Session]):
         if not held:
             del self._reverse[session.resolved]
         group = session.group
-        if not group.held and group.withdrawn_at is None:
+        # (Policy has removed it already if it has withdrawn it.)
+        if not group.held and self._forward.get(group.proxy) is group:
             del self._forward[group.proxy]
         if session.outbound_key is not None or session.inbound_key is not None:
             self._release(session, session.key >> PORT_BITS)

@@ -163,7 +163,7 @@ class ClientFlows(ClientSessions[Flow]):
 
     def _drop_if_empty(self, group: FlowGroup) -> None:
         # (Policy has removed it already if it has withdrawn it.)
-        if not group.held and group.withdrawn_at is None:
+        if not group.held and self._groups.get(group.resource_id) is group:
             del self._groups[group.resource_id]
 
     def note_expiry(self, resource_id: str) -> None:

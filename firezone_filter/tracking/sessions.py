@@ -417,11 +417,13 @@ class ClientSessions(SessionLanes, Generic[S]):
         self.ended(session, at)
 
     def _remove(self, session: S) -> None:
+        group = session.group
+        # It has left already where a call before was cut off.
+        if group.held.pop(session.key, None) is None:
+            return
         session.is_open = session.is_steady = session.is_half_closed = False
         session.unlink()
         self._ends.remove(session)
-        group = session.group
-        del group.held[session.key]
         self.count -= 1
         self.pool.count -= 1
         if not self.count:
@@ -431,10 +433,10 @@ class ClientSessions(SessionLanes, Generic[S]):
         if group.held:
             return
         self._ending.remove(group)
-        if group.withdrawn_at is not None:
+        if group in self._withdrawn:
             del self._withdrawn[group]
             if not self._withdrawn:
-                del self.pool.withdrawn[self]
+                self.pool.withdrawn.pop(self, None)
 
     # --- Upkeep ----------------------------------------------------------------------------
 

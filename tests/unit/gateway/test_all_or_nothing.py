@@ -284,7 +284,6 @@ CANNOT_FAIL = {
 HALF_DONE = {
     "ClientRecords._depart",
     "ClientRecords._is_over",
-    "ClientSessions.withdraw",
     "FlowLog.is_over",
     "FlowRecord.note_end",
 }
