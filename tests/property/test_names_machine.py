@@ -18,16 +18,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from firezone_filter import (
     AddressPlan,
     DnsResource,
-    Policy,
     PolicyAuthorization,
-    PolicyClient,
     PolicyDomain,
 )
 from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
 from firezone_filter.host.resolver.leases import LEASE, MAX_TTL, MOST_OF_A_NAME, Lease, Leases
+from firezone_filter.packet.numbers import IPV6
+from firezone_filter.testing import tcp
 from firezone_filter.values.addresses import Address
 from firezone_filter.values.states import ProxyState
-from tests.unit.host.resolver.world import ALICE, BOB, GIT, OWN, World
+from tests.scenes import OUTBOUND
+from tests.unit.host.resolver.world import ALICE, BOB, GIT, World
 
 # So few addresses that names compete for them all the time: five of IPv4, two of IPv6.
 PLAN = AddressPlan(
@@ -74,6 +75,7 @@ class NamesMachine(RuleBasedStateMachine):
         self.real = {name: [f"10.0.{place}.1"] for place, name in enumerate(NAMES)}
         self.ttl = dict.fromkeys(NAMES, 300)
         self.cached: list[Answer] = []
+        self.given_by_policy: set[str] = set()
         self.restart(0.0)
 
     def teardown(self) -> None:
@@ -199,15 +201,27 @@ class NamesMachine(RuleBasedStateMachine):
         self.world.gateway.handle_timeout(self.world.clock.now)
         asyncio.run(self.world.renewal.step())
 
+    @precondition(lambda self: self.cached)
+    @rule(place=st.integers(0, 9))
+    def use(self, place: int) -> None:
+        """Begin a session, whatever becomes of it: a name in use is not taken back."""
+        one = self.cached[place % len(self.cached)]
+        address = min(one.addresses, key=str)
+        source = {"alice": ALICE, "bob": BOB}[one.client_id].present()[address.version == IPV6]
+        packet = tcp(f"[{source}]:40000 > [{address}]:443")
+        self.world.gateway.handle_packet(OUTBOUND, packet, client_id=one.client_id)
+
     @rule()
     def forget(self) -> None:
-        self.world.renewal.forget_over()
+        asyncio.run(self.world.renewal.forget_over())
 
     @rule(
         is_open=st.booleans(),
         listed=st.dictionaries(st.sampled_from(POOL), st.sampled_from(NAMES), max_size=2),
     )
     def policy_changes(self, is_open: bool, listed: dict[str, str]) -> None:  # noqa: FBT001
+        # These may stay for ever, unless somebody asks for the name.
+        self.given_by_policy.update(listed.values())
         domains = [
             PolicyDomain(name, [one for one in listed if listed[one] == name], ["10.9.9.9"])
             for name in sorted(set(listed.values()))
@@ -229,11 +243,7 @@ class NamesMachine(RuleBasedStateMachine):
         self.apply()
 
     def apply(self) -> None:
-        clients = (("alice", ALICE), ("bob", BOB))
-        policy = Policy(OWN, PLAN, [PolicyClient(*one, self.policy) for one in clients])
-        policy.apply(self.world.gateway, self.world.clock.now, connect=True)
-        self.world.names.policy = policy
-        self.changed()
+        self.world.apply(*self.policy)
 
     @rule(client_id=CLIENTS)
     def connect_anew(self, client_id: str) -> None:
@@ -265,6 +275,17 @@ class NamesMachine(RuleBasedStateMachine):
             for address in one.addresses & (meanings.keys() - listed.keys()):
                 assert meanings[address].name == one.name
 
+    @invariant()
+    def what_the_gateway_has_beyond_leases_is_taken_back_some_day(self) -> None:
+        """A client that keeps its key for months has room for names all the time."""
+        for client_id in ("alice", "bob"):
+            for name in {one.name for one in self.meanings(client_id).values()}:
+                assert (
+                    any(self.world.leases.get(client_id, name, version) for version in (4, 6))
+                    or (client_id, name) in self.world.given._left
+                    or name in self.given_by_policy
+                )
+
 
 def test_a_story_with_everything() -> None:
     """What the machine may do, so that all of it is done whatever chance draws."""
@@ -279,6 +300,7 @@ def test_a_story_with_everything() -> None:
     for name in NAMES:
         machine.ask("alice", name, "A", is_full=False)
     machine.connect_anew("alice")
+    machine.use(0)
     machine.restart(-5e5)
     machine.renew()
     machine.forget()

@@ -77,12 +77,12 @@ class Access(Protocol):
     def take_back(self, client_id: str, name: str) -> bool:
         """Take the proxy addresses of a name from a client, unless they are in use.
 
-        Those that the policy itself has given are left alone.
+        A name that the policy itself has given addresses to is left alone.
 
         Args:
             client_id: the client; one that is not connected has none.
             name: the name, in lower case and without a final dot.
 
         Returns:
-            Whether there is nothing left to be taken back.
+            Whether it has none any more; if not, ask again some time later.
         """

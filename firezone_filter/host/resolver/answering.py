@@ -198,6 +198,10 @@ class Resolver:
         # A client without that version still has to learn whether the name exists.
         asked = version if version in client.versions else min(client.versions, default=version)
         resolved = await self._resolutions.find(name, asked)
+        # The policy may have changed meanwhile.
+        fixed = self._access.fixed(client.id, name)
+        if fixed is not None:
+            return self._fixed(client, question, name, fixed)
         if not self._access.is_open(client.id, name):
             return replies.reply(question, dns.rcode.REFUSED)
         ttl = self._ttl(resolved)

@@ -89,6 +89,7 @@ class GatewayNames:
     @policy.setter
     def policy(self, policy: Policy | None) -> None:
         self._policy = policy
+        before = self._fixed
         self._fixed = {
             (client.id, one.resource.id): {
                 domain.name: domain.proxy_addresses for domain in one.domains
@@ -97,6 +98,9 @@ class GatewayNames:
             for one in client.authorizations
             if one.domains is not None
         }
+        # What the policy before gave addresses to, it led elsewhere than was told here.
+        for client_id in {one for one, _ in before} & self._known.keys():
+            self._known[client_id].told.clear()
 
     def refresh(self) -> None:
         """Learn which clients are connected."""
@@ -186,9 +190,9 @@ class GatewayNames:
     def take_back(self, client_id: str, name: str) -> bool:
         """Take the proxy addresses of a name from a client, unless they are in use."""
         client = self._client(client_id)
-        if client is None or client.nat is None or self.fixed(client_id, name) is not None:
+        if client is None or client.nat is None:
             return True
-        if client.nat.is_in_use(name):
+        if self.fixed(client_id, name) is not None or client.nat.is_in_use(name):
             return False
         for resource in self._open_resources(client_id, name):
             for version in self._versions:

@@ -1,5 +1,6 @@
 """`GivenNames`: proxy addresses for the names that clients ask for, and where they lead."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from hashlib import blake2b
@@ -21,8 +22,9 @@ class GivenNames:
         self._access = access
         self._leases = leases
         self._clock = clock
-        # Names without a lease, of which the gateway may still have proxy addresses.
-        self._left: dict[tuple[str, str], None] = {}
+        # Names whose proxy addresses the gateway is to lose, with the leases that have ended since
+        # it was last told of them.
+        self._left: dict[tuple[str, str], list[Lease]] = {}
 
     def give(
         self, client_id: str, name: str, version: int, resolved: Resolved
@@ -86,32 +88,44 @@ class GivenNames:
         held = self._access.holder(client_id, address)
         return self._leases.holder(client_id, address) if held is None else held
 
-    def forget_over(self) -> None:
+    async def forget_over(self) -> None:
         """End leases that are over: the gateway has their proxy addresses no more.
 
         As long as a client has sessions by them, they only lead nowhere else.
-        """
-        over = self._leases.forget_over(self._clock())
-        self._left |= {(lease.client_id, lease.name): None for lease in over}
-        self._left = {one: None for one in self._left if not self._is_done(*one)}
-        for lease in over:
-            self.retell(lease, ())
 
-    def _is_done(self, client_id: str, name: str) -> bool:
-        has_lease = any(self._leases.get(client_id, name, version) for version in (IPV4, IPV6))
-        return has_lease or self._access.take_back(client_id, name)
+        Raises:
+            LeaseFileError: they cannot be removed from the file; none has been ended.
+        """
+        for lease in self._leases.forget_over(self._clock()):
+            self._left.setdefault((lease.client_id, lease.name), []).append(lease)
+        for one in list(self._left):
+            self._forget(*one)
+            # Packets come between: a name takes 3 ms where a client has 16,384 stateful flows.
+            await asyncio.sleep(0)
+
+    def _forget(self, client_id: str, name: str) -> None:
+        over = self._left.pop((client_id, name))
+        lasting = [v for v in (IPV4, IPV6) if self._leases.get(client_id, name, v) is not None]
+        if not lasting and not self._access.take_back(client_id, name):
+            self._left[client_id, name] = []
+        for lease in over:
+            if lease.version not in lasting:
+                self.retell(lease, ())
 
     def retell(self, lease: Lease, real: tuple[Address, ...]) -> None:
         """Tell the gateway where the proxy addresses of a lease lead now.
 
         Raises:
-            NamesFullError: the gateway says so.
+            NamesFullError: the gateway says so; it does not without real addresses.
         """
-        # What the policy has given to another name since is that name's.
+        client_id, name = lease.client_id, lease.name
+        # What the policy has given since, to this name or another, leads where it says.
+        fixed = self._access.fixed(client_id, name) or ()
+        holders = {None, name} if real else {name}
         proxies = tuple(
             address
             for address in lease.addresses
-            if self._access.holder(lease.client_id, address) in {None, lease.name}
+            if address not in fixed and self._access.holder(client_id, address) in holders
         )
-        if proxies and (real or self._access.holder(lease.client_id, proxies[0]) is not None):
-            self._access.tell(lease.client_id, lease.name, proxies, real)
+        if proxies:
+            self._access.tell(client_id, name, proxies, real)

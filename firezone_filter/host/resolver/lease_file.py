@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from firezone_filter.host.resolver.leases import LEASE, MAX_TTL, Lease
+from firezone_filter.values.domains import to_domain
 
 _VERSION: Final = 1
 """The form of the table, as the file says it itself (`user_version`)."""
@@ -105,9 +106,10 @@ class LeaseFile:
             before = found[key].addresses if key in found else ()
             try:
                 address = ip_address(text)
-            except ValueError as error:
+                is_sound = to_domain(name) == name and address.version == version
+            except (TypeError, ValueError) as error:
                 raise LeaseFileError(f"{self._path}: {error}") from error
-            if address.version != version or not (type(client_id) is type(name) is str):
+            if not is_sound or type(client_id) is not str:
                 raise LeaseFileError(f"{self._path}: no lease can be {(*key, text)}")
             found[key] = Lease(client_id, name, version, (*before, address), until)
         return list(found.values())

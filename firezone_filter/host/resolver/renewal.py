@@ -92,7 +92,7 @@ class Renewal:
             await asyncio.sleep(_STEP)
             step += 1
             if step % _FORGET_EVERY == 0:
-                self.forget_over()
+                await self.forget_over()
 
     async def step(self) -> None:
         """Do what is due now."""
@@ -100,10 +100,10 @@ class Renewal:
         due = [key for key, known in self._names.items() if known.due <= now]
         await asyncio.gather(*(self._renew(name, version) for name, version in due))
 
-    def forget_over(self) -> None:
+    async def forget_over(self) -> None:
         """End the leases that are over."""
         try:
-            self._given.forget_over()
+            await self._given.forget_over()
         except LeaseFileError as error:
             self._warnings.say("Leases not removed", reason=str(error))
 

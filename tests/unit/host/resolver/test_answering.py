@@ -169,6 +169,21 @@ def test_a_permission_that_ends_while_upstream_is_asked_gives_nothing(kind: str)
     assert run(story()).rcode() == dns.rcode.REFUSED
 
 
+def test_a_name_that_gets_addresses_of_the_policy_while_upstream_is_asked_has_these() -> None:
+    made = world()
+    fixed = PolicyDomain("git.example.com", ["100.96.0.9"], ["10.9.9.9"])
+    wide = DnsResource("wide", "**.com")
+
+    async def story() -> dns.message.Message:
+        asking = asyncio.create_task(made.ask("alice", "git.example.com"))
+        await asyncio.sleep(0)
+        made.apply(PolicyAuthorization(GIT), PolicyAuthorization(wide, domains=[fixed]))
+        return await asking
+
+    assert proxies(run(story())) == ["100.96.0.9"]
+    assert made.leads_to("alice") == {"100.96.0.9": "10.9.9.9"}
+
+
 def test_a_permission_that_is_over_makes_the_name_one_of_the_others() -> None:
     made = world()
     made.gateway.update_expiry("alice", "git", made.clock.now + 10)

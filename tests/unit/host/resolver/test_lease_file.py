@@ -135,7 +135,9 @@ def test_a_file_of_a_later_version_is_refused(path: Path) -> None:
         ("address = 'fd00::1'", "no lease can be .*'fd00::1'"),
         ("version = 'six'", "no lease can be .*'six'"),
         ("client = x'00'", "no lease can be .*b'.x00'"),
-        ("name = x'00'", "no lease can be .*b'.x00'"),
+        ("name = x'00'", "a domain name is a str, not b'.x00'"),
+        ("name = 'a..b'", "'a..b' is not a domain name"),
+        ("name = 'GIT.example.com'", "no lease can be .*'GIT.example.com'"),
         ("name = CAST(x'ff' AS TEXT)", "Could not decode to UTF-8"),
     ],
 )

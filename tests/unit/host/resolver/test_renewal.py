@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from firezone_filter import DnsResource, PolicyAuthorization, PolicyDomain
 from firezone_filter.host.resolver import renewal
 from firezone_filter.host.resolver.lease_file import LeaseFile
 from firezone_filter.host.resolver.leases import LEASE, MOST_OF_A_NAME, Leases
 from firezone_filter.host.resolver.renewal import LEAST_INTERVAL, RETRY
-from firezone_filter.host.resolver.resolutions import STALE
+from firezone_filter.host.resolver.resolutions import STALE, Resolved
 from firezone_filter.nat.proxies import MAX_PROXIES
 from firezone_filter.testing import tcp
 from tests.scenes import OUTBOUND
@@ -141,7 +143,7 @@ def test_what_a_lease_that_is_over_has_is_taken_back() -> None:
     made = asked("alice")
     (proxy,) = made.leads_to("alice")
     made.clock.now += LEASE
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert made.leads_to("alice") == {}
     pass_time(made, 0.0)
     assert made.renewal._names == {}
@@ -155,12 +157,12 @@ def test_a_name_in_use_is_taken_back_after_its_last_session() -> None:
     made.clock.now += LEASE
     begun = tcp(f"100.64.0.2:40000 > {proxy}:443")
     assert made.gateway.handle_packet(OUTBOUND, begun, made.clock.now).allowed
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert made.leads_to("alice") == {proxy: None}
     assert made.gateway.handle_packet(OUTBOUND, begun).allowed
     made.clock.now += 60.0
     made.gateway.handle_timeout(made.clock.now)
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert made.leads_to("alice") == {}
 
 
@@ -171,11 +173,86 @@ def test_a_name_with_a_lease_of_the_other_version_stays() -> None:
     made.clock.now += LEASE - 1.0
     run(made.ask("alice", NAME, "AAAA"))
     made.clock.now += 1.0
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert made.leads_to("alice").pop(ipv4) is None
     made.clock.now += LEASE
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert made.leads_to("alice") == {}
+
+
+def fixed(*addresses: str) -> tuple[PolicyAuthorization, ...]:
+    """Return a policy that gives addresses to git itself, and leaves its name open as well."""
+    domain = PolicyDomain(NAME, addresses, ["10.9.9.9"])
+    wide = DnsResource("wide", "**.com")
+    return PolicyAuthorization(GIT), PolicyAuthorization(wide, domains=[domain])
+
+
+OPEN = PolicyAuthorization(GIT), PolicyAuthorization(DnsResource("wide", "**.com"))
+OTHER = "100.96.0.9"
+
+
+def test_what_the_policy_itself_gives_to_a_name_leads_where_it_says() -> None:
+    made = asked("alice")
+    (proxy,) = made.leads_to("alice")
+    made.apply(*fixed(OTHER))
+    assert proxies(run(made.ask("alice", NAME))) == [OTHER]
+    made.zone.put(NAME, "A", "10.0.0.81")
+    pass_time(made, 60.0)
+    assert made.leads_to("alice") == {proxy: "10.0.0.81", OTHER: "10.9.9.9"}
+    made.apply(*OPEN)
+    assert made.leads_to("alice") == {proxy: "10.0.0.81", OTHER: "10.0.0.81"}
+
+
+def test_an_address_that_the_policy_gives_up_leads_where_upstream_says() -> None:
+    made = asked("alice")
+    (proxy,) = made.leads_to("alice")
+    made.apply(*fixed(proxy))
+    assert made.leads_to("alice") == {proxy: "10.9.9.9"}
+    made.apply(PolicyAuthorization(GIT))
+    assert made.leads_to("alice") == {proxy: "10.0.0.80"}
+
+
+def test_a_name_is_taken_back_after_the_policy_has_given_it_up() -> None:
+    made = asked("alice")
+    (proxy,) = made.leads_to("alice")
+    made.apply(*fixed(OTHER))
+    made.clock.now += LEASE
+    run(made.renewal.forget_over())
+    assert made.leads_to("alice") == {proxy: None, OTHER: "10.9.9.9"}
+    made.apply(*OPEN)
+    run(made.renewal.forget_over())
+    assert made.leads_to("alice") == {}
+
+
+def test_others_come_between_one_name_and_the_next() -> None:
+    made = asked("alice", "bob")
+    made.clock.now += LEASE
+    counts = []
+
+    async def story() -> None:
+        forgetting = asyncio.create_task(made.renewal.forget_over())
+        while not forgetting.done():
+            counts.append(len(made.leads_to("alice")) + len(made.leads_to("bob")))
+            await asyncio.sleep(0)
+
+    run(story())
+    assert counts == [2, 1, 0]
+
+
+def test_a_name_that_has_a_lease_again_before_its_turn_stays() -> None:
+    made = asked("alice", "bob")
+    before = made.leads_to("bob")
+    made.clock.now += LEASE
+
+    async def story() -> None:
+        forgetting = asyncio.create_task(made.renewal.forget_over())
+        await asyncio.sleep(0)
+        real = (ip_address("10.0.0.80"),)
+        made.given.give("bob", NAME, 4, Resolved(real, exists=True, ends=made.clock.now))
+        await forgetting
+
+    run(story())
+    assert (made.leads_to("alice"), made.leads_to("bob")) == ({}, before)
 
 
 def test_a_client_has_room_for_new_names_every_day() -> None:
@@ -187,7 +264,7 @@ def test_a_client_has_room_for_new_names_every_day() -> None:
             assert run(made.ask("alice", name)).answer, name
         assert not run(made.ask("alice", NAME)).answer
         made.clock.now += LEASE
-        made.renewal.forget_over()
+        run(made.renewal.forget_over())
         assert made.names._known["alice"].told == {}
 
 
@@ -195,7 +272,7 @@ def test_a_lease_of_a_client_that_is_gone_ends_without_a_word() -> None:
     made = asked("alice")
     made.gateway.client_disconnected("alice")
     made.clock.now += LEASE
-    made.renewal.forget_over()
+    run(made.renewal.forget_over())
     assert (made.leases.of_client("alice"), made.hooks) == ((), 1)
 
 
@@ -227,7 +304,7 @@ def test_leases_that_cannot_be_removed_wait(
     made.clock.now += LEASE
     file._database.execute("DROP TABLE lease")
     with caplog.at_level(logging.WARNING):
-        made.renewal.forget_over()
+        run(made.renewal.forget_over())
     assert [record.message for record in caplog.records] == ["Leases not removed"]
     assert len(made.leases.of_client("alice")) == 1
     file.close()

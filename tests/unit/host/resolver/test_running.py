@@ -37,7 +37,7 @@ def test_setting_the_clock_ends_no_lease(tmp_path: Path, monkeypatch: pytest.Mon
         options = ResolverOptions(file=path, servers=(), port=0)
         resolver = await RunningResolver.start(world().names, options, [HERE])
         monkeypatch.setattr(time, "time", lambda: 1e9 * 5)
-        resolver._renewal.forget_over()
+        await resolver._renewal.forget_over()
         await resolver.close()
 
     asyncio.run(story())

@@ -11,6 +11,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+from attrs import evolve
 
 from firezone_filter import (
     AddressPlan,
@@ -150,6 +151,17 @@ class World:
             others="forward" if others == "forward" else "refuse",
             clock=self.clock,
         )
+
+    def apply(self, *authorizations: PolicyAuthorization) -> None:
+        """Give all clients another policy, as the host does."""
+        self.policy = evolve(
+            self.policy,
+            clients=[evolve(one, authorizations=authorizations) for one in self.policy.clients],
+        )
+        self.policy.apply(self.gateway, self.clock.now, connect=True)
+        self.names.policy = self.policy
+        self.names.refresh()
+        self.renewal.changed()
 
     def _fetch(self) -> None:
         while self.gateway.poll_event() is not None:
