@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from attrs import define, frozen
@@ -113,13 +113,20 @@ class ProxyTable:
         which a name server lists them, which often rotates, does not change the translation.
         """
         self._share(resource_id, resolution.proxies)
-        targets = sorted(set(resolution.resolved))
-        for size in (IPV4_LENGTH, IPV6_LENGTH):
-            behind = [target for target in targets if len(target) == size]
-            family = [address for address in resolution.proxies if len(address) == size]
-            for number, address in enumerate(family):
-                target = behind[number % len(behind)] if behind else None
-                self._assign(resource_id, resolution.domain, address, target)
+        for address, target in _targets(resolution):
+            self._assign(resource_id, resolution.domain, address, target)
+
+    def has(self, resource_id: str, resolution: Resolution) -> bool:
+        """Tell whether `assign` would change nothing."""
+        for address, target in _targets(resolution):
+            proxy = self.by_address.get(address)
+            if (
+                proxy is None
+                or (proxy.domain, proxy.target) != (resolution.domain, target)
+                or not _place(proxy.resources, resource_id)[1]
+            ):
+                return False
+        return True
 
     def _assign(self, resource_id: str, domain: str, address: bytes, target: bytes | None) -> None:
         proxy = self.by_address.get(address)
@@ -219,10 +226,10 @@ class ProxyTable:
             for resource_id in resources
         }
         # All that needs memory comes first: half done, this could not be mended by a call.
-        addresses, resources_left = iter(gone), iter(left.items())
-        for address in addresses:
+        going, staying = iter(gone), iter(left.items())
+        for address in going:
             del self.by_address[address]
-        for resource_id, others in resources_left:
+        for resource_id, others in staying:
             if others:
                 self._of_resource[resource_id] = others
             else:
@@ -236,6 +243,16 @@ class ProxyTable:
         """Remove all proxy addresses."""
         self.by_address.clear()
         self._of_resource.clear()
+
+
+def _targets(resolution: Resolution) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield each proxy address with the real one that it gets."""
+    targets = sorted(set(resolution.resolved))
+    for size in (IPV4_LENGTH, IPV6_LENGTH):
+        behind = [target for target in targets if len(target) == size]
+        family = [address for address in resolution.proxies if len(address) == size]
+        for number, address in enumerate(family):
+            yield address, behind[number % len(behind)] if behind else None
 
 
 def _place(ids: list[str], resource_id: str) -> tuple[int, bool]:

@@ -239,7 +239,7 @@ class SessionTable(ClientSessions[Session]):
         if not held:
             del self._reverse[session.resolved]
         group = session.group
-        # (Policy has removed it already if it has withdrawn it.)
+        # (Policy has removed it already if it has withdrawn it; there may be another by now.)
         if not group.held and self._forward.get(group.proxy) is group:
             del self._forward[group.proxy]
         if session.outbound_key is not None or session.inbound_key is not None:

@@ -162,7 +162,7 @@ class ClientFlows(ClientSessions[Flow]):
             self._release(session, session.key[-1])
 
     def _drop_if_empty(self, group: FlowGroup) -> None:
-        # (Policy has removed it already if it has withdrawn it.)
+        # (Policy has removed it already if it has withdrawn it; there may be another by now.)
         if not group.held and self._groups.get(group.resource_id) is group:
             del self._groups[group.resource_id]
 

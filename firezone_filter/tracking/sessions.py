@@ -424,19 +424,18 @@ class ClientSessions(SessionLanes, Generic[S]):
         session.is_open = session.is_steady = session.is_half_closed = False
         session.unlink()
         self._ends.remove(session)
+        if not group.held:
+            self._ending.remove(group)
+            if group in self._withdrawn:
+                del self._withdrawn[group]
+                if not self._withdrawn:
+                    self.pool.withdrawn.pop(self, None)
         self.count -= 1
         self.pool.count -= 1
         if not self.count:
             self.pool.leave(self)
         elif self.place != NO_PLACE:
             self.pool.rank(self)
-        if group.held:
-            return
-        self._ending.remove(group)
-        if group in self._withdrawn:
-            del self._withdrawn[group]
-            if not self._withdrawn:
-                self.pool.withdrawn.pop(self, None)
 
     # --- Upkeep ----------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from firezone_filter import (
 )
 from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
 from firezone_filter.host.resolver.leases import LEASE, MAX_TTL, MOST_OF_A_NAME, Lease, Leases
-from firezone_filter.packet.numbers import IPV6
+from firezone_filter.packet.numbers import IPV4, IPV6
 from firezone_filter.testing import tcp
 from firezone_filter.values.addresses import Address
 from firezone_filter.values.states import ProxyState
@@ -135,13 +135,21 @@ class NamesMachine(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         kind=st.sampled_from(["A", "A", "A", "AAAA"]),
         is_full=st.sampled_from([False, False, False, True]),
+        again=st.booleans(),
     )
-    def ask(self, client_id: str, name: str, kind: str, is_full: bool) -> None:  # noqa: FBT001
-        """Ask; if the disk is full, again when it is not any more."""
+    def ask(
+        self,
+        client_id: str,
+        name: str,
+        kind: str,
+        is_full: bool,  # noqa: FBT001
+        again: bool = True,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Ask; if the disk is full, perhaps again when it is not any more."""
         self.disk.is_full = is_full
         self.ask_once(client_id, name, kind)
         self.disk.is_full = False
-        if is_full:
+        if is_full and again:
             self.ask_once(client_id, name, kind)
 
     def ask_once(self, client_id: str, name: str, kind: str) -> None:
@@ -214,6 +222,12 @@ class NamesMachine(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         asyncio.run(self.world.renewal.forget_over())
+        listed = self.listed()
+        for client_id in ("alice", "bob"):
+            for address, one in self.meanings(client_id).items():
+                if address not in listed and self.world.names.is_open(client_id, one.name):
+                    lease = self.world.leases.get(client_id, one.name, address.version)
+                    assert one.real_address is None or (lease and address in lease.addresses)
 
     @rule(
         is_open=st.booleans(),
@@ -274,6 +288,13 @@ class NamesMachine(RuleBasedStateMachine):
             meanings = self.meanings(one.client_id)
             for address in one.addresses & (meanings.keys() - listed.keys()):
                 assert meanings[address].name == one.name
+
+    @invariant()
+    def what_the_policy_gives_leads_where_it_says(self) -> None:
+        for address in self.listed():
+            wanted = "10.9.9.9" if address.version == IPV4 else "None"
+            for client_id in ("alice", "bob"):
+                assert str(self.meanings(client_id)[address].real_address) == wanted
 
     @invariant()
     def what_the_gateway_has_beyond_leases_is_taken_back_some_day(self) -> None:

@@ -1,6 +1,6 @@
 """What the resolver asks of a gateway, and tells it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -74,15 +74,16 @@ class Access(Protocol):
             NamesFullError: the client would have too many proxy addresses.
         """
 
-    def take_back(self, client_id: str, name: str) -> bool:
-        """Take the proxy addresses of a name from a client, unless they are in use.
+    def take_back(self, client_id: str, name: str, keep: Collection[Address]) -> bool:
+        """Take proxy addresses of a name from a client, without those that the policy gives.
 
-        A name that the policy itself has given addresses to is left alone.
+        A name goes as a whole. While it has others, or sessions, what is to go leads nowhere.
 
         Args:
             client_id: the client; one that is not connected has none.
             name: the name, in lower case and without a final dot.
+            keep: the proxy addresses that it keeps.
 
         Returns:
-            Whether it has none any more; if not, ask again some time later.
+            Whether it has no others any more; if not, call again some time later.
         """

@@ -198,12 +198,9 @@ class Resolver:
         # A client without that version still has to learn whether the name exists.
         asked = version if version in client.versions else min(client.versions, default=version)
         resolved = await self._resolutions.find(name, asked)
-        # The policy may have changed meanwhile.
-        fixed = self._access.fixed(client.id, name)
-        if fixed is not None:
-            return self._fixed(client, question, name, fixed)
-        if not self._access.is_open(client.id, name):
-            return replies.reply(question, dns.rcode.REFUSED)
+        changed = self._closed(client, question, name)
+        if changed is not None:
+            return changed
         ttl = self._ttl(resolved)
         if not resolved.exists:
             return replies.nothing(question, ttl, exists=False)
@@ -215,6 +212,17 @@ class Resolver:
         self._renewal.note(name, version, resolved)
         return replies.addresses(question, proxies, ttl)
 
+    def _closed(
+        self, client: ResolverClient, question: Question, name: str
+    ) -> dns.message.Message | None:
+        """Return the answer about a name that is the resolver's to give no more; else `None`."""
+        fixed = self._access.fixed(client.id, name)
+        if fixed is not None:
+            return self._fixed(client, question, name, fixed)
+        if not self._access.is_open(client.id, name):
+            return replies.reply(question, dns.rcode.REFUSED)
+        return None
+
     def _ttl(self, resolved: Resolved) -> int:
         return int(min(max(resolved.ends - self._clock(), 0.0), MAX_TTL))
 
@@ -223,8 +231,9 @@ class Resolver:
     ) -> dns.message.Message:
         """Return records of another type, under the very name that was asked for."""
         answer = await self._upstream.ask(question.qname, question.rdtype)
-        if not self._access.is_open(client.id, name):
-            return replies.reply(question, dns.rcode.REFUSED)
+        changed = self._closed(client, question, name)
+        if changed is not None:
+            return changed
         try:
             chain = answer.resolve_chaining()
         except dns.exception.DNSException as error:

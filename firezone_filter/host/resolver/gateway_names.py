@@ -1,8 +1,10 @@
 """`GatewayNames`: the names of a `Gateway` and its `Policy`, as the resolver asks for them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import chain
+from typing import Final
 
 from firezone_filter.access.authorizations import Authorization
 from firezone_filter.access.special_ranges import NOT_RESOLVED
@@ -10,23 +12,23 @@ from firezone_filter.gateway.client import Client
 from firezone_filter.gateway.gateway import Gateway
 from firezone_filter.gateway.inside import inside
 from firezone_filter.host.resolver.access import NamesFullError, ResolverClient
+from firezone_filter.nat.proxies import MAX_PROXIES, Resolution
 from firezone_filter.packet.numbers import TCP, UDP
 from firezone_filter.policy.policy import Policy
 from firezone_filter.values.addresses import Address, Network
 from firezone_filter.values.domains import DomainPattern
-from firezone_filter.values.errors import InvalidPolicy
 from firezone_filter.values.resources import DnsResource
 
-_Told = dict[tuple[str, str, int], tuple[tuple[Address, ...], tuple[Address, ...]]]
+LEFT_TO_THE_POLICY: Final = 64
+"""So many of a client's proxy addresses are not given here: by asking for ever new names, nobody
+may have a policy refused that gives him some itself."""
 
 
 class _Known:
     """What is remembered of one client, as long as it has just these authorizations."""
 
-    def __init__(self, authorizations: Mapping[str, Authorization], told: _Told) -> None:
+    def __init__(self, authorizations: Mapping[str, Authorization]) -> None:
         self.authorizations = dict(authorizations)
-        # What the gateway has been told of a resource, name and IP version.
-        self.told = {key: told[key] for key in told if key[0] in authorizations}
         # The DNS resources: a client may have thousands, and a question must not look at each.
         # By what every name that a pattern matches ends with: all behind its last wildcard.
         self._by_end: dict[str, list[tuple[DomainPattern, DnsResource]]] = {}
@@ -89,7 +91,6 @@ class GatewayNames:
     @policy.setter
     def policy(self, policy: Policy | None) -> None:
         self._policy = policy
-        before = self._fixed
         self._fixed = {
             (client.id, one.resource.id): {
                 domain.name: domain.proxy_addresses for domain in one.domains
@@ -98,9 +99,6 @@ class GatewayNames:
             for one in client.authorizations
             if one.domains is not None
         }
-        # What the policy before gave addresses to, it led elsewhere than was told here.
-        for client_id in {one for one, _ in before} & self._known.keys():
-            self._known[client_id].told.clear()
 
     def refresh(self) -> None:
         """Learn which clients are connected."""
@@ -132,11 +130,12 @@ class GatewayNames:
 
     def fixed(self, client_id: str, name: str) -> tuple[Address, ...] | None:
         """Return the proxy addresses that the policy itself has given to a name."""
-        for resource in self._resources(client_id, name):
-            proxies = self._fixed.get((client_id, resource.id), {}).get(name)
-            if proxies is not None:
-                return proxies
-        return None
+        listed = [
+            proxies
+            for resource in self._resources(client_id, name)
+            if (proxies := self._fixed.get((client_id, resource.id), {}).get(name)) is not None
+        ]
+        return tuple(dict.fromkeys(chain(*listed))) if listed else None
 
     def is_open(self, client_id: str, name: str) -> bool:
         """Tell whether a resource whose names are the resolver's to give matches a name."""
@@ -168,12 +167,13 @@ class GatewayNames:
         real: tuple[Address, ...],
     ) -> None:
         """Tell the gateway where proxy addresses lead, for each resource that matches the name."""
+        resolution = Resolution(
+            name, tuple(one.packed for one in proxies), tuple(one.packed for one in real)
+        )
         try:
             for resource in list(self._open_resources(client_id, name)):
-                told = self._known[client_id].told
-                key, given = (resource.id, name, proxies[0].version), (proxies, real)
                 # A hook makes the gateway forget what it remembers of the client's flows.
-                if told.get(key) != given or not self._has(client_id, resource.id, name, proxies):
+                if self._is_new(client_id, resource.id, resolution):
                     self._gateway.domain_resolved(
                         client_id,
                         resource.id,
@@ -181,38 +181,44 @@ class GatewayNames:
                         proxy_addresses=proxies,
                         resolved_addresses=real,
                     )
-                    told[key] = given
-        except InvalidPolicy as error:
-            raise NamesFullError(str(error)) from error
         finally:
             self._after()
 
-    def take_back(self, client_id: str, name: str) -> bool:
-        """Take the proxy addresses of a name from a client, unless they are in use."""
+    def take_back(self, client_id: str, name: str, keep: Collection[Address]) -> bool:
+        """Take proxy addresses of a name from a client, without those that the policy gives."""
         client = self._client(client_id)
         if client is None or client.nat is None:
             return True
-        if self.fixed(client_id, name) is not None or client.nat.is_in_use(name):
-            return False
-        for resource in self._open_resources(client_id, name):
-            for version in self._versions:
-                self._known[client_id].told.pop((resource.id, name, version), None)
-        self._gateway.domain_withdrawn(client_id, name)
-        self._after()
-        return True
+        fixed = self.fixed(client_id, name)
+        had = map(ip_address, client.nat.proxies.of_name(name))
+        rest = tuple(one for one in had if one not in keep and one not in (fixed or ()))
+        if rest and not keep and fixed is None and not client.nat.is_in_use(name):
+            self._gateway.domain_withdrawn(client_id, name)
+            self._after()
+            return True
+        if rest:
+            self.tell(client_id, name, rest, ())
+        # What the policy gives now may be left when it does not any more.
+        return not rest and not fixed
 
-    def _has(
-        self, client_id: str, resource_id: str, name: str, proxies: tuple[Address, ...]
-    ) -> bool:
-        """Tell whether the gateway still has proxy addresses of a name for a resource."""
-        client = self._client(client_id)
-        if client is None or client.nat is None:
-            return False
-        known = (client.nat.proxies.by_address.get(address.packed) for address in proxies)
-        return all(
-            one is not None and one.domain == name and resource_id in one.resources
-            for one in known
-        )
+    def _is_new(self, client_id: str, resource_id: str, resolution: Resolution) -> bool:
+        """Tell whether the gateway does not know that yet.
+
+        Raises:
+            NamesFullError: it has no room for it.
+        """
+        nat = self._inside.clients[client_id].nat
+        before, after = 0, len(resolution.proxies)
+        if nat is not None:
+            if nat.proxies.has(resource_id, resolution):
+                return False
+            before, after = len(nat.proxies), nat.proxies.count_after(resolution)
+        most = MAX_PROXIES - LEFT_TO_THE_POLICY
+        if after > max(before, most):
+            raise NamesFullError(
+                f"client {client_id!r} would have {after} proxy addresses, more than {most}"
+            )
+        return True
 
     def _client(self, client_id: str) -> Client | None:
         return self._inside.clients.get(client_id)
@@ -225,8 +231,7 @@ class GatewayNames:
         authorizations = client.access.authorizations
         known = self._known.get(client_id)
         if known is None or known.authorizations != authorizations:
-            known = _Known(authorizations, {} if known is None else known.told)
-            self._known[client_id] = known
+            known = self._known[client_id] = _Known(authorizations)
         found = list(known.matching(name))
         living = self._gateway.authorizations(client_id) if found else {}
         yield from (resource for resource in found if resource.id in living)

@@ -161,18 +161,28 @@ class Leases:
             self._put(lease)
 
     def forget_over(self, now: float) -> list[Lease]:
-        """Forget the leases that are over at *now*, and return them."""
+        """Forget the leases that are over at *now*, and return them.
+
+        The store has them until `remove_stored`.
+        """
         over = [
             lease
             for leases in self._of_client.values()
             for lease in leases.values()
             if lease.until <= now
         ]
-        if over and self._store is not None:
-            self._store.remove(now)
         for lease in over:
             self._remove(lease)
         return over
+
+    def remove_stored(self, now: float) -> None:
+        """Remove leases that are over at *now* from the store.
+
+        Raises:
+            Exception: whatever the store raises.
+        """
+        if self._store is not None:
+            self._store.remove(now)
 
     def _add_new(
         self,

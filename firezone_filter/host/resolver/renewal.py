@@ -7,7 +7,7 @@ knows, its proxy addresses lead nowhere until somebody does.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from attrs import define
@@ -36,8 +36,8 @@ _AT_A_TIME: Final = 16
 _STEP: Final = 1.0
 """Seconds between two looks at what is due."""
 
-_FORGET_EVERY: Final = 60
-"""Steps between two looks at the leases that are over."""
+_FORGET_EVERY: Final = 60.0
+"""Seconds between two looks at the leases that are over."""
 
 
 @define
@@ -70,7 +70,8 @@ class Renewal:
 
     def note(self, name: str, version: int, resolved: Resolved) -> None:
         """Note what has been found for a client; all other clients of the name get the same."""
-        self._learn(name, version, resolved.addresses, resolved.ends)
+        if self._learn(name, version, resolved.addresses, resolved.ends):
+            self._retell(self._given.of_name(name, version), resolved.addresses)
 
     def changed(self, client_ids: Iterable[str] | None = None) -> None:
         """See to the names of some clients, or of all: the gateway may know nothing of them.
@@ -86,13 +87,10 @@ class Renewal:
 
     async def run(self) -> None:
         """Do what is due, for ever."""
-        step = 0
-        while True:
-            await self.step()
-            await asyncio.sleep(_STEP)
-            step += 1
-            if step % _FORGET_EVERY == 0:
-                await self.forget_over()
+        # Beside each other: after a day off, leases by the thousand may end at one moment.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_every(_STEP, self.step))
+            tasks.create_task(_every(_FORGET_EVERY, self.forget_over))
 
     async def step(self) -> None:
         """Do what is due now."""
@@ -114,17 +112,19 @@ class Renewal:
                 return
             try:
                 resolved = await self._resolutions.find(name, version)
+                real, ends = resolved.addresses, resolved.ends
             except NoAnswerError:
-                self._learn(name, version, (), self._clock() + RETRY)
-            else:
-                self._learn(name, version, resolved.addresses, resolved.ends)
+                real, ends = (), self._clock() + RETRY
+            self._learn(name, version, real, ends)
+            # Also the same: what the policy had led elsewhere may have ended since.
+            self._retell(self._given.of_name(name, version), real)
 
-    def _learn(self, name: str, version: int, real: tuple[Address, ...], ends: float) -> None:
+    def _learn(self, name: str, version: int, real: tuple[Address, ...], ends: float) -> bool:
+        """Note where a name leads; return whether that is news."""
         due = max(ends, self._clock() + LEAST_INTERVAL)
         before = self._names.get((name, version))
         self._names[name, version] = _Name(due, real)
-        if before is None or before.real != real:
-            self._retell(self._given.of_name(name, version), real)
+        return before is None or before.real != real
 
     def _retell(self, leases: Iterable[Lease], real: tuple[Address, ...]) -> None:
         for lease in leases:
@@ -137,3 +137,9 @@ class Renewal:
                     domain=lease.name,
                     reason=str(error),
                 )
+
+
+async def _every(seconds: float, call: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await call()
+        await asyncio.sleep(seconds)

@@ -365,3 +365,14 @@ def test_a_flow_does_not_live_on_where_its_end_fails(*, flow_records: bool) -> N
     # Nor does it come back with the next authorization.
     made.authorize("bob", resource("net"))
     assert not made.handle_packet(*answer).allowed
+
+
+def test_a_flow_that_is_half_ended_is_ended_by_the_next_call() -> None:
+    options, hook = OPTIONS["stateful"], HOOKS["withdraw-name"]
+    made, whole = make(options), make(options)
+    place = fail(hook, make(options), MANY).index("ClientFlows.ended")
+    fail(hook, made, place)
+    assert hook(made)
+    assert hook(whole)
+    assert made.counters() == whole.counters()
+    assert use(made) == []

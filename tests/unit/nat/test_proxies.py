@@ -1,8 +1,11 @@
 """`ProxyTable`: the real address behind a proxy address, and the resources it is for."""
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firezone_filter.nat.proxies import (
     MAX_PROXIES,
@@ -18,7 +21,7 @@ NOTHING_LEFT = Withdrawal([], 0, is_done=True)
 
 
 def resolution(
-    proxies: tuple[str, ...], real: tuple[str, ...] = (), *, domain: str = "app.example.com"
+    proxies: Sequence[str], real: Sequence[str] = (), *, domain: str = "app.example.com"
 ) -> Resolution:
     return Resolution(domain, packed(*proxies), packed(*real))
 
@@ -48,6 +51,41 @@ def test_a_new_table_is_empty() -> None:
     )
     assert table.count_after(resolution(N4.proxies)) == 4
     assert not table.is_renumbered_by(resolution(N4.proxies))
+
+
+resolutions = st.builds(
+    resolution,
+    st.lists(st.sampled_from(["100.96.0.1", "100.96.0.2", "fd00:2021:1111:8000::1"]), unique=True),
+    st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1"])),
+    domain=st.sampled_from(["a.example.com", "b.example.com"]),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from("rs"), resolutions), min_size=1, max_size=4))
+def test_it_knows_when_an_assignment_would_change_nothing(
+    told: list[tuple[str, Resolution]],
+) -> None:
+    table = ProxyTable()
+    for resource_id, one in told[:-1]:
+        table.assign(resource_id, one)
+    before = show(table)
+    has = table.has(*told[-1])
+    assert show(table) == before
+    table.assign(*told[-1])
+    # (That an address of one name is another's, its owner sees before: it is a renumbering.)
+    renamed = any(
+        before[address][0] != told[-1][1].domain
+        for address in told[-1][1].proxies
+        if address in before
+    )
+    assert has == (show(table) == before and not renamed)
+
+
+def show(table: ProxyTable) -> dict[bytes, tuple[str, bytes | None, list[str]]]:
+    return {
+        address: (one.domain, one.target, list(one.resources))
+        for address, one in table.by_address.items()
+    }
 
 
 # --- Round robin ---------------------------------------------------------------------------

@@ -169,18 +169,22 @@ def test_a_permission_that_ends_while_upstream_is_asked_gives_nothing(kind: str)
     assert run(story()).rcode() == dns.rcode.REFUSED
 
 
-def test_a_name_that_gets_addresses_of_the_policy_while_upstream_is_asked_has_these() -> None:
+@pytest.mark.parametrize(("kind", "wanted"), [("A", ["100.96.0.9"]), ("TXT", [])])
+def test_a_name_that_gets_addresses_of_the_policy_while_upstream_is_asked_has_these_alone(
+    kind: str, wanted: list[str]
+) -> None:
     made = world()
+    made.zone.put("git.example.com", "TXT", '"hello"')
     fixed = PolicyDomain("git.example.com", ["100.96.0.9"], ["10.9.9.9"])
     wide = DnsResource("wide", "**.com")
 
     async def story() -> dns.message.Message:
-        asking = asyncio.create_task(made.ask("alice", "git.example.com"))
+        asking = asyncio.create_task(made.ask("alice", "git.example.com", kind))
         await asyncio.sleep(0)
         made.apply(PolicyAuthorization(GIT), PolicyAuthorization(wide, domains=[fixed]))
         return await asking
 
-    assert proxies(run(story())) == ["100.96.0.9"]
+    assert texts(run(story())) == wanted
     assert made.leads_to("alice") == {"100.96.0.9": "10.9.9.9"}
 
 

@@ -138,10 +138,11 @@ def test_what_cannot_be_written_down_is_not_given() -> None:
     assert of.of_client("alice") == ()
 
 
-def test_what_cannot_be_removed_is_kept() -> None:
+def test_what_cannot_be_removed_from_the_file_is_over_all_the_same() -> None:
     kept = Lease("alice", "a", 4, (ip_address("100.96.0.1"),), 5.0)
     of = Leases(PLAN.dns_resources, FailingStore(), [kept])
-    with pytest.raises(OSError, match="6"):
-        of.forget_over(6.0)
-    assert of.of_client("alice") == (kept,)
     assert of.forget_over(4.0) == []
+    assert of.forget_over(6.0) == [kept]
+    with pytest.raises(OSError, match="6"):
+        of.remove_stored(6.0)
+    assert of.of_client("alice") == ()

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dns.rcode
 import pytest
 
 from firezone_filter import DnsResource, PolicyAuthorization, PolicyDomain
 from firezone_filter.host.resolver import renewal
-from firezone_filter.host.resolver.lease_file import LeaseFile
-from firezone_filter.host.resolver.leases import LEASE, MOST_OF_A_NAME, Leases
+from firezone_filter.host.resolver.gateway_names import LEFT_TO_THE_POLICY
+from firezone_filter.host.resolver.lease_file import LeaseFile, LeaseFileError
+from firezone_filter.host.resolver.leases import LEASE, MOST_OF_A_NAME, Lease, Leases
 from firezone_filter.host.resolver.renewal import LEAST_INTERVAL, RETRY
 from firezone_filter.host.resolver.resolutions import STALE, Resolved
 from firezone_filter.nat.proxies import MAX_PROXIES
@@ -203,13 +205,37 @@ def test_what_the_policy_itself_gives_to_a_name_leads_where_it_says() -> None:
     assert made.leads_to("alice") == {proxy: "10.0.0.81", OTHER: "10.0.0.81"}
 
 
-def test_an_address_that_the_policy_gives_up_leads_where_upstream_says() -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda made: made.apply(PolicyAuthorization(GIT)),
+        lambda made: made.gateway.revoke("alice", "wide"),
+        lambda made: made.gateway.update_expiry("alice", "wide", made.clock.now),
+    ],
+    ids=["listed no more", "revoked", "expired"],
+)
+def test_an_address_that_the_policy_gives_up_leads_where_upstream_says(
+    end: Callable[[World], None],
+) -> None:
     made = asked("alice")
     (proxy,) = made.leads_to("alice")
     made.apply(*fixed(proxy))
     assert made.leads_to("alice") == {proxy: "10.9.9.9"}
-    made.apply(PolicyAuthorization(GIT))
+    end(made)
+    pass_time(made, 60.0)
     assert made.leads_to("alice") == {proxy: "10.0.0.80"}
+
+
+def test_two_resources_may_give_addresses_to_one_name() -> None:
+    made = asked("alice")
+    (proxy,) = made.leads_to("alice")
+    other = DnsResource("other", "**.com")
+    domains = [PolicyDomain(NAME, [proxy], ["10.8.8.8"])]
+    made.apply(*fixed(OTHER), PolicyAuthorization(other, domains=domains))
+    made.zone.put(NAME, "A", "10.0.0.81")
+    pass_time(made, 60.0)
+    assert made.leads_to("alice") == {proxy: "10.8.8.8", OTHER: "10.9.9.9"}
+    assert set(proxies(run(made.ask("alice", NAME)))) == {proxy, OTHER}
 
 
 def test_a_name_is_taken_back_after_the_policy_has_given_it_up() -> None:
@@ -240,8 +266,11 @@ def test_others_come_between_one_name_and_the_next() -> None:
 
 
 def test_a_name_that_has_a_lease_again_before_its_turn_stays() -> None:
-    made = asked("alice", "bob")
-    before = made.leads_to("bob")
+    made = asked("alice")
+    made.zone.put(NAME, "A", "10.0.0.80", "10.0.0.81")
+    made.clock.now += 60.0
+    run(made.ask("bob", NAME))
+    first, second = made.leads_to("bob")
     made.clock.now += LEASE
 
     async def story() -> None:
@@ -252,20 +281,23 @@ def test_a_name_that_has_a_lease_again_before_its_turn_stays() -> None:
         await forgetting
 
     run(story())
-    assert (made.leads_to("alice"), made.leads_to("bob")) == ({}, before)
+    assert made.leads_to("alice") == {}
+    assert made.leads_to("bob") == {first: "10.0.0.80", second: None}
 
 
 def test_a_client_has_room_for_new_names_every_day() -> None:
     made = world()
     for day in range(3):
-        for number in range(MAX_PROXIES // MOST_OF_A_NAME):
+        for number in range((MAX_PROXIES - LEFT_TO_THE_POLICY) // MOST_OF_A_NAME):
             name = f"h{day}-{number}.example.com"
             made.zone.put(name, "A", *(f"10.0.0.{host}" for host in range(MOST_OF_A_NAME)))
             assert run(made.ask("alice", name)).answer, name
         assert not run(made.ask("alice", NAME)).answer
+        made.apply(*fixed(*(f"100.127.0.{place}" for place in range(LEFT_TO_THE_POLICY))))
+        made.apply(PolicyAuthorization(GIT))
         made.clock.now += LEASE
         run(made.renewal.forget_over())
-        assert made.names._known["alice"].told == {}
+        assert made.given._left == {}
 
 
 def test_a_lease_of_a_client_that_is_gone_ends_without_a_word() -> None:
@@ -295,7 +327,39 @@ def test_a_name_for_which_the_gateway_has_no_room_is_left_out(
     assert len(made.leads_to("alice")) == 1024
 
 
-def test_leases_that_cannot_be_removed_wait(
+def test_what_cannot_be_written_down_is_taken_back() -> None:
+    made = world(leases=Leases(world().names.ranges, FullDisk()))
+    assert run(made.ask("alice", NAME)).rcode() == dns.rcode.SERVFAIL
+    assert len(made.leads_to("alice")) == 1
+    run(made.renewal.forget_over())
+    assert made.leads_to("alice") == {}
+
+
+def test_an_address_that_the_policy_takes_leaves_no_other_behind() -> None:
+    made = world()
+    made.zone.put(NAME, "A", "10.0.0.80", "10.0.0.81")
+    first, _ = proxies(run(made.ask("alice", NAME)))
+    # A lease of the first alone.
+    made.leases.forget_over(made.clock() + LEASE)
+    made.leases.hold("alice", NAME, 4, [ip_address(first)], made.clock())
+    domain = PolicyDomain("www.example.com", [first], ["10.9.9.9"])
+    made.apply(PolicyAuthorization(DnsResource("wide", "**.com"), domains=[domain]), OPEN[0])
+    run(made.ask("alice", "www.example.com"))
+    run(made.renewal.forget_over())
+    assert made.leads_to("alice") == {first: "10.9.9.9"}
+
+
+class FullDisk:
+    """Where nothing can be written down."""
+
+    def save(self, lease: Lease) -> None:
+        raise LeaseFileError(f"no room for {lease}")
+
+    def remove(self, until: float) -> None:
+        """Do nothing: there is nothing."""
+
+
+def test_leases_that_cannot_be_removed_from_the_file_are_over_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = LeaseFile(tmp_path / "names.db")
@@ -306,13 +370,13 @@ def test_leases_that_cannot_be_removed_wait(
     with caplog.at_level(logging.WARNING):
         run(made.renewal.forget_over())
     assert [record.message for record in caplog.records] == ["Leases not removed"]
-    assert len(made.leases.of_client("alice")) == 1
+    assert made.leads_to("alice") == {}
     file.close()
 
 
 def test_it_works_step_by_step_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renewal, "_STEP", 0.0)
-    monkeypatch.setattr(renewal, "_FORGET_EVERY", 2)
+    monkeypatch.setattr(renewal, "_FORGET_EVERY", 0.0)
     made = asked("alice")
 
     async def story() -> None:
