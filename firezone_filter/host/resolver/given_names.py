@@ -135,8 +135,8 @@ class GivenNames:
             NamesFullError: the gateway says so; it does not without real addresses.
         """
         client_id, name = lease.client_id, lease.name
-        # What the policy has given since, to this name or another, leads where it says. And of
-        # what leads nowhere only that need be told which has led somewhere.
+        # What the policy has given since, to this name or another, leads where it says. Without
+        # real addresses only what the gateway has is told: nothing is made to lead nowhere.
         fixed = self._access.fixed(client_id, name) or ()
         holders = {None, name} if real else {name}
         proxies = tuple(
